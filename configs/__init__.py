@@ -1,0 +1,1 @@
+"""Configurations: one file each, which `train.py --config=FILE[:ARGUMENT]` reads."""

@@ -1,0 +1,108 @@
+"""Every field of a configuration with its default, and the parsing of a configuration's argument."""
+
+from ml_collections import ConfigDict
+
+from dms_jax.errors import UsageError
+
+
+def default_config() -> ConfigDict:
+    """The paper's recipe (section 4.1) with its lineage's augmentation, for BDMS on MTDD."""
+    config = ConfigDict()
+    config.seed = 0
+    config.batch_size = 16  # of all devices together
+    config.steps = 20_000
+    config.dtype = "auto"  # of the computation: bfloat16 on an accelerator, float32 on a CPU
+
+    config.model = ConfigDict()
+    config.model.network = "bdms"  # or sdms
+    config.model.size = "full"  # lite, small
+    config.model.ablation = ""  # a, b, c, d, e, baseline: the paper's Tables 2 and 3
+    config.model.feature_growth = ""  # concat, reduce; empty: as the size has it
+    config.model.saliency_prior = True  # saliency starts at the training set's share of defective pixels
+
+    config.data = ConfigDict()
+    config.data.dataset = "mtdd"
+    config.data.split = ""  # how mtdd is split: paper or tiles; empty: paper
+    config.data.manual_dir = ""  # a local copy of the dataset as published; empty: download it
+    config.data.data_dir = ""  # where prepared datasets are kept; empty: ~/tensorflow_datasets
+    config.data.image_size = 300  # pictures are squashed to this square
+    config.data.defective_fraction = 0.0  # share of defective pictures in the batches; 0: as they come
+    config.data.select_on = (
+        "validation"  # "test" trains on all of train and selects on test, as the paper seems to
+    )
+    config.data.overfit = (
+        0  # train and test on this many training pictures: a check that learning works at all
+    )
+    config.data.workers = 0  # processes that load pictures; 0: threads only
+    config.data.threads = 8
+    config.data.synthetic = ConfigDict({"seed": 0, "size": 96, "pictures": 480})
+
+    config.augment = ConfigDict()
+    config.augment.horizontal_flip = True
+    config.augment.vertical_flip = False
+    config.augment.rotation = 10.0  # degrees
+    config.augment.scale = (1.0, 1.0)
+    config.augment.shift = 0.0  # of the picture's side
+    config.augment.brightness = 0.0
+    config.augment.contrast = 0.0
+
+    config.loss = ConfigDict()
+    config.loss.saliency_weight = 1.0  # w1
+    config.loss.class_weight = 0.01  # w2
+    config.loss.output_weights = ()  # w_n; empty: 1 each
+
+    config.optimizer = ConfigDict()
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.momentum = 0.9
+    config.optimizer.weight_decay = 5e-4
+    config.optimizer.power = 0.9
+    config.optimizer.warmup_steps = 0
+    config.optimizer.double_bias_rate = False
+    config.average_decay = 0.0  # exponential average of the weights, which is then what is tested; 0: none
+
+    config.log_every = 50
+    config.evaluate_every = 500
+    config.checkpoint_every = 500
+    config.keep_checkpoints = 2
+    return config
+
+
+def parse_argument(argument: str | None, **defaults: str) -> dict[str, str]:
+    """Read a configuration's argument, as in `configs/bdms.py:size=lite,split=tiles`.
+
+    Args:
+      argument: comma-separated `key=value`, or None.
+      **defaults: the known keys with the value of each where it is not given.
+
+    Returns:
+      Every known key with its value.
+
+    Raises:
+      UsageError: a key is unknown or given twice, or a part is not `key=value`.
+    """
+    values = {}
+    for part in filter(None, (argument or "").split(",")):
+        key, separator, value = part.partition("=")
+        if not separator:
+            raise UsageError(
+                f"config argument {part!r} is not key=value; known keys are {', '.join(defaults)}."
+            )
+        if key not in defaults:
+            raise UsageError(f"config argument {key!r} is unknown; known keys are {', '.join(defaults)}.")
+        if key in values:
+            raise UsageError(f"config argument {key!r} is given twice.")
+        values[key] = value
+    return {**defaults, **values}
+
+
+def choose(key: str, value: str, known: tuple[str, ...]) -> str:
+    """Return the value if it is one of the known ones.
+
+    Raises:
+      UsageError: it is not.
+    """
+    if value not in known:
+        raise UsageError(
+            f"config argument {key}={value!r} is unknown; known are {', '.join(filter(None, known))}."
+        )
+    return value

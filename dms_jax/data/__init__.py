@@ -1,0 +1,1 @@
+"""From files on disk to batches: datasets, splits and their examples."""

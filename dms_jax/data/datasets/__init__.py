@@ -1,0 +1,12 @@
+"""The datasets that can be prepared, by name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from dms_jax.data.datasets.base import SurfaceDefectBuilder
+from dms_jax.data.datasets.mtdd import Mtdd
+from dms_jax.data.datasets.synthetic import Synthetic
+
+DATASETS: Mapping[str, type[SurfaceDefectBuilder]] = MappingProxyType(
+    {builder.name: builder for builder in (Mtdd, Synthetic)}
+)

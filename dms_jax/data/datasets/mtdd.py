@@ -1,0 +1,208 @@
+"""MTDD, the magnetic tile defect dataset: 1344 grey pictures of six classes, each with a mask."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from dms_jax.data.datasets.base import LabelledPicture, SurfaceDefectBuilder, check_splits, read_examples
+from dms_jax.data.groups import chain_frames, hash_split
+from dms_jax.errors import UserError
+
+ARCHIVE_URL = "https://github.com/abin24/Magnetic-tile-defect-datasets./archive/refs/heads/master.zip"
+
+# Pictures of one tile were taken within this many frames of each other: 222 groups, 175 of them of exactly
+# six.
+FRAME_GAP = 200
+
+_FOLDERS = {
+    "MT_Free": "free",
+    "MT_Blowhole": "blowhole",
+    "MT_Break": "break",
+    "MT_Crack": "crack",
+    "MT_Fray": "fray",
+    "MT_Uneven": "uneven",
+}
+_FILE_NAME = re.compile(r"exp\d+_num_(\d+)\.jpg")
+_MEND = (
+    "clone or download https://github.com/abin24/Magnetic-tile-defect-datasets. "
+    "and name the folder that holds MT_Free by --config.data.manual_dir=DIR "
+    "(dms-jax prepare: --manual-dir DIR)"
+)
+
+
+class Mtdd(SurfaceDefectBuilder, skip_registration=True):
+    """Magnetic tile defects (Huang, Qiu and Yuan, 2020): 1344 grey pictures of 1225 sizes, six classes.
+
+    File names are `exp<exposure>_num<frame>`: the same tile was taken under up to six exposures in
+    neighbouring frames. Pictures of one class whose frames are at most 200 apart are a group. Configuration
+    `paper` tests on the 226 pictures behind the published figures, although 224 of them have their own tile,
+    under other exposures, in training; `tiles` keeps every group in one split, and tests on a fifth of the
+    groups of each class. In both, a tenth of the remaining groups of each class are for validation. The masks
+    have grey edges, and four pictures of `uneven` an empty mask.
+    """
+
+    name = "mtdd"
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = (
+        tfds.core.BuilderConfig(
+            name="paper", description="The published test pictures; their tiles leak into training."
+        ),
+        tfds.core.BuilderConfig(name="tiles", description="No tile is in two splits."),
+    )
+    MANUAL_DOWNLOAD_INSTRUCTIONS = _MEND
+    CLASS_NAMES = tuple(_FOLDERS.values())
+    FREE_CLASS = "free"
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        root = self._root(dl_manager)
+        pictures = find_pictures(root)
+        if self.builder_config_name == "paper":
+            missing = paper_test_names() - {picture.name for picture in pictures}
+            if missing:
+                raise UserError(
+                    f"{root / min(missing)} is missing, one of {len(missing)} missing pictures of the "
+                    f"paper's test set: {_MEND}."
+                )
+        splits = split_pictures(pictures, self.builder_config_name)
+        check_splits(splits, root)
+        return {split: self._generate_examples(members) for split, members in splits.items()}
+
+    def _generate_examples(self, pictures: Iterable[LabelledPicture]) -> Iterator[tuple[str, dict[str, Any]]]:
+        return read_examples(pictures)
+
+    def _root(self, dl_manager: tfds.download.DownloadManager) -> Path:
+        given = self._given_folder(dl_manager)
+        if given is not None:
+            root = _find_root(given)
+            if root is not None:
+                return root
+            if given != self._downloads / "manual":
+                raise UserError(f"{given} holds none of the folders MT_Free, MT_Blowhole, ...: {_MEND}.")
+        archive = self._fetch_archive(dl_manager, ARCHIVE_URL, _MEND)
+        root = _find_root(archive)
+        if root is None:
+            raise UserError(
+                f"{ARCHIVE_URL} holds none of the folders MT_Free, MT_Blowhole, ... any more: {_MEND}."
+            )
+        return root
+
+
+def paper_test_names() -> frozenset[str]:
+    """The names of the 226 pictures that the published figures are measured on."""
+    text = resources.files("dms_jax.data.datasets").joinpath("splits/mtdd_paper_test.txt").read_text("utf-8")
+    return frozenset(text.split())
+
+
+def group_names(names: Iterable[str]) -> dict[str, str]:
+    """Groups pictures of one tile: same class, frame numbers at most `FRAME_GAP` apart, chained.
+
+    Args:
+        names: pictures' names, like `MT_Blowhole/Imgs/exp6_num_108812.jpg`.
+
+    Returns:
+        For every name the name of its group, the class folder and the first frame: `MT_Blowhole/108719`.
+
+    Raises:
+        UserError: a file name does not hold an exposure and a frame number.
+    """
+    frames: dict[str, dict[str, int]] = defaultdict(dict)
+    for name in names:
+        match = _FILE_NAME.fullmatch(name.rpartition("/")[2])
+        if match is None:
+            raise UserError(f"{name} is not named like exp1_num_2345.jpg: remove it or restore its name.")
+        frames[name.partition("/")[0]][name] = int(match[1])
+    groups = {}
+    for folder, frame_of in frames.items():
+        first_of = chain_frames(frame_of.values(), FRAME_GAP)
+        groups.update({name: f"{folder}/{first_of[frame]}" for name, frame in frame_of.items()})
+    return groups
+
+
+def find_pictures(root: Path) -> list[LabelledPicture]:
+    """Lists a copy of the dataset, in the order of names, without opening a picture.
+
+    Args:
+        root: the folder that holds MT_Free, MT_Blowhole, ...
+
+    Returns:
+        All pictures.
+
+    Raises:
+        UserError: a class folder is unknown, missing or empty, or a picture has no mask or a mask no picture.
+    """
+    found = {folder.parent.name for folder in root.glob("MT_*/Imgs")}
+    for folder in sorted(found - _FOLDERS.keys()):
+        raise UserError(
+            f"{root / folder} is no class of this dataset, which are {', '.join(_FOLDERS)}: move it away."
+        )
+    names = []
+    for folder in _FOLDERS:
+        images = root / folder / "Imgs"
+        stems = {path.stem for path in images.glob("*.jpg")}
+        masks = {path.stem for path in images.glob("*.png")}
+        if not stems:
+            raise UserError(f"{images} holds no pictures (*.jpg): {_MEND}.")
+        for stem in sorted(stems ^ masks):
+            has, lacks = (".jpg", ".png") if stem in stems else (".png", ".jpg")
+            kind = "mask" if lacks == ".png" else "picture"
+            raise UserError(
+                f"{images / stem}{has} has no {kind} {stem}{lacks} beside it: restore it or remove both."
+            )
+        names += [f"{folder}/Imgs/{stem}.jpg" for stem in stems]
+    groups = group_names(names)
+    return [
+        LabelledPicture(
+            name=name,
+            label=_FOLDERS[name.partition("/")[0]],
+            group=groups[name],
+            image_path=root / name,
+            mask_path=(root / name).with_suffix(".png"),
+        )
+        for name in sorted(names)
+    ]
+
+
+def split_pictures(pictures: Sequence[LabelledPicture], config: str) -> dict[str, list[LabelledPicture]]:
+    """Splits the dataset.
+
+    Args:
+        pictures: all pictures.
+        config: `paper` or `tiles`, see `Mtdd`.
+
+    Returns:
+        The pictures of `train`, `validation` and `test`, in the order given.
+    """
+    if config == "paper":
+        names = paper_test_names()
+        test = [picture for picture in pictures if picture.name in names]
+    else:
+        chosen = hash_split(_groups_by_class(pictures), share=0.2, salt="test")
+        test = [picture for picture in pictures if picture.group in chosen]
+    tested = {picture.name for picture in test}
+    rest = [picture for picture in pictures if picture.name not in tested]
+    validated = hash_split(_groups_by_class(rest), share=0.1, salt="validation")
+    return {
+        "train": [picture for picture in rest if picture.group not in validated],
+        "validation": [picture for picture in rest if picture.group in validated],
+        "test": test,
+    }
+
+
+def _groups_by_class(pictures: Iterable[LabelledPicture]) -> Mapping[str, set[str]]:
+    groups: dict[str, set[str]] = defaultdict(set)
+    for picture in pictures:
+        groups[picture.label].add(picture.group)
+    return groups
+
+
+def _find_root(folder: Path) -> Path | None:
+    """The folder that holds the class folders: the one given, or the only such folder in it."""
+    if next(folder.glob("MT_*/Imgs"), None) is not None:
+        return folder
+    inside = [child for child in sorted(folder.iterdir()) if next(child.glob("MT_*/Imgs"), None) is not None]
+    return inside[0] if len(inside) == 1 else None

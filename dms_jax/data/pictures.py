@@ -1,0 +1,186 @@
+"""Reading pictures and masks of any common kind into one form, and PNG to keep them in."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from dms_jax.errors import UserError
+
+# What Pillow's readers raise on damaged files, besides OSError (which UnidentifiedImageError is).
+_DAMAGE = (SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+
+# Level 1 to 3 cost about the same on camera pictures; higher ones take twice as long for a tenth of the size.
+_PNG_LEVEL = 3
+
+
+def read_picture(path: str | Path) -> Image.Image:
+    """Reads a picture of any kind as 8-bit RGB.
+
+    Greyscale is repeated to three equal channels. 1-bit becomes 0 and 255, a palette becomes its colours.
+    16-bit greyscale is scaled by 1 / 257, so that 65535 becomes 255 (Pillow would clip at 255); of 16-bit
+    colour, Pillow keeps the upper 8 bits. An alpha channel is dropped: the colours are what the camera saw,
+    and a background to lay them on would be invented. A picture is turned upright where its EXIF data say so,
+    as viewers and annotation tools show it. Of several frames, the first is read.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A picture of mode RGB.
+
+    Raises:
+        UserError: the file is missing, is not a picture, is damaged, or has a pixel format without a known
+            range (32-bit integers beyond 65535, floating point).
+    """
+    return _as_rgb(_load(path), path)
+
+
+def read_mask(path: str | Path) -> Image.Image:
+    """Reads a mask of any kind as 8-bit greyscale: 0 is sound, 255 is defective, grey edges are kept.
+
+    Greyscale is kept as it is, 1-bit becomes 0 and 255, 16-bit is scaled by 1 / 257, alpha is dropped. A
+    palette of greys becomes its greys; in a palette with colours, which stand for class numbers, everything
+    but black becomes 255. Of an RGB mask the brightest channel is taken: that is the grey of a grey pixel,
+    and a mark painted in pure red or blue counts in full, where luminance would put it below the threshold of
+    127.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A picture of mode L.
+
+    Raises:
+        UserError: the file is missing, is not a picture or is damaged; or its brightest pixel is above 0 and
+            at most 127, so that it would count as empty everywhere (class numbers or 0/1 instead of 0/255).
+            JPEG masks, whose black is noisy, are exempt from the latter.
+    """
+    image = _load(path)
+    if image.mode in ("1", "L", "LA"):
+        mask = np.asarray(image.convert("L"))
+    elif image.mode in ("P", "PA"):
+        colours = np.asarray(_as_rgb(image, path))
+        all_grey = bool((colours == colours[..., :1]).all())
+        mask = colours[..., 0] if all_grey else np.where(colours.any(-1), 255, 0).astype(np.uint8)
+    else:
+        mask = np.asarray(_as_rgb(image, path)).max(-1)
+    brightest = int(mask.max())
+    if 0 < brightest <= 127 and image.format != "JPEG":
+        raise UserError(
+            f"{path} has no pixel above {brightest}, so that no defect would be seen in it: "
+            "save the mask with 255 for defective pixels and 0 for sound ones."
+        )
+    return Image.fromarray(mask)
+
+
+def read_pair(image_path: str | Path, mask_path: str | Path) -> tuple[Image.Image, Image.Image]:
+    """Reads a picture and its mask.
+
+    Args:
+        image_path: the picture, read by `read_picture`.
+        mask_path: its mask, read by `read_mask`.
+
+    Returns:
+        The picture (RGB) and the mask (L), of one size.
+
+    Raises:
+        UserError: one of them cannot be read, or their sizes differ.
+    """
+    image, mask = read_picture(image_path), read_mask(mask_path)
+    if image.size != mask.size:
+        raise UserError(
+            f"{image_path} is {_size(image)} pixels but its mask {mask_path} is {_size(mask)}: "
+            "a mask must have the size of its picture."
+        )
+    return image, mask
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """Encodes a picture as PNG, without loss.
+
+    Three equal channels are kept as one, which is a third of the bytes and of the decoding time; `decode_png`
+    and TFDS's own decoder repeat them.
+
+    Args:
+        image: mode L or RGB.
+
+    Returns:
+        The bytes of a PNG file.
+
+    Raises:
+        ValueError: another mode.
+    """
+    if image.mode not in ("L", "RGB"):
+        raise ValueError(f"image must be of mode L or RGB, not {image.mode}.")
+    if image.mode == "RGB":
+        red, green, blue = (channel.tobytes() for channel in image.split())
+        if red == green == blue:
+            image = image.getchannel(0)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=_PNG_LEVEL)
+    return buffer.getvalue()
+
+
+def decode_png(data: bytes, channels: int) -> np.ndarray:
+    """Decodes what `encode_png` encoded.
+
+    Args:
+        data: the bytes of a PNG file, L or RGB.
+        channels: 1 or 3; a grey picture is repeated to three channels.
+
+    Returns:
+        uint8 [H, W, channels].
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        if channels == 3:
+            return np.array(image.convert("RGB"))
+        return np.array(image.convert("L"))[..., None]
+
+
+def _load(path: str | Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            # In place, because the copy would forget the file's format.
+            ImageOps.exif_transpose(image, in_place=True)
+            image.load()
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist.") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder, not a picture.") from error
+    except PermissionError as error:
+        raise UserError(f"{path} may not be read: change its permissions.") from error
+    except (OSError, *_DAMAGE) as error:
+        raise UserError(f"{path} cannot be read as a picture ({_first_line(error)}): replace it.") from error
+    return image
+
+
+def _as_rgb(image: Image.Image, path: str | Path) -> Image.Image:
+    if image.mode.startswith("I"):
+        pixels = np.asarray(image).astype(np.int64)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise UserError(f"{path} has 32-bit pixels: save it with 8 or 16 bits per channel.")
+        image = Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
+    elif image.mode == "F":
+        raise UserError(f"{path} has floating-point pixels: save it with 8 or 16 bits per channel.")
+    elif image.mode in ("P", "PA", "La", "RGBa"):
+        # Through RGBA, because a palette may hold transparency, and premultiplied colours must be divided
+        # first.
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    try:
+        return image.convert("RGB")
+    except ValueError as error:
+        raise UserError(
+            f"{path} has pixels of kind {image.mode!r}: save it as an 8-bit RGB picture."
+        ) from error
+
+
+def _size(image: Image.Image) -> str:
+    return f"{image.width} x {image.height}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,175 @@
+"""Preparing a dataset once, and opening what is prepared."""
+
+import contextlib
+import io
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from dms_jax.data.datasets import DATASETS
+from dms_jax.data.datasets.base import SPLITS, SurfaceDefectBuilder
+from dms_jax.data.datasets.synthetic import SyntheticConfig
+from dms_jax.data.source import ExampleSource
+from dms_jax.errors import UsageError, UserError
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A dataset on disk, ready to be read; can be pickled.
+
+    Attributes:
+        name: the dataset's name.
+        config: the name of its configuration: which split of the dataset, or what was drawn.
+        class_names: names of the classes, in the order of their indices.
+        free_class: index of the class without defects; None where every picture has one.
+        sizes: number of examples of `train`, `validation` and `test`.
+        directory: where it is on disk.
+    """
+
+    name: str
+    config: str
+    class_names: tuple[str, ...]
+    free_class: int | None
+    sizes: Mapping[str, int]
+    directory: Path
+    builder: SurfaceDefectBuilder = field(repr=False, compare=False)
+
+    def source(self, split: str) -> ExampleSource:
+        """Opens a split.
+
+        Args:
+            split: `train`, `validation` or `test`.
+
+        Returns:
+            Its examples, with random access.
+
+        Raises:
+            UsageError: there is no such split.
+        """
+        if split not in self.sizes:
+            raise UsageError(f"split {split!r} is unknown: it is one of {_listed(self.sizes)}.")
+        return ExampleSource(self.builder, split)
+
+
+def prepare(
+    dataset: str,
+    *,
+    split: str = "",
+    data_dir: str = "",
+    manual_dir: str = "",
+    synthetic: Mapping[str, Any] | None = None,
+) -> PreparedDataset:
+    """Prepares a dataset, or opens it where it is prepared already (the sources are not looked at then).
+
+    Args:
+        dataset: a name of `dms_jax.data.datasets.DATASETS`.
+        split: which way to split the dataset into train, validation and test, where it knows several (for
+            `mtdd` `paper` or `tiles`); empty for its first.
+        data_dir: where prepared datasets are kept; empty for TFDS's default, `TFDS_DATA_DIR` or
+            `~/tensorflow_datasets`.
+        manual_dir: folder with the dataset's files as published; empty to download them. `synthetic` ignores
+            it.
+        synthetic: `seed`, `size` and `pictures` of `SyntheticConfig`, all optional; other datasets ignore it.
+
+    Returns:
+        The dataset, opened.
+
+    Raises:
+        UsageError: `dataset`, `split` or a key of `synthetic` is unknown, or a value out of range.
+        UserError: the dataset's files are missing, damaged or can't be downloaded, or `data_dir` can't be
+            written.
+    """
+    if dataset not in DATASETS:
+        raise UsageError(f"dataset {dataset!r} is unknown: it is one of {_listed(DATASETS)}.")
+    builder_class = DATASETS[dataset]
+    config = _config_name(dataset, split, synthetic)
+    root = str(Path(data_dir).expanduser().absolute()) if data_dir else None
+    try:
+        builder = _open(builder_class, root, config)
+        if not builder.data_path.exists():
+            _build(builder, manual_dir)
+    except OSError as error:
+        place = root or tfds.core.constants.DATA_DIR
+        raise UserError(
+            f"{dataset} cannot be prepared in {place} ({error}): choose another data_dir."
+        ) from error
+    _check_whole(builder)
+    free = builder.FREE_CLASS
+    return PreparedDataset(
+        name=dataset,
+        config=config,
+        class_names=tuple(builder.CLASS_NAMES),
+        free_class=None if free is None else builder.CLASS_NAMES.index(free),
+        sizes={name: builder.info.splits[name].num_examples for name in SPLITS},
+        directory=Path(builder.data_dir),
+        builder=builder,
+    )
+
+
+def _config_name(dataset: str, split: str, synthetic: Mapping[str, Any] | None) -> str:
+    if dataset != "synthetic":
+        known = [config.name for config in DATASETS[dataset].BUILDER_CONFIGS]
+        if split and split not in known:
+            raise UsageError(
+                f"split {split!r} of dataset {dataset} is unknown: it is one of {_listed(known)}."
+            )
+        return split or known[0]
+    if split:
+        raise UsageError(f"split {split!r} is unknown: the synthetic dataset has only one, leave it empty.")
+    values = dict(synthetic or {})
+    known = ["seed", "size", "pictures"]
+    for key in values:
+        if key not in known:
+            raise UsageError(f"{key!r} of the synthetic dataset is unknown: it is one of {_listed(known)}.")
+    return SyntheticConfig(**values).name
+
+
+def _open(
+    builder_class: type[SurfaceDefectBuilder], data_dir: str | None, config: str
+) -> SurfaceDefectBuilder:
+    try:
+        return builder_class(data_dir=data_dir, config=config)
+    except OSError:
+        raise
+    except Exception as error:  # TFDS raises all kinds of errors where it can't parse its dataset_info.json.
+        folder = Path(data_dir or tfds.core.constants.DATA_DIR) / builder_class.name / config
+        raise UserError(f"{folder} is damaged: remove that folder, and it will be prepared anew.") from error
+
+
+def _build(builder: SurfaceDefectBuilder, manual_dir: str) -> None:
+    manual = Path(manual_dir).expanduser() if manual_dir else None
+    if manual is not None and not (manual.is_dir() and any(manual.iterdir())):
+        raise UserError(f"manual_dir {manual} is not a folder with files: give the folder of the dataset.")
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    logging.info("Preparing %s in %s", builder.info.full_name, builder.data_dir)
+    try:
+        # TFDS prints its progress on standard output, where results belong.
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(
+                file_format="array_record",
+                download_config=tfds.download.DownloadConfig(manual_dir=manual),
+            )
+    except OSError:
+        # Another process may have prepared the same dataset meanwhile: its folder then was there first.
+        if not builder.data_path.exists():
+            raise
+        builder.info.read_from_directory(builder.data_dir)
+
+
+def _check_whole(builder: SurfaceDefectBuilder) -> None:
+    splits = builder.info.splits
+    whole = all(name in splits for name in SPLITS) and all(
+        Path(path).exists() for name in SPLITS for path in splits[name].filepaths
+    )
+    if not whole:
+        raise UserError(f"{builder.data_dir} is damaged: remove that folder, and it will be prepared anew.")
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(names)

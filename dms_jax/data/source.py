@@ -1,0 +1,89 @@
+"""Random access to the examples of a prepared split."""
+
+from typing import Any, SupportsIndex
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from dms_jax.data.pictures import decode_png
+
+# Above this a mask's pixel counts as defective, in training and in the measures.
+DEFECT_THRESHOLD = 127
+
+
+class ExampleSource:
+    """The examples of one split, read and decoded at each access; can be pickled.
+
+    `source[i]` is a dict of `image` (uint8 [H, W, 3]), `mask` (uint8 [H, W, 1], 0..255, grey edges kept),
+    `label` (int32 scalar), `name` (str) and `group` (str). The order is fixed, and shuffled once when the
+    dataset was prepared.
+    """
+
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+        """Opens a split.
+
+        Args:
+            builder: a prepared dataset.
+            split: one of its splits.
+        """
+        self._indices: np.ndarray | None = None
+        # Decoded here rather than by TFDS, which decodes with OpenCV or else logs a warning, and so that
+        # masks and labels can be had without decoding the pictures.
+        skip = tfds.decode.SkipDecoding()
+        self._records = builder.as_data_source(split, decoders={"image": skip, "mask": skip})
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Self:
+        """A source of some of the examples, in the given order."""
+        part = copy.copy(self)
+        chosen = np.asarray(indices, np.int64)
+        part._indices = chosen if self._indices is None else self._indices[chosen]
+        return part
+
+    def __len__(self) -> int:
+        return len(self._records) if self._indices is None else len(self._indices)
+
+    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
+        record = self._record(index)
+        return {
+            "image": decode_png(record["image"], channels=3),
+            "mask": decode_png(record["mask"], channels=1),
+            "label": np.int32(record["label"]),
+            "name": record["name"].decode(),
+            "group": record["group"].decode(),
+        }
+
+    def mask(self, index: SupportsIndex) -> np.ndarray:
+        """The mask of one example, uint8 [H, W, 1], without decoding its picture."""
+        return decode_png(self._record(index)["mask"], channels=1)
+
+    def labels(self) -> np.ndarray:
+        """The labels of all examples, int32 [n], without decoding a picture."""
+        return np.array([self._record(i)["label"] for i in range(len(self))], np.int32)
+
+    def _record(self, index: SupportsIndex) -> dict[str, Any]:
+        position = index.__index__()
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"index {position} is out of range for {len(self)} examples")
+        position %= len(self)
+        return self._records[position if self._indices is None else int(self._indices[position])]
+
+
+def defective_share(source: ExampleSource) -> float:
+    """The share of defective pixels (mask > 127) over all pixels of a split, 0..1."""
+    defective = pixels = 0
+    for i in range(len(source)):
+        mask = source.mask(i)
+        defective += int(np.count_nonzero(mask > DEFECT_THRESHOLD))
+        pixels += mask.size
+    return defective / pixels
+
+
+def defective_flags(source: ExampleSource) -> np.ndarray:
+    """Which examples have a defective pixel (mask > 127), bool [n]."""
+    return np.array([bool((source.mask(i) > DEFECT_THRESHOLD).any()) for i in range(len(source))], bool)
+
+
+def one_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
+    """Indices of `count` examples, or of all if there are fewer: the first of each class, the second, and so on."""
+    rank = np.array([np.count_nonzero(labels[:i] == label) for i, label in enumerate(labels)], np.int64)
+    return np.lexsort((labels, rank))[:count]

@@ -1,0 +1,17 @@
+"""Failures that the user can act on."""
+
+
+class UserError(Exception):
+    """A failure that the user can mend: bad data, a bad value, a missing file.
+
+    The message is one plain sentence that names the file or the field and says what to do. Entry points print it
+    on standard error, without a traceback, and exit with `exit_code`.
+    """
+
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """The command itself is wrong: an unknown field, a value of the wrong type or out of range."""
+
+    exit_code = 2

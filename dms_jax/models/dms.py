@@ -1,0 +1,165 @@
+"""SDMS and BDMS: the backbone, the side outputs and a schedule of refinement steps, with the paper's ablations."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import flax.linen as nn
+import flax.struct
+import jax.numpy as jnp
+
+from dms_jax.models.layers import Array, Dtype, resize_aligned
+from dms_jax.models.refinement import RefinementState, RefinementStep
+from dms_jax.models.resnext import ResNeXt
+from dms_jax.models.side_outputs import SideOutput
+
+ABLATIONS = ("", "a", "b", "c", "d", "e", "baseline")
+FEATURE_GROWTHS = ("concat", "reduce")
+SDMS_SCHEDULE = ("HF", "MF", "LF")
+BDMS_SCHEDULE = (*SDMS_SCHEDULE, "reset LF", "MF", "HF")
+_STRIDES = {"LF": 4, "MF": 8, "HF": 16}
+
+# What each named size changes of the defaults.
+SIZES: dict[str, dict[str, Any]] = {
+    "full": {},
+    "lite": {"feature_growth": "reduce"},
+    "small": {
+        "stage_sizes": (1, 1, 1, 1),
+        "groups": 1,
+        "width_per_group": 16,
+        "side_channels": 32,
+        "residual_channels": 16,
+    },
+}
+
+
+@flax.struct.dataclass
+class DMSOutput:
+    """The predictions of every step, coarse to final, and the maps that they came from.
+
+    Attributes:
+      saliency: logits, one float32 [B, H, W, 1] for each step, at the input's size. The last is the answer.
+      classes: logits, one float32 [B, num_classes] for each step; empty without mixed supervision.
+      features: named intermediates: L0 to L4 (backbone), LF, MF, HF (side outputs), F0, F1, ... (steps).
+    """
+
+    saliency: tuple[Array, ...]
+    classes: tuple[Array, ...]
+    features: dict[str, Array]
+
+
+class DMS(nn.Module):
+    """A deeper and mixed supervision network: `schedule` says which side output each refinement step takes.
+
+    Attributes:
+      num_classes: image-level classes, "free" included.
+      schedule: side outputs in the order of the steps, each "LF", "MF" or "HF", or "reset LF" for a step that starts
+        the features anew (eq. 3) while the saliency map goes on.
+      ablation: "" for the standard network, or one of Table 2's: "a" no concatenation of features, "b" no class heads,
+        "c" ASPP in HF, "d" addition instead of concatenation, "e" no residual refinement, "baseline" a, b and e.
+      feature_growth: "concat": a transition keeps all the channels it is given; "reduce": it gives `side_channels`.
+      side_channels: channels of each side output.
+      residual_channels: channels of the residual refinement blocks.
+      stage_sizes: bottlenecks of the backbone's four stages.
+      groups: groups of the backbone's 3 x 3 convolutions.
+      width_per_group: channels of a group in the backbone's first stage.
+      dtype: type of the computation; parameters, BatchNorm statistics and logits are float32.
+      axis_name: device axis over which BatchNorm averages its statistics; None outside a sharded training step.
+
+    Raises:
+      ValueError: for a value that is not one of those named here.
+    """
+
+    num_classes: int
+    schedule: Sequence[str] = BDMS_SCHEDULE
+    ablation: Literal["", "a", "b", "c", "d", "e", "baseline"] = ""
+    feature_growth: Literal["concat", "reduce"] = "concat"
+    side_channels: int = 256
+    residual_channels: int = 128
+    stage_sizes: Sequence[int] = (3, 4, 23, 3)
+    groups: int = 32
+    width_per_group: int = 4
+    dtype: Dtype = jnp.float32
+    axis_name: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_classes < 1:
+            raise ValueError(f"num_classes={self.num_classes}: at least one class is needed.")
+        if self.ablation not in ABLATIONS:
+            raise ValueError(f"ablation={self.ablation!r}: known are {', '.join(map(repr, ABLATIONS))}.")
+        if self.feature_growth not in FEATURE_GROWTHS:
+            raise ValueError(f"feature_growth={self.feature_growth!r}: known are {FEATURE_GROWTHS}.")
+        if not self.schedule:
+            raise ValueError("schedule=(): at least one step is needed.")
+        for entry in self.schedule:
+            if entry.removeprefix("reset ") not in _STRIDES:
+                raise ValueError(f"schedule entry {entry!r}: known are LF, MF, HF and 'reset LF' and so on.")
+        if self.schedule[0].startswith("reset "):
+            raise ValueError(f"schedule entry {self.schedule[0]!r}: the first step has nothing to reset.")
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool) -> DMSOutput:
+        """Predict saliency and class of images.
+
+        Args:
+          images: float [B, H, W, 3], normalised by ImageNet's mean and standard deviation; any H and W.
+          train: BatchNorm uses the batch's statistics, and updates its averages in the collection "batch_stats".
+
+        Returns:
+          A `DMSOutput` with as many entries as the schedule.
+        """
+        options = {"dtype": self.dtype, "axis_name": self.axis_name}
+        backbone = ResNeXt(self.stage_sizes, self.groups, self.width_per_group, name="backbone", **options)
+        l0, l1, l2, l3, l4 = backbone(images.astype(self.dtype), train=train)
+        width = self.side_channels
+        aspp = self.ablation == "c"
+        sides = {
+            "LF": SideOutput(width, name="side_lf", **options)(l0, l1, train=train),
+            "MF": SideOutput(width, name="side_mf", **options)(l2, train=train),
+            "HF": SideOutput(width, aspp=aspp, name="side_hf", **options)(l3, l4, train=train),
+        }
+        features = {"L0": l0, "L1": l1, "L2": l2, "L3": l3, "L4": l4, **sides}
+        saliency, classes = [], []
+        state: RefinementState | None = None
+        for i, entry in enumerate(self.schedule):
+            following = self.schedule[i + 1].removeprefix("reset ") if i + 1 < len(self.schedule) else None
+            size = sides[following].shape[1:3] if following else None
+            state, output = self._step(i, following)(
+                state, sides[entry.removeprefix("reset ")], size, train=train
+            )
+            features[f"F{i}"] = state.feature
+            saliency.append(resize_aligned(output.saliency, images.shape[1:3]))
+            if output.classes is not None:
+                classes.append(output.classes)
+        return DMSOutput(tuple(saliency), tuple(classes), features)
+
+    def _step(self, index: int, following: str | None) -> RefinementStep:
+        """Refinement step `index`, which hands on to the side output `following`."""
+        stride = min(_STRIDES[entry.removeprefix("reset ")] for entry in self.schedule[: index + 1])
+        enlarges = following is not None and _STRIDES[following] < stride
+        join = {"a": "replace", "baseline": "replace", "d": "add"}.get(self.ablation, "concat")
+        return RefinementStep(
+            num_classes=None if self.ablation in ("b", "baseline") else self.num_classes,
+            join=join,
+            reset=self.schedule[index].startswith("reset "),
+            transition="transposed" if enlarges else "conv",
+            transition_features=self.side_channels if self.feature_growth == "reduce" else None,
+            residual_channels=self.residual_channels,
+            refine=self.ablation not in ("e", "baseline"),
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+            name=f"step{index}",
+        )
+
+
+class SDMS(DMS):
+    """Single deeper and mixed supervision network: one pass, high to low level, three outputs (section 3.2)."""
+
+    schedule: Sequence[str] = SDMS_SCHEDULE
+
+
+class BDMS(DMS):
+    """Bilateral deeper and mixed supervision network: down and up again, six outputs (section 3.2, eq. 3)."""
+
+
+NETWORKS: dict[str, type[DMS]] = {"sdms": SDMS, "bdms": BDMS}

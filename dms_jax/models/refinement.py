@@ -1,0 +1,168 @@
+"""The refinement loop: a state, and one step that takes the state and a side output to the next (the paper's eqs. 2-3).
+
+A network is a sequence of such steps. Each can be run by itself, in any order and as often as wanted:
+
+    step = RefinementStep(num_classes=6, transition="conv")
+    state, output = step.apply(variables, state, side, train=False)
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+import flax.struct
+import jax.numpy as jnp
+
+from dms_jax.models.layers import (
+    Array,
+    ConvBlock,
+    Dtype,
+    TransposedConvBlock,
+    resize_aligned,
+    saliency_kernel_init,
+)
+
+Join = Literal["concat", "add", "replace"]
+Transition = Literal["conv", "transposed", "none"]
+
+
+@flax.struct.dataclass
+class RefinementState:
+    """What one step hands to the next.
+
+    Attributes:
+      feature: F, [B, h, w, C], in the type of the computation.
+      saliency: the logits S, float32 [B, h', w', 1]; of F's size or, before a step enlarges them, smaller.
+    """
+
+    feature: Array
+    saliency: Array
+
+
+@flax.struct.dataclass
+class StepOutput:
+    """What one step predicts.
+
+    Attributes:
+      saliency: logits S_i, float32 [B, h, w, 1].
+      classes: logits, float32 [B, num_classes]; None without a class head.
+    """
+
+    saliency: Array
+    classes: Array | None
+
+
+class ResidualRefinementBlock(nn.Module):
+    """r: C(3, 128), C(3, 128) and a 1 x 1 convolution with bias to one channel of logits (Deng et al., R3Net, 2018).
+
+    Attributes:
+      features: channels of the two blocks.
+      dtype: type of the computation; the logits are float32.
+      axis_name: device axis over which BatchNorm averages its statistics, or None.
+    """
+
+    features: int = 128
+    dtype: Dtype = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, feature: Array, saliency: Array | None, *, train: bool) -> Array:
+        """Map feature [B, h, w, C] and logits [B, h, w, 1], or feature alone, to float32 logits [B, h, w, 1]."""
+        x = feature
+        if saliency is not None:
+            x = jnp.concatenate((feature, saliency.astype(feature.dtype)), axis=-1)
+        options = {"dtype": self.dtype, "axis_name": self.axis_name}
+        x = ConvBlock(self.features, 3, name="block1", **options)(x, train=train)
+        x = ConvBlock(self.features, 3, name="block2", **options)(x, train=train)
+        return saliency_head(name="saliency")(x)
+
+
+def saliency_head(name: str) -> nn.Conv:
+    """1 x 1 convolution with bias to one channel of float32 logits."""
+    return nn.Conv(1, (1, 1), dtype=jnp.float32, kernel_init=saliency_kernel_init, name=name)
+
+
+class RefinementStep(nn.Module):
+    """One step of the loop: F_i = phi(join(F_{i-1}, side)), S_i = up(S_{i-1}) + r(cat(F_i, up(S_{i-1}))).
+
+    The first step of all gets `None` for a state: F_0 = phi(side) and S_0 is a 1 x 1 convolution of F_0. Side outputs
+    and features that are smaller than the other are brought to its size first.
+
+    Attributes:
+      num_classes: outputs of the class head on the global average of F; None for no head (ablation B).
+      join: "concat" along channels; "add" (ablation D); "replace": F_{i-1} is not used (ablation A).
+      reset: F_i is the side output itself: no join and no transition (eq. 3, i = 3). S goes on.
+      transition: phi: "conv", a 3 x 3 block; "transposed", a 4 x 4 block of stride 2 where the next side output is
+        larger; "none".
+      transition_features: output channels of phi; None keeps those of its input.
+      residual_channels: channels of the residual refinement block.
+      refine: False gives S_i = r(F_i) (ablation E).
+      dtype: type of the computation; saliency and class logits are float32.
+      axis_name: device axis over which BatchNorm averages its statistics, or None.
+    """
+
+    num_classes: int | None
+    join: Join = "concat"
+    reset: bool = False
+    transition: Transition = "conv"
+    transition_features: int | None = None
+    residual_channels: int = 128
+    refine: bool = True
+    dtype: Dtype = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        state: RefinementState | None,
+        side: Array,
+        size: tuple[int, int] | None = None,
+        *,
+        train: bool,
+    ) -> tuple[RefinementState, StepOutput]:
+        """Advance the state by one side output.
+
+        Args:
+          state: F [B, h, w, C] and S of the step before, or None at the beginning.
+          side: [B, h', w', D].
+          size: what a "transposed" transition enlarges F to: the size of the next side output. None: twice as large.
+          train: BatchNorm uses the batch's statistics and updates its averages.
+
+        Returns:
+          The next state and this step's output.
+        """
+        feature = self._transition(self._join(state, side), size, train)
+        options = {"dtype": self.dtype, "axis_name": self.axis_name}
+        if state is None:
+            saliency = saliency_head(name="saliency")(feature)
+        else:
+            before = resize_aligned(state.saliency, feature.shape[1:3])
+            block = ResidualRefinementBlock(self.residual_channels, name="residual", **options)
+            if self.refine:
+                saliency = before + block(feature, before, train=train)
+            else:
+                saliency = block(feature, None, train=train)
+        classes = None
+        if self.num_classes is not None:
+            pooled = jnp.mean(feature, axis=(1, 2), dtype=jnp.float32)
+            classes = nn.Dense(self.num_classes, name="classes")(pooled)
+        return RefinementState(feature, saliency), StepOutput(saliency, classes)
+
+    def _join(self, state: RefinementState | None, side: Array) -> Array:
+        if state is None:
+            return side
+        before = state.feature
+        size = (max(before.shape[1], side.shape[1]), max(before.shape[2], side.shape[2]))
+        side = resize_aligned(side, size)
+        if self.reset or self.join == "replace":
+            return side
+        before = resize_aligned(before, size)
+        return before + side if self.join == "add" else jnp.concatenate((before, side), axis=-1)
+
+    def _transition(self, x: Array, size: tuple[int, int] | None, train: bool) -> Array:
+        if self.reset or self.transition == "none":
+            return x
+        features = self.transition_features or x.shape[-1]
+        options = {"dtype": self.dtype, "axis_name": self.axis_name, "name": "transition"}
+        if self.transition == "transposed":
+            return TransposedConvBlock(features, **options)(x, size, train=train)
+        return ConvBlock(features, 3, **options)(x, train=train)

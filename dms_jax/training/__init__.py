@@ -1,0 +1,1 @@
+"""Losses, optimizer, state, steps and the loop that trains a network."""

@@ -1,0 +1,124 @@
+"""Checkpoints of a run: the latest, to go on from, and the best, to predict with.
+
+They are two managers. One that keeps checkpoints by their score forgets the latest whenever scores worsen, and a run
+would resume backwards.
+"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+
+from dms_jax.training.state import TrainState
+
+
+class Checkpoints:
+    """The checkpoints in a work directory: `checkpoints/<step>/` and `best/<step>/`.
+
+    `checkpoints` holds the whole training state with the position in the data, `best` the variables to predict with.
+    Both are written in the background and renamed when whole: a run killed at any moment leaves the one before.
+
+    Args:
+      workdir: of the run.
+      keep: how many of the latest are kept.
+    """
+
+    def __init__(self, workdir: Path, *, keep: int = 2) -> None:
+        workdir = workdir.absolute()
+        self._latest = ocp.CheckpointManager(
+            workdir / "checkpoints",
+            options=ocp.CheckpointManagerOptions(max_to_keep=keep),
+            item_names=("state", "data"),
+        )
+        self._best = ocp.CheckpointManager(
+            workdir / "best",
+            options=ocp.CheckpointManagerOptions(max_to_keep=1),
+            item_names=("variables", "score"),
+        )
+
+    @property
+    def latest_step(self) -> int | None:
+        """Step of the latest checkpoint, or None."""
+        return self._latest.latest_step()
+
+    @property
+    def best_step(self) -> int | None:
+        """Step of the best checkpoint, or None."""
+        return self._best.latest_step()
+
+    @property
+    def best_score(self) -> float | None:
+        """Score of the best checkpoint (higher is better), or None."""
+        if self.best_step is None:
+            return None
+        restored = self._best.restore(self.best_step, args=ocp.args.Composite(score=ocp.args.JsonRestore()))
+        return restored.score["score"]
+
+    def save(self, state: TrainState, batches: grain.DatasetIterator) -> None:
+        """Save a state and the position of its training batches, unless that step is there already."""
+        step = int(state.step)
+        if step == self.latest_step:
+            return
+        self._latest.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), data=grain.checkpoint.CheckpointSave(batches)
+            ),
+            force=True,
+        )
+
+    def restore(self, state: TrainState, batches: grain.DatasetIterator) -> TrainState:
+        """Return the latest saved state and set `batches` to where they were.
+
+        Args:
+          state: any state of the run, for its structure and its placement on devices.
+          batches: the run's training batches, at any position.
+        """
+        restored = self._latest.restore(
+            self.latest_step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(_abstract(state)),
+                data=grain.checkpoint.CheckpointRestore(batches),
+            ),
+        )
+        return restored.state
+
+    def save_best(self, step: int, variables: Any, score: float | None) -> None:
+        """Replace the best variables by these; `score` is their figure, None where there was nothing to compare."""
+        if step == self.best_step:
+            return
+        self._best.save(
+            step,
+            args=ocp.args.Composite(
+                variables=ocp.args.StandardSave(variables), score=ocp.args.JsonSave({"score": score})
+            ),
+            force=True,
+        )
+
+    def restore_best(self, variables: Any) -> Any:
+        """Return the best variables; `variables` gives the structure and the placement."""
+        self._best.wait_until_finished()
+        restored = self._best.restore(
+            self.best_step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(_abstract(variables)))
+        )
+        return restored.variables
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        self._latest.close()
+        self._best.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _abstract(tree: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)

@@ -1,0 +1,149 @@
+"""The compiled training and prediction steps, over one device or many.
+
+Both run under `jax.shard_map` over a mesh with the one axis "data": the state is on every device, a batch is parted
+among them. Automatic partitioning would gather the whole batch on every device for each grouped convolution.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from clu import metrics
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from dms_jax.data.augment import AugmentConfig, augment_batch, example_keys, normalize
+from dms_jax.models import DMS
+from dms_jax.training.losses import LossConfig, dms_loss
+from dms_jax.training.state import TrainState
+
+Batch = Mapping[str, Any]
+DATA_AXIS = "data"
+MASK_THRESHOLD = 127
+
+
+def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh of all devices (of all processes), or of the given ones, along the one axis "data"."""
+    devices = jax.devices() if devices is None else devices
+    # Explicit axes, the default of `make_mesh`, would ask for the sharding of every array.
+    return jax.make_mesh((len(devices),), (DATA_AXIS,), (jax.sharding.AxisType.Auto,), devices=devices)
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """The same values on every device of the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, P()))
+
+
+def shard_batch(batch: Any, mesh: Mesh) -> Any:
+    """Parts arrays [b, ...], this process's rows of the global batch, among the devices of the mesh."""
+    sharding = NamedSharding(mesh, P(DATA_AXIS))
+    return jax.tree.map(partial(jax.make_array_from_process_local_data, sharding), batch)
+
+
+def make_train_step(
+    model: DMS,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    *,
+    loss: LossConfig,
+    augment: AugmentConfig,
+    seed: int,
+    average_decay: float = 0.0,
+) -> Callable[[TrainState, Batch], TrainState]:
+    """Compile one step of training.
+
+    Args:
+      model: the network, whose `axis_name` must be "data".
+      optimizer: applied to the gradient of the loss over the whole batch.
+      mesh: see `data_mesh`.
+      loss: weights of the loss.
+      augment: random transforms, drawn from (seed, step, position in the global batch).
+      seed: of the transforms.
+      average_decay: share of the old value that the exponential average of the variables keeps at each step, less at
+        the beginning: min(average_decay, (1 + step) / (10 + step)). The state must then have `averaged`.
+
+    Returns:
+      A function of the state (donated: the old one is gone) and a batch of `image` uint8 [B, S, S, 3], `mask` uint8
+      [B, S, S, 1] and `label` int32 [B], B a multiple of the number of devices. It returns the next state, whose
+      `metrics` have the step's figures added.
+    """
+
+    def step(state: TrainState, batch: Batch) -> TrainState:
+        local = batch["label"].shape[0]
+        positions = jax.lax.axis_index(DATA_AXIS) * local + jnp.arange(local)
+        keys = example_keys(seed, state.step, positions)
+        images, masks = augment_batch(keys, batch["image"], batch["mask"], augment)
+        images, targets = normalize(images), (masks > MASK_THRESHOLD).astype(jnp.float32)
+
+        def loss_of(params: Any) -> tuple[jax.Array, Any]:
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            output, updates = model.apply(variables, images, train=True, mutable=["batch_stats"])
+            value, figures = dms_loss(output.saliency, output.classes, targets, batch["label"], loss)
+            if output.classes:
+                hits = jnp.argmax(output.classes[-1], axis=-1) == batch["label"]
+                figures["accuracy"] = jnp.mean(hits, dtype=jnp.float32)
+            # The mean over the devices is taken of the loss, inside of what is differentiated: the gradient with
+            # respect to parameters that are the same everywhere is then already the sum over the devices.
+            return jax.lax.pmean(value, DATA_AXIS), (
+                jax.lax.pmean(figures, DATA_AXIS),
+                updates["batch_stats"],
+            )
+
+        (_, (figures, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        averaged = state.averaged
+        if averaged is not None:
+            decay = jnp.minimum(average_decay, (1 + state.step) / (10 + state.step))
+            fresh = {"params": params, "batch_stats": batch_stats}
+            averaged = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, averaged, fresh)
+        return TrainState(
+            step=state.step + 1,
+            params=params,
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            averaged=averaged,
+            metrics={
+                name: average.merge(metrics.Average.from_model_output(figures[name]))
+                for name, average in state.metrics.items()
+            },
+        )
+
+    sharded = jax.shard_map(step, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P())
+    return jax.jit(sharded, donate_argnums=0)
+
+
+def make_predict_step(model: DMS, mesh: Mesh) -> Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]:
+    """Compile prediction.
+
+    Args:
+      model: the network.
+      mesh: see `data_mesh`.
+
+    Returns:
+      A function of the variables {"params", "batch_stats"} and images uint8 [B, S, S, 3], B a multiple of the number
+      of devices. It returns the saliency maps of all N outputs, uint8 [B, N, S, S] (the sigmoid times 255, rounded),
+      and the class probabilities, float32 [B, N, num_classes] (no second axis entries without class heads).
+    """
+
+    def predict(variables: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        output = model.apply(variables, normalize(images), train=False)
+        maps = jnp.stack([jax.nn.sigmoid(s[..., 0]) for s in output.saliency], axis=1)
+        if output.classes:
+            probabilities = jax.nn.softmax(jnp.stack(output.classes, axis=1))
+        else:
+            probabilities = jnp.zeros((images.shape[0], 0, model.num_classes))
+        return jnp.round(255 * maps).astype(jnp.uint8), probabilities
+
+    sharded = jax.shard_map(predict, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P(DATA_AXIS))
+    return jax.jit(sharded)
+
+
+def local_rows(array: jax.Array) -> np.ndarray:
+    """The rows of a batch that lie on this process's devices, in their order."""
+    shards = {shard.index[0].start or 0: shard for shard in array.addressable_shards}
+    return np.concatenate([np.asarray(shards[start].data) for start in sorted(shards)])

@@ -1,0 +1,254 @@
+"""Shapes, exact parameter counts, schedules and the step by itself."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dms_jax.models import BDMS, DMS, SDMS
+from dms_jax.models.dms import NETWORKS, SIZES
+from dms_jax.models.refinement import RefinementState, RefinementStep
+
+COUNTS = {
+    ("sdms", ""): 65_431_141,
+    ("sdms", "a"): 56_675_941,
+    ("sdms", "b"): 65_421_907,
+    ("sdms", "c"): 66_481_002,
+    ("sdms", "d"): 56_675_941,
+    ("sdms", "e"): 65_428_837,
+    ("sdms", "baseline"): 56_669_011,
+    ("bdms", ""): 75_327_874,
+    ("bdms", "a"): 59_193_730,
+    ("bdms", "b"): 75_309_406,
+    ("bdms", "c"): 76_377_735,
+    ("bdms", "d"): 59_193_730,
+    ("bdms", "e"): 75_322_114,
+    ("bdms", "baseline"): 59_178_718,
+}
+SIZE_COUNTS = {
+    ("sdms", "lite"): 58_314_341,
+    ("bdms", "lite"): 62_011_778,
+    ("sdms", "small"): 4_862_021,
+    ("bdms", "small"): 5_018_562,
+}
+TINY: dict[str, Any] = {
+    "num_classes": 3,
+    "stage_sizes": (1, 1, 1, 1),
+    "groups": 2,
+    "width_per_group": 4,
+    "side_channels": 8,
+    "residual_channels": 4,
+}
+
+
+def shapes_of(model: DMS, size: tuple[int, int]) -> Any:
+    images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+    return jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
+
+
+def initialise(model: DMS, images: Any) -> Any:
+    return jax.jit(lambda x: model.init_with_output(jax.random.key(0), x, train=False))(images)
+
+
+def count(variables: Any, prefix: str = "") -> int:
+    leaves = jax.tree_util.tree_leaves_with_path(variables["params"])
+    return sum(math.prod(leaf.shape) for path, leaf in leaves if path[0].key.startswith(prefix))
+
+
+@pytest.mark.parametrize(("name", "ablation"), COUNTS)
+def test_parameter_counts(name: str, ablation: str) -> None:
+    model = NETWORKS[name](num_classes=6, ablation=ablation)
+    variables = shapes_of(model, (300, 300))
+    assert count(variables) == COUNTS[name, ablation]
+    assert count(variables, "backbone") == 42_128_704
+
+
+@pytest.mark.parametrize(("name", "size"), SIZE_COUNTS)
+def test_parameter_counts_of_the_other_sizes(name: str, size: str) -> None:
+    assert (
+        count(shapes_of(NETWORKS[name](num_classes=6, **SIZES[size]), (300, 300))) == SIZE_COUNTS[name, size]
+    )
+
+
+def test_parameters_do_not_depend_on_the_size_of_the_pictures() -> None:
+    model = BDMS(**TINY)
+    expected = shapes_of(model, (300, 300))
+    for size in ((8, 8), (31, 64), (161, 193)):
+        assert shapes_of(model, size) == expected
+
+
+@pytest.mark.parametrize("size", [(300, 300), (161, 193), (33, 70)])
+def test_shapes(size: tuple[int, int]) -> None:
+    model = BDMS(num_classes=6)
+    images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+    output = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), shapes_of(model, size), images)
+    assert [s.shape for s in output.saliency] == [(2, *size, 1)] * 6
+    assert [c.shape for c in output.classes] == [(2, 6)] * 6
+    assert all(x.dtype == jnp.float32 for x in (*output.saliency, *output.classes))
+
+    def at(stride: int) -> tuple[int, int]:
+        return (-(-size[0] // stride), -(-size[1] // stride))
+
+    expected = {
+        "L0": (at(4), 64),
+        "L1": (at(4), 256),
+        "L2": (at(8), 512),
+        "L3": (at(16), 1024),
+        "L4": (at(32), 2048),
+        "LF": (at(4), 256),
+        "MF": (at(8), 256),
+        "HF": (at(16), 256),
+        "F0": (at(8), 256),
+        "F1": (at(4), 512),
+        "F2": (at(4), 768),
+        "F3": (at(4), 256),
+        "F4": (at(4), 512),
+        "F5": (at(4), 768),
+    }
+    assert {k: (v.shape[1:3], v.shape[3]) for k, v in output.features.items()} == expected
+
+
+def test_bfloat16_computes_in_bfloat16_and_answers_in_float32() -> None:
+    model = SDMS(**TINY, dtype=jnp.bfloat16)
+    images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    output, variables = jax.eval_shape(
+        lambda x: model.init_with_output(jax.random.key(0), x, train=False), images
+    )
+    assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert {x.dtype for x in output.features.values()} == {jnp.dtype("bfloat16")}
+    assert {x.dtype for x in (*output.saliency, *output.classes)} == {jnp.dtype("float32")}
+
+
+def test_a_schedule_is_the_whole_difference_between_the_networks() -> None:
+    schedule = ("HF", "MF", "LF")
+    assert shapes_of(DMS(**TINY, schedule=schedule), (64, 64)) == shapes_of(SDMS(**TINY), (64, 64))
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        ("HF", "MF", "LF", "reset LF", "MF", "HF", "reset HF", "MF", "LF"),
+        ("HF", "LF"),
+        ("LF", "HF"),
+        ("MF", "reset MF", "LF"),
+    ],
+)
+def test_other_schedules_run(schedule: tuple[str, ...]) -> None:
+    model = DMS(**TINY, schedule=schedule)
+    images = jnp.ones((1, 41, 56, 3))
+    output, variables = initialise(model, images)
+    assert [s.shape for s in output.saliency] == [(1, 41, 56, 1)] * len(schedule)
+    assert sorted(k for k in variables["params"] if k.startswith("step")) == [
+        f"step{i}" for i in range(len(schedule))
+    ]
+
+
+def test_the_steps_run_by_hand_are_the_network() -> None:
+    model = BDMS(**TINY)
+    images = jax.random.normal(jax.random.key(1), (2, 47, 64, 3))
+    output, variables = initialise(model, images)
+    f = output.features
+    fields = {"num_classes": 3, "residual_channels": 4}
+    loop = [
+        (RefinementStep(**fields, transition="transposed"), f["HF"], f["MF"].shape[1:3]),
+        (RefinementStep(**fields, transition="transposed"), f["MF"], f["LF"].shape[1:3]),
+        (RefinementStep(**fields), f["LF"], None),
+        (RefinementStep(**fields, reset=True), f["LF"], None),
+        (RefinementStep(**fields), f["MF"], None),
+        (RefinementStep(**fields), f["HF"], None),
+    ]
+    state = None
+    for i, (step, side, size) in enumerate(loop):
+        weights = {
+            collection: tree[f"step{i}"] for collection, tree in variables.items() if f"step{i}" in tree
+        }
+        state, result = step.apply(weights, state, side, size, train=False)
+        np.testing.assert_allclose(state.feature, f[f"F{i}"], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(result.classes, output.classes[i], rtol=1e-5, atol=1e-5)
+
+
+def test_a_step_runs_alone_on_any_state() -> None:
+    step = RefinementStep(num_classes=None, transition="none", residual_channels=4)
+    state = RefinementState(feature=jnp.ones((1, 6, 5, 7)), saliency=jnp.zeros((1, 3, 3, 1)))
+    side = jnp.ones((1, 3, 5, 2))
+    (state, output), _ = step.init_with_output(jax.random.key(0), state, side, train=False)
+    assert state.feature.shape == (1, 6, 5, 9)
+    assert output.saliency.shape == (1, 6, 5, 1)
+    assert output.classes is None
+
+
+def test_a_refinement_adds_to_the_map_before_it() -> None:
+    """Eq. 2: S_i = S_{i-1} + R_i: a constant added to S_{i-1} and not seen by r arrives in S_i."""
+    step = RefinementStep(num_classes=None, transition="none", residual_channels=4)
+    state = RefinementState(feature=jnp.ones((1, 4, 4, 3)), saliency=jnp.full((1, 4, 4, 1), 2.0))
+    side = jnp.ones((1, 4, 4, 2))
+    variables = step.init(jax.random.key(0), state, side, train=False)
+    silent = jax.tree.map(jnp.zeros_like, variables["params"])
+    _, output = step.apply({**variables, "params": silent}, state, side, train=False)
+    np.testing.assert_array_equal(output.saliency, state.saliency)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"ablation": "f"}, "ablation='f'"),
+        ({"feature_growth": "grow"}, "feature_growth='grow'"),
+        ({"schedule": ()}, "at least one step"),
+        ({"schedule": ("XF",)}, "'XF'"),
+        ({"schedule": ("reset HF", "MF")}, "nothing to reset"),
+        ({"num_classes": 0}, "num_classes=0"),
+    ],
+)
+def test_values_that_are_not_known_are_refused(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BDMS(**{**TINY, **fields})
+
+
+def test_gradients_reach_every_parameter_through_the_summed_loss() -> None:
+    model = BDMS(**TINY)
+    images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
+    _, variables = initialise(model, images)
+
+    @jax.jit
+    def gradient(params: Any) -> Any:
+        def loss(params: Any) -> Any:
+            output, _ = model.apply(
+                {**variables, "params": params}, images, train=True, mutable=["batch_stats"]
+            )
+            return sum(jnp.mean(s**2) for s in output.saliency) + sum(jnp.mean(c**2) for c in output.classes)
+
+        return jax.grad(loss)(params)
+
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradient(variables["params"])):
+        assert np.isfinite(leaf).all()
+        assert np.abs(leaf).max() > 0, jax.tree_util.keystr(path)
+
+
+def test_each_output_has_a_head_of_its_own() -> None:
+    """The loss of output i alone moves its own residual block and class head, and no later one."""
+    model = BDMS(**TINY)
+    images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
+    _, variables = initialise(model, images)
+
+    @jax.jit
+    def gradients(params: Any) -> Any:
+        def losses(params: Any) -> Any:
+            output = model.apply({**variables, "params": params}, images, train=False)
+            pairs = zip(output.saliency, output.classes, strict=True)
+            return jnp.stack([jnp.mean(s**2) + jnp.mean(c**2) for s, c in pairs])
+
+        return jax.jacrev(losses)(params)
+
+    result = gradients(variables["params"])
+    for step in range(6):
+        heads = {"classes": result[f"step{step}"]["classes"]}
+        heads["map"] = result[f"step{step}"]["residual" if step else "saliency"]
+        for name, head in heads.items():
+            sizes = np.max(
+                [np.abs(leaf).reshape(6, -1).max(axis=1) for leaf in jax.tree.leaves(head)], axis=0
+            )
+            assert sizes[step] > 0, (step, name)
+            assert (sizes[:step] == 0).all(), (step, name)

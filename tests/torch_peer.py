@@ -1,0 +1,109 @@
+"""The independently written PyTorch network, and its weights carried over by a table of names."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+PEER = Path(__file__).resolve().parents[2] / "shared" / "bench" / "peer_torch.py"
+
+
+def load_peer() -> ModuleType:
+    """Import the peer, or skip the test that needs it."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    if not PEER.is_file():
+        pytest.skip(f"the PyTorch peer is not there: {PEER}")
+    spec = importlib.util.spec_from_file_location("peer_torch", PEER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def randomise(net: Any, seed: int = 0) -> None:
+    """Give BatchNorm statistics, scales and biases, PReLU slopes and convolution scales that are not trivial."""
+    import torch
+    from torch import nn
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1, generator=generator)
+                module.running_var.uniform_(0.5, 1.5, generator=generator)
+                module.weight.uniform_(0.5, 1.5, generator=generator)
+                module.bias.normal_(0, 0.1, generator=generator)
+            elif isinstance(module, nn.PReLU):
+                module.weight.uniform_(0.05, 0.5, generator=generator)
+
+
+def module_names(steps: int, blocks: tuple[int, ...], ablation: str) -> dict[str, str]:
+    """Names of the peer's modules, each with the path of ours."""
+    names = {"backbone.conv1": "backbone/stem_conv", "backbone.bn1": "backbone/stem_norm"}
+    for stage, count in enumerate(blocks, start=1):
+        for block in range(count):
+            theirs, ours = f"backbone.layer{stage}.{block}", f"backbone/stage{stage}_block{block + 1}"
+            for i in (1, 2, 3):
+                names[f"{theirs}.conv{i}"] = f"{ours}/conv{i}"
+                names[f"{theirs}.bn{i}"] = f"{ours}/norm{i}"
+            names[f"{theirs}.downsample.0"] = f"{ours}/downsample_conv"
+            names[f"{theirs}.downsample.1"] = f"{ours}/downsample_norm"
+
+    def conv_block(theirs: str, ours: str) -> None:
+        for i, part in enumerate(("conv", "norm", "prelu")):
+            names[f"{theirs}.{i}"] = f"{ours}/{part}"
+
+    for side in ("lf", "mf", "hf"):
+        for i in range(3):
+            conv_block(f"{side}.{i}", f"side_{side}/block{i + 1}")
+    if ablation == "c":
+        for i, branch in enumerate(("point", "dilated2", "dilated4", "dilated6", "pooled")):
+            conv_block(f"hf.2.branches.{i}", f"side_hf/aspp/{branch}")
+        conv_block("hf.2.fuse", "side_hf/aspp/fuse")
+    names["first"] = "step0/saliency"
+    for step in range(steps):
+        conv_block(f"phi.{step}", f"step{step}/transition")
+        names[f"classify.{step}"] = f"step{step}/classes"
+        if step:
+            conv_block(f"residual.{step - 1}.0", f"step{step}/residual/block1")
+            conv_block(f"residual.{step - 1}.1", f"step{step}/residual/block2")
+            names[f"residual.{step - 1}.2"] = f"step{step}/residual/saliency"
+    return names
+
+
+def carry_over(net: Any, steps: int, blocks: tuple[int, ...], ablation: str = "") -> dict[str, Any]:
+    """Our variables with the peer's weights; every tensor of the peer has its place, or this fails."""
+    from torch import nn
+
+    names = module_names(steps, blocks, ablation)
+    variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
+
+    def put(collection: str, path: str, leaf: str, value: Any) -> None:
+        node = variables[collection]
+        for part in path.split("/"):
+            node = node.setdefault(part, {})
+        node[leaf] = np.array(value.detach().numpy())  # a copy: the peer's tensors change in training mode
+
+    for theirs, module in net.named_modules():
+        if not list(module.parameters(recurse=False)):
+            continue
+        ours = names[theirs]
+        if isinstance(module, nn.ConvTranspose2d):
+            put("params", ours, "kernel", module.weight.permute(2, 3, 1, 0))
+        elif isinstance(module, nn.Conv2d):
+            put("params", ours, "kernel", module.weight.permute(2, 3, 1, 0))
+        elif isinstance(module, nn.Linear):
+            put("params", ours, "kernel", module.weight.T)
+        elif isinstance(module, nn.BatchNorm2d):
+            put("params", ours, "scale", module.weight)
+            put("batch_stats", ours, "mean", module.running_mean)
+            put("batch_stats", ours, "var", module.running_var)
+        elif isinstance(module, nn.PReLU):
+            put("params", ours, "negative_slope", module.weight.reshape(()))
+        else:
+            raise TypeError(f"{theirs}: {type(module)}")
+        if getattr(module, "bias", None) is not None:
+            put("params", ours, "bias", module.bias)
+    return variables
