@@ -22,9 +22,7 @@ def get_config(argument: str | None = None) -> ConfigDict:
 
 def network_config(network: str, argument: str | None) -> ConfigDict:
     """The paper's settings for either network."""
-    chosen = common.parse_argument(
-        argument, dataset="mtdd", split="", size="full", ablation="", recipe="paper"
-    )
+    chosen = common.parse_argument(argument, dataset="mtdd", split="", size="full", ablation="", recipe="paper")
     config = common.default_config()
     config.model.network = network
     config.model.size = common.choose("size", chosen["size"], tuple(SIZES))

@@ -27,12 +27,8 @@ def default_config() -> ConfigDict:
     config.data.data_dir = ""  # where prepared datasets are kept; empty: ~/tensorflow_datasets
     config.data.image_size = 300  # pictures are squashed to this square
     config.data.defective_fraction = 0.0  # share of defective pictures in the batches; 0: as they come
-    config.data.select_on = (
-        "validation"  # "test" trains on all of train and selects on test, as the paper seems to
-    )
-    config.data.overfit = (
-        0  # train and test on this many training pictures: a check that learning works at all
-    )
+    config.data.select_on = "validation"  # "test" trains on all of train and selects on test, as the paper seems to
+    config.data.overfit = 0  # train and test on this many training pictures: a check that learning works at all
     config.data.workers = 0  # processes that load pictures; 0: threads only
     config.data.threads = 8
     config.data.synthetic = ConfigDict({"seed": 0, "size": 96, "pictures": 480})
@@ -84,9 +80,7 @@ def parse_argument(argument: str | None, **defaults: str) -> dict[str, str]:
     for part in filter(None, (argument or "").split(",")):
         key, separator, value = part.partition("=")
         if not separator:
-            raise UsageError(
-                f"config argument {part!r} is not key=value; known keys are {', '.join(defaults)}."
-            )
+            raise UsageError(f"config argument {part!r} is not key=value; known keys are {', '.join(defaults)}.")
         if key not in defaults:
             raise UsageError(f"config argument {key!r} is unknown; known keys are {', '.join(defaults)}.")
         if key in values:
@@ -102,7 +96,5 @@ def choose(key: str, value: str, known: tuple[str, ...]) -> str:
       UsageError: it is not.
     """
     if value not in known:
-        raise UsageError(
-            f"config argument {key}={value!r} is unknown; known are {', '.join(filter(None, known))}."
-        )
+        raise UsageError(f"config argument {key}={value!r} is unknown; known are {', '.join(filter(None, known))}.")
     return value

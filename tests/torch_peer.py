@@ -90,9 +90,8 @@ def carry_over(net: Any, steps: int, blocks: tuple[int, ...], ablation: str = ""
         if not list(module.parameters(recurse=False)):
             continue
         ours = names[theirs]
-        if isinstance(module, nn.ConvTranspose2d):
-            put("params", ours, "kernel", module.weight.permute(2, 3, 1, 0))
-        elif isinstance(module, nn.Conv2d):
+        if isinstance(module, (nn.ConvTranspose2d, nn.Conv2d)):
+            # [O, I, h, w] to [h, w, I, O]; a transposed kernel, [I, O, h, w], to [h, w, O, I].
             put("params", ours, "kernel", module.weight.permute(2, 3, 1, 0))
         elif isinstance(module, nn.Linear):
             put("params", ours, "kernel", module.weight.T)

@@ -49,9 +49,7 @@ class AugmentConfig:
             if not 0 <= getattr(self, name) <= largest:
                 raise ValueError(f"{name} must lie within 0..{largest}, got {getattr(self, name)}.")
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < float("inf"):
-            raise ValueError(
-                f"scale must be (smallest, largest) with 0 < smallest <= largest, got {self.scale}."
-            )
+            raise ValueError(f"scale must be (smallest, largest) with 0 < smallest <= largest, got {self.scale}.")
 
     @property
     def interpolates(self) -> bool:
@@ -149,9 +147,7 @@ def sample_affine(key: Array, size: tuple[int, int], config: AugmentConfig) -> t
         Matrix float32 [2, 2] and offset float32 [2], in pixels.
     """
     flip_key, rotation_key, scale_key, shift_key = jax.random.split(key, 4)
-    flip = jax.random.bernoulli(flip_key, shape=(2,)) & jnp.array(
-        [config.vertical_flip, config.horizontal_flip]
-    )
+    flip = jax.random.bernoulli(flip_key, shape=(2,)) & jnp.array([config.vertical_flip, config.horizontal_flip])
     limit = math.radians(config.rotation)
     angle = jax.random.uniform(rotation_key, minval=-limit, maxval=limit)
     zoom = jax.random.uniform(scale_key, minval=config.scale[0], maxval=config.scale[1])
@@ -198,9 +194,7 @@ def warp(picture: Array, matrix: Array, offset: Array) -> Array:
         word = words.at[row + column].get(mode="promise_in_bounds")
         return jax.lax.bitcast_convert_type(word, jnp.uint8).astype(jnp.float32)
 
-    upper, lower = (
-        (1 - weight_x) * pixels(row, columns[0]) + weight_x * pixels(row, columns[1]) for row in rows
-    )
+    upper, lower = ((1 - weight_x) * pixels(row, columns[0]) + weight_x * pixels(row, columns[1]) for row in rows)
     return (1 - weight_y) * upper + weight_y * lower
 
 

@@ -173,9 +173,7 @@ def _as_rgb(image: Image.Image, path: str | Path) -> Image.Image:
     try:
         return image.convert("RGB")
     except ValueError as error:
-        raise UserError(
-            f"{path} has pixels of kind {image.mode!r}: save it as an 8-bit RGB picture."
-        ) from error
+        raise UserError(f"{path} has pixels of kind {image.mode!r}: save it as an 8-bit RGB picture.") from error
 
 
 def _size(image: Image.Image) -> str:

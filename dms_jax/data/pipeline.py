@@ -48,9 +48,7 @@ class _Squash:
         }
 
 
-def training_order(
-    sources: Sequence[ExampleSource], *, seed: int, defective_fraction: float = 0.0
-) -> grain.MapDataset:
+def training_order(sources: Sequence[ExampleSource], *, seed: int, defective_fraction: float = 0.0) -> grain.MapDataset:
     """The endless order of training examples: every epoch a new shuffle of all of them.
 
     Args:

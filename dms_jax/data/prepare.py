@@ -95,9 +95,7 @@ def prepare(
             _build(builder, manual_dir)
     except OSError as error:
         place = root or tfds.core.constants.DATA_DIR
-        raise UserError(
-            f"{dataset} cannot be prepared in {place} ({error}): choose another data_dir."
-        ) from error
+        raise UserError(f"{dataset} cannot be prepared in {place} ({error}): choose another data_dir.") from error
     _check_whole(builder)
     free = builder.FREE_CLASS
     return PreparedDataset(
@@ -115,9 +113,7 @@ def _config_name(dataset: str, split: str, synthetic: Mapping[str, Any] | None) 
     if dataset != "synthetic":
         known = [config.name for config in DATASETS[dataset].BUILDER_CONFIGS]
         if split and split not in known:
-            raise UsageError(
-                f"split {split!r} of dataset {dataset} is unknown: it is one of {_listed(known)}."
-            )
+            raise UsageError(f"split {split!r} of dataset {dataset} is unknown: it is one of {_listed(known)}.")
         return split or known[0]
     if split:
         raise UsageError(f"split {split!r} is unknown: the synthetic dataset has only one, leave it empty.")
@@ -129,9 +125,7 @@ def _config_name(dataset: str, split: str, synthetic: Mapping[str, Any] | None) 
     return SyntheticConfig(**values).name
 
 
-def _open(
-    builder_class: type[SurfaceDefectBuilder], data_dir: str | None, config: str
-) -> SurfaceDefectBuilder:
+def _open(builder_class: type[SurfaceDefectBuilder], data_dir: str | None, config: str) -> SurfaceDefectBuilder:
     try:
         return builder_class(data_dir=data_dir, config=config)
     except OSError:

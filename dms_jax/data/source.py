@@ -1,6 +1,8 @@
 """Random access to the examples of a prepared split."""
 
-from typing import Any, SupportsIndex
+import copy
+from collections.abc import Sequence
+from typing import Any, Self, SupportsIndex
 
 import numpy as np
 import tensorflow_datasets as tfds

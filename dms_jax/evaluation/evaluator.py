@@ -135,9 +135,7 @@ def _pack(total: OutputTotals) -> np.ndarray:
 
 def _unpack(vector: np.ndarray) -> OutputTotals:
     averages = [
-        SaliencyAverages(
-            float(part[0]), part[2 : 2 + NUM_THRESHOLDS], part[2 + NUM_THRESHOLDS :], int(part[1])
-        )
+        SaliencyAverages(float(part[0]), part[2 : 2 + NUM_THRESHOLDS], part[2 + NUM_THRESHOLDS :], int(part[1]))
         for part in np.split(vector[2:], 2)
     ]
     return OutputTotals(averages[0], averages[1], AccuracyCount(int(vector[0]), int(vector[1])))

@@ -79,9 +79,7 @@ def score_map(saliency_map: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Pictu
     _check_picture("saliency_map", saliency_map)
     _check_picture("mask", mask)
     if saliency_map.shape != mask.shape:
-        raise ValueError(
-            f"saliency_map is {saliency_map.shape} but mask is {mask.shape}: resize the map first"
-        )
+        raise ValueError(f"saliency_map is {saliency_map.shape} but mask is {mask.shape}: resize the map first")
 
     truth = mask > TRUTH_CUT
     difference = np.abs(saliency_map.astype(np.int16) - mask)

@@ -28,10 +28,7 @@ def format_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], precisi
     for row in rows:
         if len(row) != len(headers):
             raise ValueError(f"a row of {len(row)} cells under {len(headers)} headers: {row}")
-    columns = [
-        _format_column(header, [row[index] for row in rows], precision)
-        for index, header in enumerate(headers)
-    ]
+    columns = [_format_column(header, [row[index] for row in rows], precision) for index, header in enumerate(headers)]
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 

@@ -124,9 +124,7 @@ class DMS(nn.Module):
         for i, entry in enumerate(self.schedule):
             following = self.schedule[i + 1].removeprefix("reset ") if i + 1 < len(self.schedule) else None
             size = sides[following].shape[1:3] if following else None
-            state, output = self._step(i, following)(
-                state, sides[entry.removeprefix("reset ")], size, train=train
-            )
+            state, output = self._step(i, following)(state, sides[entry.removeprefix("reset ")], size, train=train)
             features[f"F{i}"] = state.feature
             saliency.append(resize_aligned(output.saliency, images.shape[1:3]))
             if output.classes is not None:

@@ -12,9 +12,7 @@ Dtype = Any
 
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 # A transposed kernel is stored [h, w, out, in]: the axes swap their roles.
-he_normal_fan_out_transposed = nn.initializers.variance_scaling(
-    2.0, "fan_out", "normal", in_axis=-1, out_axis=-2
-)
+he_normal_fan_out_transposed = nn.initializers.variance_scaling(2.0, "fan_out", "normal", in_axis=-1, out_axis=-2)
 # He's scale on a single output channel would start the saliency logits at a spread of about ten. A small one lets
 # them start at their bias, and every refinement at the map that it refines.
 saliency_kernel_init = nn.initializers.normal(0.01)

@@ -27,9 +27,7 @@ class ASPP(nn.Module):
         """Map [B, H, W, C] to [B, H, W, features]."""
 
         def block(features: int, kernel: int, name: str, dilation: int = 1) -> ConvBlock:
-            return ConvBlock(
-                features, kernel, dilation=dilation, dtype=self.dtype, axis_name=self.axis_name, name=name
-            )
+            return ConvBlock(features, kernel, dilation=dilation, dtype=self.dtype, axis_name=self.axis_name, name=name)
 
         half = self.features // 2
         branches = [block(half, 1, "point")(x, train=train)]

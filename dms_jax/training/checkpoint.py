@@ -64,9 +64,7 @@ class Checkpoints:
             return
         self._latest.save(
             step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), data=grain.checkpoint.CheckpointSave(batches)
-            ),
+            args=ocp.args.Composite(state=ocp.args.StandardSave(state), data=grain.checkpoint.CheckpointSave(batches)),
             force=True,
         )
 

@@ -47,9 +47,7 @@ def launch(default_config: str, argv: Sequence[str] | None = None) -> int:
         print(f"train.py: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(
-            "train.py: interrupted: run the same command to go on from the last checkpoint.", file=sys.stderr
-        )
+        print("train.py: interrupted: run the same command to go on from the last checkpoint.", file=sys.stderr)
         return 1
     return 0
 
@@ -101,9 +99,7 @@ def _read_flags(argv: list[str], default_config: str) -> tuple[ConfigDict, str, 
         # A file that could not be loaded fails at the first access.
         config.to_dict()
     except OSError as error:
-        file = next(
-            (a.partition("=")[2] for a in argv if a.lstrip("-").startswith("config=")), default_config
-        )
+        file = next((a.partition("=")[2] for a in argv if a.lstrip("-").startswith("config=")), default_config)
         raise UsageError(f"--config={file} cannot be read: name a file such as configs/bdms.py.") from error
     except (flags.Error, TypeError, ValueError) as error:
         raise UsageError(" ".join(str(error).split())) from error

@@ -75,9 +75,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         workdir.mkdir(parents=True, exist_ok=True)
         configuration.save(config, workdir)
     except OSError as error:
-        raise UserError(
-            f"{workdir} cannot be written ({error.strerror}): choose another --workdir."
-        ) from error
+        raise UserError(f"{workdir} cannot be written ({error.strerror}): choose another --workdir.") from error
 
     with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints:
         results = load_results(workdir, "test")
@@ -202,9 +200,7 @@ class _Run:
     writer: RunWriter
     predict: Any
 
-    def steps(
-        self, train_step: Any, state: TrainState, batches: grain.DatasetIterator, started: float
-    ) -> TrainState:
+    def steps(self, train_step: Any, state: TrainState, batches: grain.DatasetIterator, started: float) -> TrainState:
         """Do all the steps that are left."""
         config, writer = self.config, self.writer
         first = int(state.step)
@@ -227,9 +223,7 @@ class _Run:
                         self._check_finite(step, float(state.metrics["loss"].total))
                         self.checkpoints.save(state, batches)
                 if interrupted:
-                    raise UserError(
-                        f"interrupted at step {step}, which is saved: run the same command to go on."
-                    )
+                    raise UserError(f"interrupted at step {step}, which is saved: run the same command to go on.")
         return state
 
     def evaluate(self, source: ExampleSource, variables: Any) -> list[OutputTotals]:

@@ -54,10 +54,7 @@ def metric_names(model: DMS) -> tuple[str, ...]:
 
 def empty_metrics(names: tuple[str, ...]) -> dict[str, metrics.Average]:
     """Averages of nothing yet."""
-    return {
-        name: metrics.Average(total=jnp.zeros((), jnp.float32), count=jnp.zeros((), jnp.int32))
-        for name in names
-    }
+    return {name: metrics.Average(total=jnp.zeros((), jnp.float32), count=jnp.zeros((), jnp.int32)) for name in names}
 
 
 def create_state(
@@ -104,9 +101,7 @@ def create_state(
     return state.replace(averaged=jax.tree.map(jnp.copy, state.averaged))
 
 
-def with_saliency_prior(
-    params: Mapping[str, Any], share: float, *, every_step: bool = False
-) -> dict[str, Any]:
+def with_saliency_prior(params: Mapping[str, Any], share: float, *, every_step: bool = False) -> dict[str, Any]:
     """Set the bias of the saliency map to the logit of the share of defective pixels.
 
     The first step's map starts at log(share / (1 - share)) instead of 0, so that training does not begin with

@@ -82,9 +82,7 @@ class RunWriter:
             self._metrics.write(step, scalars)
             self._events.write(step, scalars)
 
-    def progress(
-        self, step: int, *, loss: float | None = None, learning_rate: float | None = None
-    ) -> float | None:
+    def progress(self, step: int, *, loss: float | None = None, learning_rate: float | None = None) -> float | None:
         """Show that `step` steps are done; with a loss, also the loss and the speed since the last one.
 
         Without a loss this only moves the bar, which is cheap enough for every step.

@@ -19,9 +19,7 @@ from dms_jax.data.augment import (
 run = jax.jit(augment_batch, static_argnums=3)
 
 NOTHING = AugmentConfig(horizontal_flip=False, rotation=0.0)
-EVERYTHING = AugmentConfig(
-    vertical_flip=True, rotation=30.0, scale=(0.6, 1.5), shift=0.2, brightness=0.2, contrast=0.3
-)
+EVERYTHING = AugmentConfig(vertical_flip=True, rotation=30.0, scale=(0.6, 1.5), shift=0.2, brightness=0.2, contrast=0.3)
 
 
 def pictures(count=4, size=(13, 18), seed=0):
@@ -100,9 +98,7 @@ def test_rotation_agrees_with_scipy_rotate(size):
     for n in range(3):
         angle = np.rad2deg(np.arctan2(matrices[n, 0, 1], matrices[n, 0, 0]))
         assert abs(angle) > 1
-        expected = scipy.ndimage.rotate(
-            old[n], angle, reshape=False, output=np.float64, order=1, mode="reflect"
-        )
+        expected = scipy.ndimage.rotate(old[n], angle, reshape=False, output=np.float64, order=1, mode="reflect")
         np.testing.assert_allclose(new[n], expected, atol=0.01)
 
 
@@ -225,9 +221,7 @@ def test_a_photometric_option_leaves_the_geometry_as_it_was():
 
 def test_keys_differ_by_seed_step_and_position_only():
     positions = jnp.arange(6)
-    drawn = [
-        jax.random.key_data(example_keys(seed, step, positions)) for seed in (0, 1) for step in (0, 1, 2)
-    ]
+    drawn = [jax.random.key_data(example_keys(seed, step, positions)) for seed in (0, 1) for step in (0, 1, 2)]
     assert len({tuple(row) for row in np.concatenate(drawn).tolist()}) == 36
     whole = drawn[1]
     np.testing.assert_array_equal(whole, jax.random.key_data(example_keys(jax.random.key(0), 1, positions)))

@@ -246,10 +246,7 @@ class TestDownload:
     @staticmethod
     def serve(monkeypatch, answer):
         def download(self, url):
-            assert (
-                url
-                == "https://github.com/abin24/Magnetic-tile-defect-datasets./archive/refs/heads/master.zip"
-            )
+            assert url == "https://github.com/abin24/Magnetic-tile-defect-datasets./archive/refs/heads/master.zip"
             if isinstance(answer, Exception):
                 raise answer
             return answer
@@ -285,14 +282,10 @@ class TestDownload:
         (tmp_path / "data" / "downloads" / "manual" / "other").mkdir(parents=True)
         assert prepare_tiles(tmp_path, "").sizes["test"] == 12
 
-    @pytest.mark.parametrize(
-        "error", [OSError("no route to host"), tfds.download.DownloadError("HTTP code: 404")]
-    )
+    @pytest.mark.parametrize("error", [OSError("no route to host"), tfds.download.DownloadError("HTTP code: 404")])
     def test_no_network(self, tmp_path, monkeypatch, error):
         self.serve(monkeypatch, error)
-        with pytest.raises(
-            UserError, match=r"master\.zip cannot be downloaded.*--config\.data\.manual_dir=DIR"
-        ):
+        with pytest.raises(UserError, match=r"master\.zip cannot be downloaded.*--config\.data\.manual_dir=DIR"):
             prepare_tiles(tmp_path, "")
 
     @pytest.mark.parametrize("error", [urllib.error.URLError("unknown host"), TimeoutError("timed out")])
@@ -345,9 +338,7 @@ class TestDownload:
         with pytest.raises(UserError, match=r"master\.zip holds none of the folders"):
             prepare_tiles(tmp_path, "")
 
-    @pytest.mark.parametrize(
-        "damage", [lambda data: data[:-100], lambda data: data.replace(b"JFIF", b"OOPS")]
-    )
+    @pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: data.replace(b"JFIF", b"OOPS")])
     def test_damaged_archive_is_named(self, archive, tmp_path, damage):
         archive.write_bytes(damage(archive.read_bytes()))
         with pytest.raises(UserError, match=r"master\.zip is not a whole zip archive"):

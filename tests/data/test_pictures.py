@@ -119,9 +119,7 @@ class TestReadMask:
 
     def test_one_bit(self, tmp_path):
         bits = GREY > 127
-        np.testing.assert_array_equal(
-            pixels(read_mask(saved(tmp_path, Image.fromarray(bits)))), np.where(bits, 255, 0)
-        )
+        np.testing.assert_array_equal(pixels(read_mask(saved(tmp_path, Image.fromarray(bits)))), np.where(bits, 255, 0))
 
     def test_sixteen_bit(self, tmp_path):
         deep = GREY.astype(np.uint16) * 257
@@ -139,9 +137,7 @@ class TestReadMask:
 
     def test_pure_colours_count_in_full(self, tmp_path):
         marks = np.array([[[0, 0, 0], [255, 0, 0], [0, 0, 255], [77, 77, 77]]], np.uint8)
-        np.testing.assert_array_equal(
-            pixels(read_mask(saved(tmp_path, Image.fromarray(marks)))), [[0, 255, 255, 77]]
-        )
+        np.testing.assert_array_equal(pixels(read_mask(saved(tmp_path, Image.fromarray(marks)))), [[0, 255, 255, 77]])
 
     def test_alpha_is_dropped(self, tmp_path):
         rgba = np.zeros((1, 2, 4), np.uint8)

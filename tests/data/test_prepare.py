@@ -111,10 +111,7 @@ class TestPrepare:
         assert pickle.loads(pickle.dumps(source))[0]["name"]
 
     def test_data_dir_of_the_environment(self, tmp_path):
-        program = (
-            "from dms_jax.data.prepare import prepare\n"
-            f"print(prepare('synthetic', synthetic={SMALL}).directory)"
-        )
+        program = f"from dms_jax.data.prepare import prepare\nprint(prepare('synthetic', synthetic={SMALL}).directory)"
         done = subprocess.run(
             [sys.executable, "-c", program],
             env={"TFDS_DATA_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -196,9 +193,7 @@ class TestPrepare:
     def test_unreadable_description_is_named(self, tmp_path, text):
         data = prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
         (data.directory / "dataset_info.json").write_text(text)
-        with pytest.raises(
-            UserError, match="synthetic/seed1-size48-pictures15 is damaged: remove that folder"
-        ):
+        with pytest.raises(UserError, match="synthetic/seed1-size48-pictures15 is damaged: remove that folder"):
             prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
 
     def test_data_dir_that_is_a_file(self, tmp_path):
@@ -233,9 +228,7 @@ def test_registry_knows_builders_by_their_names():
 
 
 def test_tensorflow_is_not_imported():
-    program = (
-        "import sys, dms_jax.data.prepare; print([m for m in sys.modules if m.startswith('tensorflow.')])"
-    )
+    program = "import sys, dms_jax.data.prepare; print([m for m in sys.modules if m.startswith('tensorflow.')])"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         cwd=Path(__file__).parents[2],

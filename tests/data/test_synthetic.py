@@ -138,9 +138,7 @@ class TestConfig:
         with pytest.raises(UsageError, match=rf"{key} of the synthetic dataset must be a whole number from"):
             SyntheticConfig(**{key: value})
 
-    @pytest.mark.parametrize(
-        "config", ["seed3-size48-pictures15", SyntheticConfig(seed=3, size=48, pictures=15)]
-    )
+    @pytest.mark.parametrize("config", ["seed3-size48-pictures15", SyntheticConfig(seed=3, size=48, pictures=15)])
     def test_builder_takes_a_name_or_a_config(self, tmp_path, config, caplog):
         builder = Synthetic(data_dir=tmp_path, config=config)
         assert builder.builder_config == SyntheticConfig(seed=3, size=48, pictures=15)

@@ -68,9 +68,7 @@ def test_parameter_counts(name: str, ablation: str) -> None:
 
 @pytest.mark.parametrize(("name", "size"), SIZE_COUNTS)
 def test_parameter_counts_of_the_other_sizes(name: str, size: str) -> None:
-    assert (
-        count(shapes_of(NETWORKS[name](num_classes=6, **SIZES[size]), (300, 300))) == SIZE_COUNTS[name, size]
-    )
+    assert count(shapes_of(NETWORKS[name](num_classes=6, **SIZES[size]), (300, 300))) == SIZE_COUNTS[name, size]
 
 
 def test_parameters_do_not_depend_on_the_size_of_the_pictures() -> None:
@@ -114,9 +112,7 @@ def test_shapes(size: tuple[int, int]) -> None:
 def test_bfloat16_computes_in_bfloat16_and_answers_in_float32() -> None:
     model = SDMS(**TINY, dtype=jnp.bfloat16)
     images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
-    output, variables = jax.eval_shape(
-        lambda x: model.init_with_output(jax.random.key(0), x, train=False), images
-    )
+    output, variables = jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, train=False), images)
     assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     assert {x.dtype for x in output.features.values()} == {jnp.dtype("bfloat16")}
     assert {x.dtype for x in (*output.saliency, *output.classes)} == {jnp.dtype("float32")}
@@ -141,9 +137,7 @@ def test_other_schedules_run(schedule: tuple[str, ...]) -> None:
     images = jnp.ones((1, 41, 56, 3))
     output, variables = initialise(model, images)
     assert [s.shape for s in output.saliency] == [(1, 41, 56, 1)] * len(schedule)
-    assert sorted(k for k in variables["params"] if k.startswith("step")) == [
-        f"step{i}" for i in range(len(schedule))
-    ]
+    assert sorted(k for k in variables["params"] if k.startswith("step")) == [f"step{i}" for i in range(len(schedule))]
 
 
 def test_the_steps_run_by_hand_are_the_network() -> None:
@@ -162,9 +156,7 @@ def test_the_steps_run_by_hand_are_the_network() -> None:
     ]
     state = None
     for i, (step, side, size) in enumerate(loop):
-        weights = {
-            collection: tree[f"step{i}"] for collection, tree in variables.items() if f"step{i}" in tree
-        }
+        weights = {collection: tree[f"step{i}"] for collection, tree in variables.items() if f"step{i}" in tree}
         state, result = step.apply(weights, state, side, size, train=False)
         np.testing.assert_allclose(state.feature, f[f"F{i}"], rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(result.classes, output.classes[i], rtol=1e-5, atol=1e-5)
@@ -215,9 +207,7 @@ def test_gradients_reach_every_parameter_through_the_summed_loss() -> None:
     @jax.jit
     def gradient(params: Any) -> Any:
         def loss(params: Any) -> Any:
-            output, _ = model.apply(
-                {**variables, "params": params}, images, train=True, mutable=["batch_stats"]
-            )
+            output, _ = model.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])
             return sum(jnp.mean(s**2) for s in output.saliency) + sum(jnp.mean(c**2) for c in output.classes)
 
         return jax.grad(loss)(params)
@@ -247,8 +237,6 @@ def test_each_output_has_a_head_of_its_own() -> None:
         heads = {"classes": result[f"step{step}"]["classes"]}
         heads["map"] = result[f"step{step}"]["residual" if step else "saliency"]
         for name, head in heads.items():
-            sizes = np.max(
-                [np.abs(leaf).reshape(6, -1).max(axis=1) for leaf in jax.tree.leaves(head)], axis=0
-            )
+            sizes = np.max([np.abs(leaf).reshape(6, -1).max(axis=1) for leaf in jax.tree.leaves(head)], axis=0)
             assert sizes[step] > 0, (step, name)
             assert (sizes[:step] == 0).all(), (step, name)

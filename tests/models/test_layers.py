@@ -82,9 +82,7 @@ def test_training_updates_of_batch_norm_follow_pytorch(kernel: int, dilation: in
 
 
 def test_initial_scale_of_the_backbone_is_he_normal_by_fan_out() -> None:
-    variables = ResNeXt(stage_sizes=(1, 1, 1, 1)).init(
-        jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False
-    )
+    variables = ResNeXt(stage_sizes=(1, 1, 1, 1)).init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
     kernel = variables["params"]["stage3_block1"]["conv2"]["kernel"]
     assert kernel.shape == (3, 3, 16, 512)
     np.testing.assert_allclose(jnp.std(kernel), np.sqrt(2 / (512 * 9)), rtol=0.02)

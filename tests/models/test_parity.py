@@ -17,9 +17,7 @@ FULL = (3, 4, 23, 3)
 SHALLOW = (1, 1, 1, 1)
 # Every switch of Tables 2 and 3, and the growth of features that the paper leaves open.
 VARIANTS = [{"ablation": a} for a in ABLATIONS] + [{"feature_growth": "reduce"}]
-every_variant = pytest.mark.parametrize(
-    "variant", VARIANTS, ids=lambda v: next(iter(v.values())) or "standard"
-)
+every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: next(iter(v.values())) or "standard")
 every_network = pytest.mark.parametrize("network", NETWORKS)
 
 
@@ -33,9 +31,7 @@ def relative_error(ours: Any, theirs: Any) -> float:
     return float(np.abs(a - b).max() / np.abs(b).max())
 
 
-def compare(
-    network: str, variant: dict, blocks: tuple, size: tuple[int, int], *, train: bool, batch: int
-) -> None:
+def compare(network: str, variant: dict, blocks: tuple, size: tuple[int, int], *, train: bool, batch: int) -> None:
     import torch
 
     peer = torch_peer.load_peer()

@@ -83,9 +83,7 @@ def test_loss_and_gradient_agree_with_torch(weights):
 def test_without_class_heads_only_pixels_count():
     saliency, _, target, label = batch()
     loss, metrics = dms_loss(saliency, (), jnp.asarray(target), jnp.asarray(label), LossConfig())
-    expected = sum(
-        F.binary_cross_entropy_with_logits(torch.tensor(s), torch.tensor(target)) for s in saliency
-    )
+    expected = sum(F.binary_cross_entropy_with_logits(torch.tensor(s), torch.tensor(target)) for s in saliency)
     assert float(loss) == pytest.approx(expected.item(), rel=1e-6)
     assert "class_loss" not in metrics
 
@@ -115,9 +113,7 @@ def test_bfloat16_logits_are_computed_in_float32():
     expected_pixel = F.binary_cross_entropy_with_logits(
         torch.tensor(np.asarray(saliency16, np.float32)), torch.tensor(target)
     )
-    expected_label = F.cross_entropy(
-        torch.tensor(np.asarray(classes16, np.float32)), torch.tensor(label).long()
-    )
+    expected_label = F.cross_entropy(torch.tensor(np.asarray(classes16, np.float32)), torch.tensor(label).long())
     assert float(pixel) == pytest.approx(expected_pixel.item(), rel=1e-6)
     assert float(labels) == pytest.approx(expected_label.item(), rel=1e-6)
 

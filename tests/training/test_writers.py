@@ -88,9 +88,7 @@ class TestMetricsFile:
 
     def test_what_has_no_finite_value_is_null(self, tmp_path):
         file = MetricsFile(tmp_path / "metrics.jsonl")
-        file.write(
-            1, {"a": math.nan, "b": math.inf, "c": -math.inf, "d": None, "e": np.float32("nan"), "f": 0}
-        )
+        file.write(1, {"a": math.nan, "b": math.inf, "c": -math.inf, "d": None, "e": np.float32("nan"), "f": 0})
         file.close()
 
         def refuse(constant):
@@ -103,9 +101,7 @@ class TestMetricsFile:
         import jax.numpy as jnp
 
         file = MetricsFile(tmp_path / "metrics.jsonl")
-        file.write(
-            np.int64(2), {"a": np.float32(0.5), "b": jnp.float32(0.25), "c": np.array(3.0), "d": np.int32(4)}
-        )
+        file.write(np.int64(2), {"a": np.float32(0.5), "b": jnp.float32(0.25), "c": np.array(3.0), "d": np.int32(4)})
         file.close()
         assert read_metrics(file.path) == [{"step": 2, "a": 0.5, "b": 0.25, "c": 3.0, "d": 4}]
 
@@ -117,9 +113,7 @@ class TestMetricsFile:
         assert file.path.read_text() == ""
 
     @given(data=st.data(), resume_step=st.one_of(st.none(), st.integers(0, 6)))
-    def test_killed_anywhere_and_resumed_is_as_if_never_interrupted(
-        self, tmp_path_factory, data, resume_step
-    ):
+    def test_killed_anywhere_and_resumed_is_as_if_never_interrupted(self, tmp_path_factory, data, resume_step):
         folder = tmp_path_factory.mktemp("run")
         write_steps(MetricsFile(folder / "whole.jsonl"), 0, 6)
         whole = (folder / "whole.jsonl").read_bytes()

@@ -55,9 +55,7 @@ def unpack(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as opened:
             for member in opened.infolist():
                 if _is_unsafe(member):
-                    raise UserError(
-                        f"{archive} holds the unsafe name {member.filename!r}: get it from its source."
-                    )
+                    raise UserError(f"{archive} holds the unsafe name {member.filename!r}: get it from its source.")
             opened.extractall(folder)
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise UserError(f"{archive} is not a whole zip archive: remove it and run again.") from error

@@ -86,9 +86,7 @@ class Mtdd(SurfaceDefectBuilder, skip_registration=True):
         archive = self._fetch_archive(dl_manager, ARCHIVE_URL, _MEND)
         root = _find_root(archive)
         if root is None:
-            raise UserError(
-                f"{ARCHIVE_URL} holds none of the folders MT_Free, MT_Blowhole, ... any more: {_MEND}."
-            )
+            raise UserError(f"{ARCHIVE_URL} holds none of the folders MT_Free, MT_Blowhole, ... any more: {_MEND}.")
         return root
 
 
@@ -137,9 +135,7 @@ def find_pictures(root: Path) -> list[LabelledPicture]:
     """
     found = {folder.parent.name for folder in root.glob("MT_*/Imgs")}
     for folder in sorted(found - _FOLDERS.keys()):
-        raise UserError(
-            f"{root / folder} is no class of this dataset, which are {', '.join(_FOLDERS)}: move it away."
-        )
+        raise UserError(f"{root / folder} is no class of this dataset, which are {', '.join(_FOLDERS)}: move it away.")
     names = []
     for folder in _FOLDERS:
         images = root / folder / "Imgs"
@@ -150,9 +146,7 @@ def find_pictures(root: Path) -> list[LabelledPicture]:
         for stem in sorted(stems ^ masks):
             has, lacks = (".jpg", ".png") if stem in stems else (".png", ".jpg")
             kind = "mask" if lacks == ".png" else "picture"
-            raise UserError(
-                f"{images / stem}{has} has no {kind} {stem}{lacks} beside it: restore it or remove both."
-            )
+            raise UserError(f"{images / stem}{has} has no {kind} {stem}{lacks} beside it: restore it or remove both.")
         names += [f"{folder}/Imgs/{stem}.jpg" for stem in stems]
     groups = group_names(names)
     return [

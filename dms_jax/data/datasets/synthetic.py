@@ -48,8 +48,7 @@ class SyntheticConfig(tfds.core.BuilderConfig):
             whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
             if not whole or not low <= value <= high:
                 raise UsageError(
-                    f"{key} of the synthetic dataset must be a whole number from {low} to {high}, "
-                    f"not {value!r}."
+                    f"{key} of the synthetic dataset must be a whole number from {low} to {high}, not {value!r}."
                 )
             setattr(self, key, int(value))
         self.name = f"seed{self.seed}-size{self.size}-pictures{self.pictures}"
@@ -85,10 +84,7 @@ class Synthetic(SurfaceDefectBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager
         total = self.builder_config.pictures
-        return {
-            split: self._generate_examples([i for i in range(total) if split_of(i) == split])
-            for split in SPLITS
-        }
+        return {split: self._generate_examples([i for i in range(total) if split_of(i) == split]) for split in SPLITS}
 
     def _generate_examples(self, indices: Iterable[int]) -> Iterator[tuple[str, dict[str, Any]]]:
         for index in indices:
