@@ -1,4 +1,4 @@
-"""Side outputs: the backbone's five maps joined into low, middle and high level features (the paper's eq. 1, Table 1)."""
+"""Side outputs: the backbone's five maps joined to low, middle and high level features (the paper's eq. 1, Table 1)."""
 
 import flax.linen as nn
 import jax.numpy as jnp
