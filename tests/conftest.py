@@ -1,11 +1,15 @@
-"""Two and four devices on any machine, and helper modules beside the tests."""
+"""Several devices on any machine, quick compilation, and helper modules beside the tests."""
 
 import os
 import sys
 from pathlib import Path
 
 # Before the first import of jax, here and in whatever the tests start.
-os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4".strip()
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+flags = [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=4"]
+if os.environ["JAX_PLATFORMS"] == "cpu":
+    # Most of a test's time is compilation of a tiny network that then runs once.
+    flags.append("--xla_backend_optimization_level=0")
+os.environ["XLA_FLAGS"] = " ".join(filter(None, flags))
 
 sys.path.insert(0, str(Path(__file__).parent))

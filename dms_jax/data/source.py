@@ -35,9 +35,18 @@ class ExampleSource:
         self._records = builder.as_data_source(split, decoders={"image": skip, "mask": skip})
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Self:
-        """A source of some of the examples, in the given order."""
+        """A source of some of the examples, in the given order; an index may come more than once.
+
+        Raises:
+            IndexError: an index is not from 0 to below the length.
+            TypeError: the indices are a mask of booleans.
+        """
+        if np.asarray(indices).dtype == bool:
+            raise TypeError("indices are expected, not a mask of booleans: see np.flatnonzero")
+        chosen = np.array(indices, np.int64)
+        if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self):
+            raise IndexError(f"indices {chosen.min()} to {chosen.max()} are out of range for {len(self)} examples")
         part = copy.copy(self)
-        chosen = np.asarray(indices, np.int64)
         part._indices = chosen if self._indices is None else self._indices[chosen]
         return part
 

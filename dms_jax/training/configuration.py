@@ -35,7 +35,6 @@ CHANGEABLE = frozenset(
 )
 
 _AT_LEAST = {
-    "seed": 0,
     "batch_size": 1,
     "steps": 1,
     "log_every": 1,
@@ -56,6 +55,7 @@ _ONE_OF = {
     "data.select_on": ("validation", "test"),
 }
 _WITHIN = {
+    "seed": (0, 2**32),  # JAX takes a larger seed for another one, without a word
     "data.defective_fraction": (0, 1),
     "average_decay": (0, 1),
 }
@@ -87,6 +87,8 @@ def check(config: ConfigDict, devices: int = 1) -> None:
     fields = flatten(config)
     for name, value in fields.items():
         numbers = value if isinstance(value, tuple) else (value,)
+        if isinstance(value, tuple) and not all(isinstance(number, (int, float)) for number in numbers):
+            raise UsageError(f"config.{name}={value} must hold numbers only.")
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             raise UsageError(f"config.{name}={value} is not a finite number.")
     for name, least in _AT_LEAST.items():
@@ -106,6 +108,9 @@ def check(config: ConfigDict, devices: int = 1) -> None:
         )
     for section in (augment_config, loss_config, optimizer_config):
         section(config)
+    weights, outputs = fields["loss.output_weights"], len(build_model(config, num_classes=1).schedule)
+    if len(weights) not in (0, outputs):
+        raise UsageError(f"config.loss.output_weights={weights} must have {outputs} weights, one for each output.")
 
 
 def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = None) -> DMS:
@@ -173,9 +178,12 @@ def load(workdir: Path) -> ConfigDict | None:
     if not path.exists():
         return None
     try:
-        return ConfigDict(json.loads(path.read_text()))
-    except ValueError as error:
+        fields = json.loads(path.read_text())
+        if not isinstance(fields, dict):
+            raise ValueError("not an object")
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} is not valid JSON: choose another --workdir, or remove this one.") from error
+    return ConfigDict(_with_tuples(fields))
 
 
 def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path) -> None:
@@ -184,8 +192,7 @@ def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path) -> Non
     Raises:
       UserError: a field outside of `CHANGEABLE` differs; the message names each.
     """
-    # Through JSON, as the earlier one went: tuples become lists.
-    now, then = flatten(json.loads(json.dumps(config.to_dict()))), flatten(earlier)
+    now, then = flatten(config), flatten(earlier)
     different = [
         f"config.{name} (was {then.get(name)!r}, is {now.get(name)!r})"
         for name in sorted(now.keys() | then.keys())
@@ -195,3 +202,10 @@ def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path) -> Non
         raise UserError(
             f"{workdir} holds another run, which differs in {', '.join(different)}: choose another --workdir."
         )
+
+
+def _with_tuples(value: Any) -> Any:
+    """What JSON made of a configuration, with tuples again where it has lists."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(entry) for name, entry in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

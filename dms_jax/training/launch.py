@@ -76,7 +76,7 @@ def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
     config, file, workdir = _read_flags([argv[0], *others, *overrides], default_config)
     if workdir == "":
         raise UsageError("--workdir is empty: name a folder, or leave the flag out.")
-    return config, Path(workdir) if workdir else default_workdir(file)
+    return config, Path(workdir).expanduser() if workdir else default_workdir(file)
 
 
 def default_workdir(config_file: str) -> Path:
@@ -91,18 +91,26 @@ def default_workdir(config_file: str) -> Path:
 def _read_flags(argv: list[str], default_config: str) -> tuple[ConfigDict, str, str | None]:
     """The configuration, its file with the argument, and the work directory."""
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", default_config, "", flag_values=values, sys_argv=argv)
-    flags.DEFINE_string("workdir", None, "", flag_values=values)
+    given = [argument for argument in argv if argument.lstrip("-").startswith("config=")]
+    file = given[-1].partition("=")[2] if given else default_config
     try:
+        config_flags.DEFINE_config_file("config", default_config, "", flag_values=values, sys_argv=argv)
+        flags.DEFINE_string("workdir", None, "", flag_values=values)
         positional = values(argv)[1:]
         config = values["config"].value
         # A file that could not be loaded fails at the first access.
         config.to_dict()
+    except UserError:
+        raise
     except OSError as error:
-        file = next((a.partition("=")[2] for a in argv if a.lstrip("-").startswith("config=")), default_config)
         raise UsageError(f"--config={file} cannot be read: name a file such as configs/bdms.py.") from error
-    except (flags.Error, TypeError, ValueError) as error:
-        raise UsageError(" ".join(str(error).split())) from error
+    except Exception as error:  # The file is code, which can fail in any way.
+        reason = str(error).strip()
+        if not isinstance(error, flags.Error):
+            reason = f"--config={file} fails with {type(error).__name__}: {reason}"
+        elif "Traceback" in reason:
+            reason = f"--config={file} fails with {reason.splitlines()[-1]}"
+        raise UsageError(" ".join(reason.split())) from error
     if positional:
         raise UsageError(f"argument {positional[0]!r} is not understood: flags begin with --.")
     return config, config_flags.get_config_filename(values["config"]), values.workdir

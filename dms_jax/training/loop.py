@@ -254,6 +254,7 @@ class _Run:
 
     def _select(self, step: int, state: TrainState) -> None:
         """Measure the state on the selection split, and keep it if it is the best so far."""
+        started = time.monotonic()
         figures = summarise(self.evaluate(self.splits.selection, state.inference_variables))
         self.writer.write(
             step,
@@ -268,7 +269,7 @@ class _Run:
         score = selection_score(figures)
         best = self.checkpoints.best_score
         self.writer.text(
-            f"validation at step {step}: "
+            f"validation at step {step} ({time.monotonic() - started:.1f} s): "
             + ", ".join(
                 f"{name} {'n/a' if value is None else format(value, '.4f')}"
                 for name, value in (

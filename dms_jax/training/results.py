@@ -25,11 +25,14 @@ def load_results(workdir: Path, split: str) -> dict[str, Any] | None:
     """
     path = workdir / "eval" / f"{split}.json"
     try:
-        return json.loads(path.read_text())
+        results = json.loads(path.read_text())
+        if not isinstance(results, dict):
+            raise ValueError("not an object")
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: remove it, and the run will be tested again.") from error
+    return results
 
 
 def results_table(results: dict[str, Any]) -> str:

@@ -94,9 +94,10 @@ def create_state(
             metrics=empty_metrics(metric_names(model)),
         )
 
-    # Hundreds of random tensors, each drawn once: compiling them well takes half a minute and saves nothing.
-    quick = {"xla_backend_optimization_level": 0}
-    state = jax.jit(initialise, compiler_options=quick)(jax.random.key(seed))
+    # Hundreds of random tensors, each drawn once: compiling them well takes a minute and saves nothing. On the CPU,
+    # so that a seed gives the same parameters whatever the accelerator.
+    key = jax.device_put(jax.random.key(seed), jax.local_devices(backend="cpu")[0])
+    state = jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})(key)
     # The same array twice in one state could not be donated to the step.
     return state.replace(averaged=jax.tree.map(jnp.copy, state.averaged))
 

@@ -1,0 +1,329 @@
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_records import PictureRecords
+from PIL import Image
+
+from dms_jax.data.pipeline import evaluation_batches, resize_picture, training_batches, training_order
+from dms_jax.data.source import ExampleSource, defective_flags
+
+SIZE = 20
+
+
+def pictures(count, seed):
+    """A source of pictures of many sizes; two of five are defective."""
+    rng = np.random.default_rng(seed)
+    shapes = rng.integers(5, 40, (count, 2))
+    images = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
+    # Up to the threshold, or with pixels above.
+    masks = [rng.integers(0, 128, shape, np.uint8) + np.uint8(120 * (i % 5 < 2)) for i, shape in enumerate(shapes)]
+    return ExampleSource(PictureRecords(images, masks, rng.integers(0, 6, count).tolist()), "train")
+
+
+@pytest.fixture(scope="module")
+def train():
+    return pictures(60, seed=0)
+
+
+@pytest.fixture(scope="module")
+def names(train):
+    return [train[i]["name"] for i in range(len(train))]
+
+
+@pytest.fixture(scope="module")
+def defective(train, names):
+    return {name for name, flag in zip(names, defective_flags(train), strict=True) if flag}
+
+
+def drawn(order, start, stop):
+    return [order[i]["name"] for i in range(start, stop)]
+
+
+def squash(picture, size):
+    """The picture as Pillow's bilinear filter makes it, channel by channel."""
+    channels = [
+        np.asarray(Image.fromarray(picture[..., c]).resize((size, size), Image.BILINEAR))
+        for c in range(picture.shape[2])
+    ]
+    return np.stack(channels, axis=-1)
+
+
+def expected_rows(order, first, count):
+    examples = [order[i] for i in range(first, first + count)]
+    return {
+        "image": np.stack([squash(example["image"], SIZE) for example in examples]),
+        "mask": np.stack([squash(example["mask"], SIZE) for example in examples]),
+        "label": np.array([example["label"] for example in examples]),
+    }
+
+
+def assert_same_batch(found, expected):
+    assert found.keys() == expected.keys() == {"image", "mask", "label"}
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+class TestResizePicture:
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("shape", [(7, 31), (40, 12), (5, 5), (1, 90)])
+    @pytest.mark.parametrize("size", [16, 33])
+    def test_agrees_with_pillow(self, channels, shape, size):
+        picture = np.random.default_rng(0).integers(0, 256, (*shape, channels), np.uint8)
+        found = resize_picture(picture, size)
+        assert found.shape == (size, size, channels)
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, squash(picture, size))
+
+    def test_keeps_a_picture_of_that_size(self):
+        picture = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
+        np.testing.assert_array_equal(resize_picture(picture, 9), picture)
+
+    def test_does_not_take_the_height_for_the_width(self):
+        picture = np.zeros((10, 20, 1), np.uint8)
+        picture[:, 10:] = 255
+        found = resize_picture(picture, 8)[..., 0]
+        assert (found[:, :3] == 0).all()
+        assert (found[:, 5:] == 255).all()
+
+
+class TestTrainingOrder:
+    def test_every_epoch_is_a_permutation_of_its_own(self, train, names):
+        order = training_order([train], seed=0)
+        epochs = [drawn(order, k * len(names), (k + 1) * len(names)) for k in range(4)]
+        for epoch in epochs:
+            assert sorted(epoch) == sorted(names)
+        assert len({tuple(epoch) for epoch in [names, *epochs]}) == 5
+
+    def test_the_seed_decides(self, train, names):
+        orders = [drawn(training_order([train], seed=seed), 0, len(names)) for seed in (0, 0, 1, 2**32 - 1)]
+        assert orders[0] == orders[1]
+        assert len(set(map(tuple, orders))) == 3
+
+    def test_several_sources_are_shuffled_as_one(self, train, names):
+        sources = [train.subset(np.arange(20)), train.subset(np.arange(20, 60))]
+        order = training_order(sources, seed=0)
+        for k in range(2):
+            assert sorted(drawn(order, 60 * k, 60 * (k + 1))) == sorted(names)
+        assert set(drawn(order, 0, 20)) != set(names[:20])
+
+    @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.8])
+    def test_defective_fraction(self, train, names, defective, fraction):
+        order = training_order([train], seed=0, defective_fraction=fraction)
+        found = drawn(order, 0, 300)
+        hits = np.array([name in defective for name in found])
+        # Of any run, not of the whole alone.
+        for start, stop in ((0, 300), (0, 40), (113, 213)):
+            assert abs(hits[start:stop].sum() - fraction * (stop - start)) <= 1.001
+
+    @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.8])
+    def test_all_examples_of_a_kind_come_round_equally_often(self, train, names, defective, fraction):
+        order = training_order([train], seed=0, defective_fraction=fraction)
+        found = drawn(order, 0, 300)
+        for kind in (defective, set(names) - defective):
+            counts = Counter(name for name in found if name in kind)
+            assert set(counts) == kind
+            assert max(counts.values()) - min(counts.values()) <= 1
+
+    def test_defective_examples_are_shuffled_too(self, train, defective):
+        order = training_order([train], seed=0, defective_fraction=0.5)
+        found = [name for name in drawn(order, 0, 8 * len(defective)) if name in defective]
+        epochs = [tuple(found[k * len(defective) : (k + 1) * len(defective)]) for k in range(4)]
+        assert all(set(epoch) == defective for epoch in epochs)
+        assert len(set(epochs)) > 1
+        other = training_order([train], seed=1, defective_fraction=0.5)
+        assert drawn(other, 0, 40) != drawn(order, 0, 40)
+
+    @pytest.mark.parametrize("kind", [True, False])
+    def test_a_fraction_of_only_one_kind_takes_all(self, train, names, kind):
+        part = train.subset(np.flatnonzero(defective_flags(train) == kind))
+        order = training_order([part], seed=0, defective_fraction=0.3)
+        expected = [part[i]["name"] for i in range(len(part))]
+        assert sorted(drawn(order, 0, len(part))) == sorted(expected)
+
+    def test_a_source_without_defective_pictures_beside_another(self, train, names):
+        free = train.subset(np.flatnonzero(~defective_flags(train)))
+        bad = train.subset(np.flatnonzero(defective_flags(train)))
+        order = training_order([free, bad], seed=0, defective_fraction=0.5)
+        assert set(drawn(order, 0, 120)) == set(names)
+
+
+class TestTrainingBatches:
+    @pytest.mark.parametrize("fraction", [0.0, 0.5])
+    def test_batches_are_the_order(self, train, fraction):
+        order = training_order([train], seed=0, defective_fraction=fraction)
+        batches = training_batches(order, batch_size=4, image_size=SIZE)
+        try:
+            for k in range(6):
+                batch = next(batches)
+                assert batch["image"].shape == (4, SIZE, SIZE, 3)
+                assert batch["mask"].shape == (4, SIZE, SIZE, 1)
+                assert batch["image"].dtype == batch["mask"].dtype == np.uint8
+                assert batch["label"].dtype == np.int32
+                assert_same_batch(batch, expected_rows(order, 4 * k, 4))
+        finally:
+            batches.close()
+
+    @pytest.mark.parametrize("count", [2, 4])
+    def test_processes_share_the_batches_of_one(self, train, count):
+        order = training_order([train], seed=0, defective_fraction=0.5)
+        iterators = [
+            training_batches(order, batch_size=8, image_size=SIZE, process_index=index, process_count=count)
+            for index in range(count)
+        ]
+        try:
+            for k in range(4):
+                parts = [next(iterator) for iterator in iterators]
+                assert all(len(part["label"]) == 8 // count for part in parts)
+                whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+                assert_same_batch(whole, expected_rows(order, 8 * k, 8))
+        finally:
+            for iterator in iterators:
+                iterator.close()
+
+    @pytest.mark.parametrize("fraction", [0.0, 0.5])
+    @pytest.mark.parametrize("threads", [1, 3])
+    @pytest.mark.parametrize("done", [0, 1, 7])
+    def test_goes_on_from_a_saved_state(self, train, fraction, threads, done):
+        order = training_order([train], seed=0, defective_fraction=fraction)
+        options = {"batch_size": 4, "image_size": SIZE}
+        first = training_batches(order, **options)
+        again = training_batches(training_order([train], seed=0, defective_fraction=fraction), **options)
+        other = training_batches(order, **options, threads=threads)
+        try:
+            for _ in range(done):
+                next(first)
+            state = first.get_state()
+            next(again)
+            for iterator in (again, other):  # one that has been read, and one that has not
+                iterator.set_state(state)
+            for k in range(done, done + 3):
+                expected = expected_rows(order, 4 * k, 4)
+                for iterator in (first, again, other):
+                    assert_same_batch(next(iterator), expected)
+        finally:
+            for iterator in (first, again, other):
+                iterator.close()
+
+    def test_goes_on_in_a_process_of_several(self, train):
+        order = training_order([train], seed=0)
+        options = {"batch_size": 4, "image_size": SIZE, "process_index": 1, "process_count": 2}
+        first, second = training_batches(order, **options), training_batches(order, **options)
+        try:
+            for _ in range(3):
+                next(first)
+            second.set_state(first.get_state())
+            assert_same_batch(next(second), expected_rows(order, 4 * 3 + 2, 2))
+        finally:
+            first.close()
+            second.close()
+
+
+_WITH_A_WORKER = """
+import sys
+from absl import app
+import numpy as np
+from dms_jax.data.pipeline import training_batches, training_order
+from dms_jax.data.prepare import prepare
+
+def main(argv):
+    data = prepare("synthetic", data_dir=argv[1], synthetic={"seed": 3, "size": 48, "pictures": 15})
+    order = training_order([data.source("train")], seed=0, defective_fraction=0.5)
+    for workers in (0, 1):
+        def batches():
+            return training_batches(order, batch_size=4, image_size=20, workers=workers)
+        first = batches()
+        found = [next(first) for _ in range(2)]
+        state = first.get_state()
+        found += [next(first) for _ in range(2)]
+        first.close()
+        second = batches()
+        second.set_state(state)
+        found += [next(second) for _ in range(2)]
+        second.close()
+        arrays = {f"{name}{k}": value for k, batch in enumerate(found) for name, value in batch.items()}
+        np.savez(f"{argv[1]}/workers{workers}.npz", **arrays)
+
+if __name__ == "__main__":
+    app.run(main)
+"""
+
+
+def test_a_worker_process_loads_the_same_and_goes_on(tmp_path):
+    # A program of its own: workers import the main module anew, which here would be pytest.
+    program = tmp_path / "load.py"
+    program.write_text(_WITH_A_WORKER)
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for workers in (0, 1):
+        with np.load(tmp_path / f"workers{workers}.npz") as arrays:
+            found[workers] = [{name: arrays[f"{name}{k}"] for name in ("image", "mask", "label")} for k in range(6)]
+    for k in range(4):
+        assert_same_batch(found[1][k], found[0][k])
+    for k in (2, 3):
+        assert_same_batch(found[0][k + 2], found[0][k])
+        assert_same_batch(found[1][k + 2], found[1][k])
+    assert found[0][0]["image"].tolist() != found[0][1]["image"].tolist()
+
+
+class TestEvaluationBatches:
+    def check(self, source, batches, rows):
+        """All pictures of the batches, as (name, label, mask) in their order; the shapes are checked."""
+        found = []
+        for batch in batches:
+            assert batch.images.shape == (rows, SIZE, SIZE, 3)
+            assert batch.images.dtype == np.uint8
+            assert batch.labels.dtype == np.int32
+            assert len(batch.masks) == len(batch.labels) == len(batch.names) <= rows
+            assert not batch.images[len(batch.masks) :].any()
+            found += list(zip(batch.names, batch.labels, batch.masks, batch.images, strict=False))
+        return found
+
+    def assert_all(self, source, found):
+        assert len(found) == len(source)
+        for i, (name, label, mask, image) in enumerate(found):
+            example = source[i]
+            assert name == example["name"]
+            assert label == example["label"]
+            np.testing.assert_array_equal(mask, example["mask"][..., 0])
+            np.testing.assert_array_equal(image, squash(example["image"], SIZE))
+
+    @pytest.mark.parametrize("batch_size", [7, 30, 59, 100])
+    def test_each_picture_once_in_order(self, train, batch_size):
+        batches = list(evaluation_batches(train, batch_size=batch_size, image_size=SIZE))
+        assert len(batches) == -(-len(train) // batch_size)
+        assert all(len(batch.masks) == batch_size for batch in batches[:-1])
+        self.assert_all(train, self.check(train, batches, batch_size))
+
+    @pytest.mark.parametrize("count", [2, 4])
+    @pytest.mark.parametrize("pictures", [1, 4, 8, 9, 11, 15])
+    def test_processes_share_the_pictures(self, train, count, pictures):
+        source = train.subset(np.arange(pictures))
+        parts = [
+            list(evaluation_batches(source, batch_size=4, image_size=SIZE, process_index=index, process_count=count))
+            for index in range(count)
+        ]
+        # As many batches for each: they predict together.
+        assert {len(part) for part in parts} == {-(-pictures // 4)}
+        in_order = [row for batches in zip(*parts, strict=True) for row in self.check(source, batches, 4 // count)]
+        self.assert_all(source, in_order)
+
+    def test_the_order_of_a_subset_is_kept(self, train):
+        source = train.subset([9, 2, 2, 11])
+        self.assert_all(source, self.check(source, evaluation_batches(source, batch_size=3, image_size=SIZE), 3))
+
+    def test_masks_keep_their_size(self, train):
+        batch = next(evaluation_batches(train, batch_size=4, image_size=SIZE))
+        assert [mask.shape for mask in batch.masks] == [train[i]["mask"].shape[:2] for i in range(4)]
+        assert len({mask.shape for mask in batch.masks}) == 4

@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from picture_records import PictureRecords
+
+from dms_jax.data.source import ExampleSource, defective_flags, defective_share, one_of_each_class
+
+
+@pytest.fixture(scope="module")
+def records():
+    """Seven pictures of seven sizes: sound, grey up to and above the threshold, partly and wholly defective."""
+    rng = np.random.default_rng(0)
+    masks = [
+        np.zeros((4, 5), np.uint8),
+        np.full((3, 8), 127, np.uint8),
+        np.full((6, 2), 128, np.uint8),
+        np.full((7, 7), 255, np.uint8),
+        *[rng.integers(0, 256, shape, np.uint8) for shape in ((1, 9), (10, 3))],
+        np.zeros((2, 2), np.uint8),
+    ]
+    images = [rng.integers(0, 256, (*mask.shape, 3), np.uint8) for mask in masks]
+    return PictureRecords(images, masks, [0, 2, 1, 1, 2, 0, 5])
+
+
+@pytest.fixture
+def source(records):
+    return ExampleSource(records, "train")
+
+
+def assert_is(example, records, index):
+    np.testing.assert_array_equal(example["image"], records.images[index])
+    np.testing.assert_array_equal(example["mask"][..., 0], records.masks[index])
+    assert (example["label"], example["name"], example["group"]) == (records.labels[index], f"n{index}", "g")
+
+
+class TestExampleSource:
+    def test_every_example(self, source, records):
+        assert len(source) == 7
+        for i in range(7):
+            assert_is(source[i], records, i)
+        assert source.labels().tolist() == records.labels
+        assert source.labels().dtype == np.int32
+
+    def test_counts_from_the_end_as_a_list_does(self, source, records):
+        assert_is(source[-1], records, 6)
+        assert_is(source[np.int64(-7)], records, 0)
+
+    @pytest.mark.parametrize("index", [7, -8, 100])
+    def test_refuses_an_index_out_of_range(self, source, index):
+        with pytest.raises(IndexError, match=str(index)):
+            source[index]
+        with pytest.raises(IndexError):
+            source.mask(index)
+
+
+class TestSubset:
+    def test_takes_the_examples_in_the_given_order(self, source, records):
+        part = source.subset([5, 0, 5])
+        assert len(part) == 3
+        for i, index in enumerate([5, 0, 5]):
+            assert_is(part[i], records, index)
+            np.testing.assert_array_equal(part.mask(i)[..., 0], records.masks[index])
+        assert part.labels().tolist() == [0, 0, 0]
+        assert_is(part[-2], records, 0)
+
+    def test_a_subset_of_a_subset(self, source, records):
+        part = source.subset([6, 4, 2, 0]).subset(np.array([3, 1]))
+        assert len(part) == 2
+        assert_is(part[0], records, 0)
+        assert_is(part[1], records, 4)
+
+    def test_leaves_the_source_as_it_was(self, source, records):
+        source.subset([3]).subset([0])
+        assert len(source) == 7
+        assert_is(source[3], records, 3)
+
+    def test_does_not_follow_a_later_change_of_the_indices(self, source, records):
+        indices = np.array([1, 2])
+        part = source.subset(indices)
+        indices[:] = 0
+        assert_is(part[0], records, 1)
+
+    def test_range_is_its_own(self, source):
+        part = source.subset([6, 5])
+        for index in (2, -3):
+            with pytest.raises(IndexError, match=f"{index} is out of range for 2"):
+                part[index]
+
+    def test_may_be_empty(self, source):
+        part = source.subset([])
+        assert len(part) == 0
+        assert part.labels().shape == (0,)
+        assert defective_flags(part).shape == (0,)
+
+    @pytest.mark.parametrize("indices", [[0, 7], [-1], [-8]])
+    def test_refuses_indices_out_of_range(self, source, indices):
+        with pytest.raises(IndexError, match="out of range for 7"):
+            source.subset(indices)
+
+    def test_refuses_a_boolean_mask(self, source):
+        with pytest.raises(TypeError, match="bool"):
+            source.subset(np.array([True] * 7))
+
+
+class TestDefects:
+    def test_share_agrees_with_numpy(self, source, records):
+        pixels = np.concatenate([mask.ravel() for mask in records.masks])
+        assert defective_share(source) == pytest.approx((pixels > 127).mean(), abs=1e-15)
+
+    @pytest.mark.parametrize(("indices", "share"), [([0, 1, 6], 0), ([2, 3], 1), ([0, 2], 12 / 32)])
+    def test_share_of_a_subset(self, source, indices, share):
+        assert defective_share(source.subset(indices)) == share
+
+    def test_large_pictures_weigh_more(self, source):
+        assert defective_share(source.subset([3, 6])) == 49 / 53
+
+    def test_flags_agree_with_numpy(self, source, records):
+        flags = defective_flags(source)
+        assert flags.dtype == bool
+        assert flags.tolist() == [bool((mask > 127).any()) for mask in records.masks]
+
+
+def slow_choice(labels, count):
+    """Round after round, one more of each class, in the order of the classes' numbers."""
+    left = {label: [i for i, other in enumerate(labels) if other == label] for label in sorted(set(labels))}
+    chosen = []
+    while any(left.values()):
+        chosen += [indices.pop(0) for indices in left.values() if indices]
+    return chosen[:count]
+
+
+class TestOneOfEachClass:
+    @pytest.mark.parametrize("count", [1, 2, 3, 4, 10, 30, 31, 100])
+    def test_agrees_with_a_slow_choice(self, count):
+        labels = np.random.default_rng(count).choice(5, 30, p=[0.6, 0.2, 0.1, 0.05, 0.05]).astype(np.int32)
+        assert one_of_each_class(labels, count).tolist() == slow_choice(labels.tolist(), count)
+
+    def test_as_many_as_there_are_classes_gives_each(self):
+        labels = np.array([3, 3, 3, 0, 3, 1], np.int32)
+        assert labels[one_of_each_class(labels, 3)].tolist() == [0, 1, 3]
+
+    def test_no_example_twice(self):
+        labels = np.array([1, 1, 0, 1], np.int32)
+        assert sorted(one_of_each_class(labels, 9).tolist()) == [0, 1, 2, 3]

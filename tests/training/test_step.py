@@ -1,0 +1,183 @@
+"""The compiled steps: one device against a plain gradient, and several devices against one."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dms_jax.data.augment import AugmentConfig, augment_batch, example_keys, normalize
+from dms_jax.models import BDMS
+from dms_jax.training.losses import LossConfig
+from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
+from dms_jax.training.state import TrainState, create_state
+from dms_jax.training.step import (
+    data_mesh,
+    local_rows,
+    make_predict_step,
+    make_train_step,
+    replicate,
+    shard_batch,
+)
+
+FIELDS = {
+    "num_classes": 3,
+    "stage_sizes": (1, 1, 1, 1),
+    "groups": 2,
+    "width_per_group": 4,
+    "side_channels": 4,
+    "residual_channels": 4,
+}
+SEED = 7
+BATCH = 8
+DECAY = 0.5
+LOSS = LossConfig(class_weight=0.1)
+EVERYTHING = AugmentConfig(scale=(0.8, 1.2), shift=0.1, brightness=0.1, contrast=0.1, vertical_flip=True)
+# Without weight decay and momentum a step's change is the gradient itself.
+OPTIMIZER = create_optimizer(OptimizerConfig(learning_rate=1.0, momentum=0.0, weight_decay=0.0, power=0.0), 10)
+
+
+@pytest.fixture(scope="module")
+def batch() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "image": rng.integers(0, 256, (BATCH, 32, 32, 3), np.uint8),
+        "mask": (rng.random((BATCH, 32, 32, 1)) > 0.7).astype(np.uint8) * 255,
+        "label": rng.integers(0, 3, BATCH, np.int32),
+    }
+
+
+@pytest.fixture(scope="module")
+def initial() -> TrainState:
+    return create_state(BDMS(**FIELDS), OPTIMIZER, seed=0, average=True)
+
+
+def one_step(initial: TrainState, batch: dict[str, np.ndarray], devices: int) -> TrainState:
+    if jax.device_count() < devices:
+        pytest.skip(f"{devices} devices are needed, there are {jax.device_count()}")
+    mesh = data_mesh(jax.devices()[:devices])
+    step = make_train_step(
+        BDMS(**FIELDS, axis_name="data"),
+        OPTIMIZER,
+        mesh,
+        loss=LOSS,
+        augment=EVERYTHING,
+        seed=SEED,
+        average_decay=DECAY,
+    )
+    # The step consumes its state: give it a copy.
+    state = replicate(jax.tree.map(jnp.copy, initial), mesh)
+    return jax.device_get(step(state, shard_batch(batch, mesh)))
+
+
+@pytest.fixture(scope="module")
+def single(initial: TrainState, batch: dict[str, np.ndarray]) -> TrainState:
+    return one_step(initial, batch, 1)
+
+
+def plain_loss(params: Any, batch_stats: Any, batch: dict[str, np.ndarray]) -> Any:
+    """Eqs. 4-5 written out, on the whole batch at once, without the project's loss or a mesh."""
+    keys = example_keys(SEED, 0, jnp.arange(BATCH))
+    images, masks = augment_batch(keys, batch["image"], batch["mask"], EVERYTHING)
+    truth = (masks > 127).astype(jnp.float32)
+    output, updates = BDMS(**FIELDS).apply(
+        {"params": params, "batch_stats": batch_stats}, normalize(images), train=True, mutable=["batch_stats"]
+    )
+    loss = 0.0
+    for s in output.saliency:
+        y = jax.nn.sigmoid(s)
+        loss -= jnp.mean(truth * jnp.log(y) + (1 - truth) * jnp.log(1 - y))
+    for c in output.classes:
+        loss -= 0.1 * jnp.mean(jnp.log(jax.nn.softmax(c))[jnp.arange(BATCH), batch["label"]])
+    return loss, updates["batch_stats"]
+
+
+def assert_close(a: Any, b: Any, tolerance: float) -> None:
+    """Each leaf within a tolerance of its own largest value (a sum over devices is another order of additions)."""
+    compared = jax.tree.map(lambda x, y: float(np.abs(x - y).max() / (np.abs(y).max() + 1e-3)), a, b)
+    for path, error in jax.tree_util.tree_leaves_with_path(compared):
+        assert error < tolerance, (jax.tree_util.keystr(path), error)
+
+
+def test_a_step_descends_the_gradient_of_the_papers_loss(
+    initial: TrainState, batch: dict[str, np.ndarray], single: TrainState
+) -> None:
+    (loss, batch_stats), gradient = jax.jit(jax.value_and_grad(plain_loss, has_aux=True))(
+        initial.params, initial.batch_stats, batch
+    )
+    moved = jax.tree.map(lambda old, new: np.asarray(old) - new, initial.params, single.params)
+    assert optax.tree.norm(gradient) > 0.1
+    assert_close(moved, jax.device_get(gradient), 2e-3)
+    assert_close(single.batch_stats, jax.device_get(batch_stats), 1e-4)
+    assert float(single.metrics["loss"].compute()) == pytest.approx(float(loss), rel=1e-5)
+    assert int(single.step) == 1
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_several_devices_compute_what_one_does(
+    initial: TrainState, batch: dict[str, np.ndarray], single: TrainState, devices: int
+) -> None:
+    several = one_step(initial, batch, devices)
+    moves = [
+        jax.tree.map(lambda old, new: np.asarray(old) - new, initial.params, state.params)
+        for state in (several, single)
+    ]
+    assert_close(*moves, 2e-3)
+    assert_close(several.batch_stats, single.batch_stats, 1e-4)
+    for name, average in single.metrics.items():
+        assert float(several.metrics[name].compute()) == pytest.approx(float(average.compute()), rel=1e-4), name
+
+
+def test_the_average_moves_from_the_old_to_the_new_variables(initial: TrainState, single: TrainState) -> None:
+    decay = 1 / 10  # the beginning of min(decay, (1 + step) / (10 + step))
+    expected = jax.tree.map(lambda old, new: decay * np.asarray(old) + (1 - decay) * new, initial.params, single.params)
+    assert_close(single.averaged["params"], expected, 1e-5)
+
+
+def test_figures_add_up_over_steps(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+    mesh = data_mesh(jax.devices()[:1])
+    step = make_train_step(
+        BDMS(**FIELDS, axis_name="data"),
+        create_optimizer(OptimizerConfig(), 10),
+        mesh,
+        loss=LOSS,
+        augment=AugmentConfig(rotation=0),
+        seed=SEED,
+    )
+    state = create_state(BDMS(**FIELDS), create_optimizer(OptimizerConfig(), 10), seed=0)
+    state = step(replicate(state, mesh), shard_batch(batch, mesh))
+    first = float(state.metrics["loss"].compute())
+    state = step(state, shard_batch(batch, mesh))
+    assert int(state.metrics["loss"].count) == 2
+    assert float(state.metrics["loss"].total) > 1.5 * first
+    assert state.averaged is None
+    assert set(state.inference_variables) == {"params", "batch_stats"}
+
+
+def test_prediction_is_the_sigmoid_in_8_bits(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+    if jax.device_count() < 2:
+        pytest.skip("two devices are needed")
+    mesh = data_mesh(jax.devices()[:2])
+    variables = {"params": initial.params, "batch_stats": initial.batch_stats}
+    model = BDMS(**FIELDS)
+    maps, probabilities = make_predict_step(model, mesh)(replicate(variables, mesh), shard_batch(batch["image"], mesh))
+    output = jax.jit(lambda v, x: model.apply(v, normalize(x), train=False))(variables, batch["image"])
+    logits = np.stack([np.asarray(s, np.float64)[..., 0] for s in output.saliency], axis=1)
+    expected = 255 / (1 + np.exp(-logits))
+    assert maps.dtype == jnp.uint8
+    # The halves round either way.
+    np.testing.assert_allclose(local_rows(maps), expected, atol=0.501)
+    np.testing.assert_allclose(local_rows(probabilities).sum(axis=2), 1, rtol=1e-5)
+    assert local_rows(probabilities).shape == (BATCH, 6, 3)
+
+
+def test_prediction_without_class_heads_has_no_probabilities(batch: dict[str, np.ndarray]) -> None:
+    model = BDMS(**FIELDS, ablation="b")
+    state = create_state(model, OPTIMIZER, seed=0)
+    mesh = data_mesh(jax.devices()[:1])
+    _, probabilities = make_predict_step(model, mesh)(
+        replicate(state.inference_variables, mesh), shard_batch(batch["image"], mesh)
+    )
+    assert local_rows(probabilities).shape == (BATCH, 0, 3)
