@@ -27,7 +27,8 @@ def default_config() -> ConfigDict:
     config.data.data_dir = ""  # where prepared datasets are kept; empty: ~/tensorflow_datasets
     config.data.image_size = 300  # pictures are squashed to this square
     config.data.defective_fraction = 0.0  # share of defective pictures in the batches; 0: as they come
-    config.data.select_on = "validation"  # "test" trains on all of train and selects on test, as the paper seems to
+    # What the best checkpoint is chosen by; test (as the paper seems to) and none (the last one) train on all of train.
+    config.data.select_on = "validation"
     config.data.overfit = 0  # train and test on this many training pictures: a check that learning works at all
     config.data.workers = 0  # processes that load pictures; 0: threads only
     config.data.threads = 8
@@ -79,6 +80,8 @@ def parse_argument(argument: str | None, **defaults: str) -> dict[str, str]:
     values = {}
     for part in filter(None, (argument or "").split(",")):
         key, separator, value = part.partition("=")
+        if not defaults:
+            raise UsageError(f"config argument {part!r} is not understood: this configuration takes none.")
         if not separator:
             raise UsageError(f"config argument {part!r} is not key=value; known keys are {', '.join(defaults)}.")
         if key not in defaults:

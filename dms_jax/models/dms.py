@@ -25,7 +25,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "small": {
         "stage_sizes": (1, 1, 1, 1),
         "groups": 1,
-        "width_per_group": 16,
+        "width_per_group": 64,
+        "base_channels": 16,
         "side_channels": 32,
         "residual_channels": 16,
     },
@@ -62,6 +63,7 @@ class DMS(nn.Module):
       stage_sizes: bottlenecks of the backbone's four stages.
       groups: groups of the backbone's 3 x 3 convolutions.
       width_per_group: channels of a group in the backbone's first stage.
+      base_channels: channels of the backbone's stem; its stages have 4 to 32 times as many.
       dtype: type of the computation; parameters, BatchNorm statistics and logits are float32.
       axis_name: device axis over which BatchNorm averages its statistics; None outside a sharded training step.
 
@@ -78,6 +80,7 @@ class DMS(nn.Module):
     stage_sizes: Sequence[int] = (3, 4, 23, 3)
     groups: int = 32
     width_per_group: int = 4
+    base_channels: int = 64
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
@@ -109,7 +112,14 @@ class DMS(nn.Module):
           A `DMSOutput` with as many entries as the schedule.
         """
         options = {"dtype": self.dtype, "axis_name": self.axis_name}
-        backbone = ResNeXt(self.stage_sizes, self.groups, self.width_per_group, name="backbone", **options)
+        backbone = ResNeXt(
+            self.stage_sizes,
+            self.groups,
+            self.width_per_group,
+            self.base_channels,
+            name="backbone",
+            **options,
+        )
         l0, l1, l2, l3, l4 = backbone(images.astype(self.dtype), train=train)
         width = self.side_channels
         aspp = self.ablation == "c"

@@ -1,5 +1,6 @@
 """Layers shared by the backbone, the side outputs and the refinement loop."""
 
+from functools import reduce
 from typing import Any
 
 import flax.linen as nn
@@ -16,6 +17,8 @@ he_normal_fan_out_transposed = nn.initializers.variance_scaling(2.0, "fan_out", 
 # He's scale on a single output channel would start the saliency logits at a spread of about ten. A small one lets
 # them start at their bias, and every refinement at the map that it refines.
 saliency_kernel_init = nn.initializers.normal(0.01)
+
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def aligned_corner_weights(in_size: int, out_size: int) -> np.ndarray:
@@ -103,6 +106,77 @@ class ConvBlock(nn.Module):
         return nn.PReLU(negative_slope_init=0.25, name="prelu")(x)
 
 
+class TransposedConv(nn.Module):
+    """PyTorch's `ConvTranspose2d(C, features, 4, 2, padding=1, bias=False)`.
+
+    The parameter `kernel` is [4, 4, features, C], that of `flax.linen.ConvTranspose(..., transpose_kernel=True)`.
+
+    Attributes:
+      features: output channels.
+      dtype: type of the computation; the kernel is float32.
+    """
+
+    features: int
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map [B, h, w, C] to [B, 2h, 2w, features]."""
+        shape = (4, 4, self.features, x.shape[-1])
+        kernel = self.param("kernel", he_normal_fan_out_transposed, shape)
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        # XLA's CPU backend multiplies with the zeros that the stride puts between the pixels, one by one.
+        return jax.lax.platform_dependent(x, kernel, cpu=transposed_conv_by_phases, default=transposed_conv)
+
+
+def transposed_conv(x: Array, kernel: Array) -> Array:
+    """Transposed convolution of stride 2, torch padding 1: x [B, h, w, C], kernel [4, 4, D, C] to [B, 2h, 2w, D]."""
+    return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT, transpose_kernel=True)
+
+
+def transposed_conv_by_phases(x: Array, kernel: Array) -> Array:
+    """`transposed_conv` as four 2 x 2 convolutions, one for each phase of the stride.
+
+    Along one axis, out[2m] = in[m-1] k[3] + in[m] k[1] and out[2m+1] = in[m] k[2] + in[m+1] k[0].
+    """
+    batch, height, width, _ = x.shape
+    features = kernel.shape[2]
+    # Of an even and of an odd output pixel: the taps, and the padding that brings their inputs under them.
+    phases = (((3, 1), (1, 0)), ((2, 0), (0, 1)))
+    rows = []
+    for row_taps, row_padding in phases:
+        row = []
+        for column_taps, column_padding in phases:
+            taps = kernel[jnp.array(row_taps)[:, None], jnp.array(column_taps)[None, :]].swapaxes(2, 3)
+            padding = (row_padding, column_padding)
+            row.append(jax.lax.conv_general_dilated(x, taps, (1, 1), padding, dimension_numbers=_LAYOUT))
+        rows.append(jnp.stack(row, axis=3).reshape(batch, height, 2 * width, features))
+    return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, features)
+
+
+def max_pool_by_slices(x: Array) -> Array:
+    """The larger of the nine pixels under a 3 x 3 window of stride 2, padding 1: [B, H, W, C] to [B, H/2, W/2, C]."""
+    batch, height, width, channels = x.shape
+    size = ((height + 1) // 2, (width + 1) // 2)
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    slices = [
+        jax.lax.slice(padded, (0, i, j, 0), (batch, i + 2 * size[0] - 1, j + 2 * size[1] - 1, channels), (1, 2, 2, 1))
+        for i in range(3)
+        for j in range(3)
+    ]
+    return reduce(jnp.maximum, slices)
+
+
+def max_pool(x: Array) -> Array:
+    """3 x 3 max-pool of stride 2 and padding 1: [B, H, W, C] to [B, ceil(H / 2), ceil(W / 2), C]."""
+
+    def by_window(x: Array) -> Array:
+        return nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+
+    # XLA's CPU backend scatters the gradient of a window pixel by pixel.
+    return jax.lax.platform_dependent(x, cpu=max_pool_by_slices, default=by_window)
+
+
 class TransposedConvBlock(nn.Module):
     """A 4 x 4 transposed convolution of stride 2 without bias, BatchNorm, PReLU: twice the size, then cropped.
 
@@ -125,17 +199,7 @@ class TransposedConvBlock(nn.Module):
 
         A size beyond (2h, 2w) is reached by `resize_aligned`.
         """
-        x = nn.ConvTranspose(
-            self.features,
-            (4, 4),
-            (2, 2),
-            padding="SAME",
-            use_bias=False,
-            transpose_kernel=True,
-            dtype=self.dtype,
-            kernel_init=he_normal_fan_out_transposed,
-            name="conv",
-        )(x)
+        x = TransposedConv(self.features, dtype=self.dtype, name="conv")(x)
         x = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name, name="norm")(x)
         x = nn.PReLU(negative_slope_init=0.25, name="prelu")(x)
         if size is None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
-from dms_jax.models.layers import Array, Dtype, batch_norm, he_normal_fan_out
+from dms_jax.models.layers import Array, Dtype, batch_norm, he_normal_fan_out, max_pool
 
 
 class Bottleneck(nn.Module):
@@ -64,13 +64,14 @@ class Bottleneck(nn.Module):
 class ResNeXt(nn.Module):
     """ResNeXt that hands out the maps of its stem and of its four stages.
 
-    Stage s (1 to 4) has bottlenecks of 64 * 2^(s-1) * width_per_group / 64 * groups inner and 256 * 2^(s-1) outer
-    channels. `groups=1, width_per_group=64` is ResNet.
+    With b = base_channels, stage s (1 to 4) has bottlenecks of b * 2^(s-1) * width_per_group / 64 * groups inner and
+    4b * 2^(s-1) outer channels. `groups=1, width_per_group=64` is ResNet.
 
     Attributes:
       stage_sizes: bottlenecks of each stage.
       groups: groups of the 3 x 3 convolutions ("cardinality").
-      width_per_group: channels of a group in the first stage.
+      width_per_group: channels of a group in the first stage, for a base of 64.
+      base_channels: channels of the stem.
       dtype: type of the computation.
       axis_name: device axis over which BatchNorm averages its statistics, or None.
     """
@@ -78,6 +79,7 @@ class ResNeXt(nn.Module):
     stage_sizes: Sequence[int] = (3, 4, 23, 3)
     groups: int = 32
     width_per_group: int = 4
+    base_channels: int = 64
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
@@ -85,11 +87,11 @@ class ResNeXt(nn.Module):
     def __call__(self, images: Array, *, train: bool) -> tuple[Array, ...]:
         """Map images [B, H, W, 3] to (L0, L1, L2, L3, L4).
 
-        L0 is the stem after its max-pool, [B, H/4, W/4, 64]; L1 to L4 have 256, 512, 1024 and 2048 channels at
-        strides of 4, 8, 16 and 32, sizes rounded up.
+        L0 is the stem after its max-pool, [B, H/4, W/4, b]; L1 to L4 have 4b, 8b, 16b and 32b channels at strides of
+        4, 8, 16 and 32, sizes rounded up.
         """
         x = nn.Conv(
-            64,
+            self.base_channels,
             (7, 7),
             strides=2,
             padding=((3, 3), (3, 3)),
@@ -99,14 +101,15 @@ class ResNeXt(nn.Module):
             name="stem_conv",
         )(images)
         x = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name, name="stem_norm")(x)
-        x = nn.max_pool(nn.relu(x), (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+        x = max_pool(nn.relu(x))
         maps = [x]
         for stage, blocks in enumerate(self.stage_sizes):
-            width = int((64 << stage) * self.width_per_group / 64) * self.groups
+            planes = self.base_channels << stage
+            width = planes * self.width_per_group // 64 * self.groups
             for block in range(blocks):
                 x = Bottleneck(
                     width,
-                    256 << stage,
+                    4 * planes,
                     stride=2 if stage > 0 and block == 0 else 1,
                     groups=self.groups,
                     dtype=self.dtype,

@@ -52,7 +52,7 @@ _ONE_OF = {
     "model.size": tuple(SIZES),
     "model.ablation": ABLATIONS,
     "model.feature_growth": ("", *FEATURE_GROWTHS),
-    "data.select_on": ("validation", "test"),
+    "data.select_on": ("validation", "test", "none"),
 }
 _WITHIN = {
     "seed": (0, 2**32),  # JAX takes a larger seed for another one, without a word

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from clu import metrics
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dms_jax.models import DMS
 
@@ -80,19 +81,7 @@ def create_state(
     """
 
     def initialise(key: jax.Array) -> TrainState:
-        variables = model.init(key, jnp.zeros((1, 64, 64, 3)), train=False)
-        params = variables["params"]
-        if defective_share is not None:
-            every_step = model.ablation in ("e", "baseline")
-            params = with_saliency_prior(params, defective_share, every_step=every_step)
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            batch_stats=variables["batch_stats"],
-            opt_state=optimizer.init(params),
-            averaged={"params": params, "batch_stats": variables["batch_stats"]} if average else None,
-            metrics=empty_metrics(metric_names(model)),
-        )
+        return _initial_state(key, model, optimizer, defective_share, average)
 
     # Hundreds of random tensors, each drawn once: compiling them well takes a minute and saves nothing. On the CPU,
     # so that a seed gives the same parameters whatever the accelerator.
@@ -100,6 +89,38 @@ def create_state(
     state = jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})(key)
     # The same array twice in one state could not be donated to the step.
     return state.replace(averaged=jax.tree.map(jnp.copy, state.averaged))
+
+
+def abstract_state(
+    model: DMS, optimizer: optax.GradientTransformation, mesh: Mesh, *, average: bool = False
+) -> TrainState:
+    """The shapes and types of `create_state`'s result, replicated over a mesh: what a checkpoint is restored into."""
+    sharding = NamedSharding(mesh, PartitionSpec())
+    shapes = jax.eval_shape(lambda: _initial_state(jax.random.key(0), model, optimizer, None, average))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
+
+
+def _initial_state(
+    key: jax.Array,
+    model: DMS,
+    optimizer: optax.GradientTransformation,
+    defective_share: float | None,
+    average: bool,
+) -> TrainState:
+    # The parameters do not depend on the size of the pictures.
+    variables = model.init(key, jnp.zeros((1, 64, 64, 3)), train=False)
+    params = variables["params"]
+    if defective_share is not None:
+        every_step = model.ablation in ("e", "baseline")
+        params = with_saliency_prior(params, defective_share, every_step=every_step)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables["batch_stats"],
+        opt_state=optimizer.init(params),
+        averaged={"params": params, "batch_stats": variables["batch_stats"]} if average else None,
+        metrics=empty_metrics(metric_names(model)),
+    )
 
 
 def with_saliency_prior(params: Mapping[str, Any], share: float, *, every_step: bool = False) -> dict[str, Any]:

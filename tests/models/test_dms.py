@@ -31,14 +31,15 @@ COUNTS = {
 SIZE_COUNTS = {
     ("sdms", "lite"): 58_314_341,
     ("bdms", "lite"): 62_011_778,
-    ("sdms", "small"): 4_862_021,
-    ("bdms", "small"): 5_018_562,
+    ("sdms", "small"): 1_013_333,
+    ("bdms", "small"): 1_169_874,
 }
 TINY: dict[str, Any] = {
     "num_classes": 3,
     "stage_sizes": (1, 1, 1, 1),
     "groups": 2,
-    "width_per_group": 4,
+    "width_per_group": 32,
+    "base_channels": 8,
     "side_channels": 8,
     "residual_channels": 4,
 }

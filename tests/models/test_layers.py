@@ -5,7 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dms_jax.models.layers import ConvBlock, TransposedConvBlock, aligned_corner_weights, resize_aligned
+from dms_jax.models.layers import (
+    ConvBlock,
+    TransposedConvBlock,
+    aligned_corner_weights,
+    max_pool,
+    max_pool_by_slices,
+    resize_aligned,
+    transposed_conv,
+    transposed_conv_by_phases,
+)
 from dms_jax.models.resnext import ResNeXt
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -87,3 +96,27 @@ def test_initial_scale_of_the_backbone_is_he_normal_by_fan_out() -> None:
     assert kernel.shape == (3, 3, 16, 512)
     np.testing.assert_allclose(jnp.std(kernel), np.sqrt(2 / (512 * 9)), rtol=0.02)
     assert abs(float(jnp.mean(kernel))) < 1e-3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 7), (9, 8)])
+def test_transposed_convolution_by_phases_is_the_same_function(size: tuple[int, int]) -> None:
+    x = jax.random.normal(jax.random.key(0), (2, *size, 3))
+    kernel = jax.random.normal(jax.random.key(1), (4, 4, 5, 3))
+    expected, pull = jax.vjp(transposed_conv, x, kernel)
+    result, pull_phases = jax.vjp(transposed_conv_by_phases, x, kernel)
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+    seed = jax.random.normal(jax.random.key(2), expected.shape)
+    for ours, reference in zip(pull_phases(seed), pull(seed), strict=True):
+        np.testing.assert_allclose(ours, reference, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 7), (9, 8), (48, 47)])
+def test_max_pool_is_that_of_pytorch(size: tuple[int, int]) -> None:
+    x = jax.random.normal(jax.random.key(0), (2, *size, 3)) - 5
+    reference = nchw(x).requires_grad_()
+    expected = torch.nn.functional.max_pool2d(reference, 3, 2, 1)
+    expected.sum().backward()
+    for function in (max_pool, max_pool_by_slices):
+        np.testing.assert_array_equal(function(x), nhwc(expected))
+        gradient = jax.grad(lambda x, function=function: function(x).sum())(x)
+        np.testing.assert_array_equal(gradient, nhwc(reference.grad))

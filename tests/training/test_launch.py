@@ -110,10 +110,10 @@ class TestWrongUsage:
     @pytest.mark.parametrize(
         ("argument", "message"),
         [
-            ("sise=full", r"'sise' is unknown; known keys are dataset, split, size, ablation"),
-            ("size=big", r"size='big' is unknown; known are full, lite, small\.$"),
-            ("size", r"'size' is not key=value"),
-            ("size=full,size=lite", r"'size' is given twice\.$"),
+            ("sise=full", r"^config argument 'sise' is unknown; known keys are dataset, split, size, ablation"),
+            ("size=big", r"^config argument size='big' is unknown; known are full, lite, small\.$"),
+            ("size", r"^config argument 'size' is not key=value"),
+            ("size=full,size=lite", r"^config argument 'size' is given twice\.$"),
         ],
     )
     def test_config_argument(self, fails, argument, message):

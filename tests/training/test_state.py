@@ -13,7 +13,8 @@ FIELDS = {
     "num_classes": 3,
     "stage_sizes": (1, 1, 1, 1),
     "groups": 1,
-    "width_per_group": 4,
+    "width_per_group": 64,
+    "base_channels": 8,
     "side_channels": 8,
     "residual_channels": 4,
 }

@@ -1,0 +1,50 @@
+"""What a run learns from, chooses its best checkpoint by, and is tested on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.source import ExampleSource, defective_share, one_of_each_class
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The pictures of a run.
+
+    Attributes:
+      train: sources to learn from, together.
+      selection: to choose the best checkpoint by; None to keep the last.
+      test: to measure that checkpoint on.
+      test_name: what `test` is.
+      selected_on: what `selection` is, for the results to say.
+    """
+
+    train: tuple[ExampleSource, ...]
+    selection: ExampleSource | None
+    test: ExampleSource
+    test_name: str
+    selected_on: str
+
+    def defective_share(self) -> float:
+        """The share of defective pixels in the training pictures, each picture weighing the same in its source."""
+        shares = [defective_share(source) for source in self.train]
+        return float(np.average(shares, weights=[len(source) for source in self.train]))
+
+
+def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
+    """The splits of a dataset as the configuration would have them.
+
+    `data.select_on` is "validation" (a tenth of the training groups is kept back for it), "test" (all of train is
+    learnt from, and the best on test is reported, as the paper seems to have done) or "none" (all of train is learnt
+    from, and the last step is reported). `data.overfit` learns from a few training pictures and tests on them.
+    """
+    train, validation, test = (dataset.source(name) for name in ("train", "validation", "test"))
+    if config.data.overfit:
+        few = train.subset(one_of_each_class(train.labels(), config.data.overfit))
+        return Splits((few,), few, few, test_name="train", selected_on="train")
+    if config.data.select_on == "validation":
+        return Splits((train,), validation, test, test_name="test", selected_on="validation")
+    selection = test if config.data.select_on == "test" else None
+    return Splits((train, validation), selection, test, test_name="test", selected_on=config.data.select_on)

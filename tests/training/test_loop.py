@@ -1,0 +1,193 @@
+"""Whole runs of a tiny network: learning, interruption, resumption and what is left behind."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import quickstart
+from dms_jax.errors import UserError
+from dms_jax.models.dms import SIZES
+from dms_jax.training import loop
+from dms_jax.training.checkpoint import Checkpoints
+from dms_jax.training.loop import selection_score, train
+from dms_jax.training.writers import read_metrics
+
+TINY = {
+    "stage_sizes": (1, 1, 1, 1),
+    "groups": 1,
+    "width_per_group": 64,
+    "base_channels": 8,
+    "side_channels": 4,
+    "residual_channels": 4,
+    "schedule": ("HF", "MF", "LF", "reset LF"),
+}
+STEPS = 5
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SIZES, "small", TINY)
+
+
+def tiny_config(data_dir: Path) -> ConfigDict:
+    config = quickstart.get_config()
+    config.steps = STEPS
+    config.batch_size = 4
+    config.log_every = 2
+    config.evaluate_every = 3
+    config.checkpoint_every = 2
+    config.data.data_dir = str(data_dir)
+    config.data.image_size = 48
+    config.data.synthetic.size = 48
+    config.data.synthetic.pictures = 30
+    config.data.threads = 2
+    return config
+
+
+def losses(workdir: Path) -> list[Any]:
+    lines = read_metrics(workdir / "metrics.jsonl")
+    return [{key: value for key, value in line.items() if "per_second" not in key} for line in lines]
+
+
+def variables_at(workdir: Path, step: int) -> Any:
+    import orbax.checkpoint as ocp
+
+    restored = ocp.StandardCheckpointer().restore((workdir / "checkpoints" / str(step) / "state").absolute())
+    return jax.tree.map(np.asarray, restored)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
+    """A run that nothing interrupted."""
+    workdir = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "small", TINY)
+        train(tiny_config(data_dir), workdir)
+    return workdir
+
+
+def test_a_run_leaves_what_it_promises(whole: Path) -> None:
+    assert {path.name for path in (whole / "checkpoints").iterdir()} == {"4", "5"}
+    assert len(list((whole / "best").iterdir())) == 1
+    assert json.loads((whole / "config.json").read_text())["model"]["size"] == "small"
+    assert "stem_conv" in (whole / "parameters.txt").read_text()
+    assert list(whole.glob("events.out.tfevents.*"))
+    lines = losses(whole)
+    assert [line["step"] for line in lines if "train/loss" in line] == [2, 4, 5]
+    assert [line["step"] for line in lines if "validation/max_f" in line] == [3, 5]
+    results = json.loads((whole / "eval" / "test.json").read_text())
+    assert results["pictures"] == 5
+    assert len(results["outputs"]) == 4
+    assert results["outputs"][-1]["mae"] == results["mae"]
+    assert {"max_f", "accuracy", "defective", "threshold"} <= results.keys()
+    assert results["selected_on"] == "validation"
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
+    whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    real = loop.shard_batch
+
+    def dies(batch: Any, mesh: Any) -> Any:
+        calls.append(batch)
+        if sum(isinstance(call, dict) for call in calls) == 4:
+            raise RuntimeError("power cut in step 4")
+        return real(batch, mesh)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "shard_batch", dies)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(tiny_config(data_dir), tmp_path)
+    # Step 3 was done and evaluated, but the last checkpoint is that of step 2.
+    assert losses(tmp_path)[-1]["step"] == 3
+    results = train(tiny_config(data_dir), tmp_path)
+    assert losses(tmp_path) == losses(whole)
+    assert results == json.loads((whole / "eval" / "test.json").read_text())
+    jax.tree.map(np.testing.assert_array_equal, variables_at(tmp_path, STEPS), variables_at(whole, STEPS))
+
+
+def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(
+    whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    real = loop.shard_batch
+
+    def interrupts(batch: Any, mesh: Any) -> Any:
+        calls.append(batch)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return real(batch, mesh)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "shard_batch", interrupts)
+        with pytest.raises(UserError, match=r"interrupted after step 3.*same command"):
+            train(tiny_config(data_dir), tmp_path)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step == 3
+    train(tiny_config(data_dir), tmp_path)
+    assert losses(tmp_path) == losses(whole)
+
+
+def test_a_finished_run_only_shows_its_results(
+    whole: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loop, "make_train_step", None)
+    before = (whole / "metrics.jsonl").read_bytes()
+    results = train(tiny_config(data_dir), whole)
+    assert results == json.loads((whole / "eval" / "test.json").read_text())
+    assert "3 (final)" in capsys.readouterr().out
+    assert (whole / "metrics.jsonl").read_bytes() == before
+
+
+def test_another_configuration_is_another_run(whole: Path, data_dir: Path) -> None:
+    config = tiny_config(data_dir)
+    config.optimizer.momentum = 0.5
+    config.seed = 1
+    with pytest.raises(UserError, match=r"optimizer\.momentum.*seed.*another --workdir"):
+        train(config, whole)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_is_not_saved(tmp_path: Path, data_dir: Path) -> None:
+    config = tiny_config(data_dir)
+    config.optimizer.learning_rate = 1e30
+    config.optimizer.warmup_steps = 0
+    with pytest.raises(UserError, match=r"the loss is (nan|inf).*learning_rate"):
+        train(config, tmp_path)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step is None
+
+
+def test_overfitting_tests_on_the_pictures_it_learns_from(tmp_path: Path, data_dir: Path) -> None:
+    config = tiny_config(data_dir)
+    config.steps = 1
+    config.data.overfit = 4
+    results = train(config, tmp_path)
+    assert (results["pictures"], results["split"], results["selected_on"]) == (4, "train", "train")
+
+
+def test_without_selection_all_of_train_is_used_and_the_last_step_kept(tmp_path: Path, data_dir: Path) -> None:
+    config = tiny_config(data_dir)
+    config.steps = 1
+    config.data.select_on = "none"
+    results = train(config, tmp_path)
+    assert (results["best_step"], results["selected_on"]) == (1, "none")
+    assert not any("max_f" in key for line in losses(tmp_path) for key in line)
+
+
+def test_selection_prefers_the_f_measure_on_defective_pictures() -> None:
+    some = {"mae": 0.1, "max_f": 0.9, "defective": {"max_f": 0.5}}
+    none = {"mae": 0.1, "max_f": 0.9, "defective": {"max_f": None}}
+    assert selection_score(some) == 0.5
+    assert selection_score(none) == -0.1
