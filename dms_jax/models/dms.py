@@ -23,6 +23,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "full": {},
     "lite": {"feature_growth": "reduce"},
     "small": {
+        "feature_growth": "reduce",
         "stage_sizes": (1, 1, 1, 1),
         "groups": 1,
         "width_per_group": 64,

@@ -31,8 +31,8 @@ COUNTS = {
 SIZE_COUNTS = {
     ("sdms", "lite"): 58_314_341,
     ("bdms", "lite"): 62_011_778,
-    ("sdms", "small"): 1_013_333,
-    ("bdms", "small"): 1_169_874,
+    ("sdms", "small"): 901_461,
+    ("bdms", "small"): 960_466,
 }
 TINY: dict[str, Any] = {
     "num_classes": 3,

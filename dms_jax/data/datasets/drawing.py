@@ -109,10 +109,10 @@ def _scratch(size: int, rng: np.random.Generator) -> _Defect:
     bow, hook = rng.uniform(-0.18, 0.18) * length, rng.uniform(-0.08, 0.08) * length
     points = middle + t * length / 2 * along + (bow * (1 - t**2) + hook * (t**3 - t)) * across
     distance, position = _distance_to_line(size, points)
-    half_width = max(rng.uniform(0.013, 0.022), 0.9 / size) * size
+    half_width = max(rng.uniform(0.017, 0.028), 0.9 / size) * size
     coverage = np.clip(half_width + 0.5 - distance * size, 0, 1)
     fade = 0.65 + 0.35 * np.sin(np.pi * position)
-    contrast = rng.uniform(0.16, 0.3) * _sign(rng, bright=0.6)
+    contrast = rng.uniform(0.2, 0.36) * _sign(rng, bright=0.6)
     return _Defect(contrast * fade * coverage, coverage)
 
 
@@ -123,7 +123,7 @@ def _blob(size: int, rng: np.random.Generator) -> _Defect:
     coverage = np.clip(inside * size + 0.5, 0, 1)
     softness = rng.uniform(0.006, 0.016)
     alpha = 1 / (1 + np.exp(-np.clip(inside / softness, -30, 30)))
-    contrast = rng.uniform(0.15, 0.3) * _sign(rng, bright=0.35)
+    contrast = rng.uniform(0.18, 0.32) * _sign(rng, bright=0.35)
     inner = 1 + 0.25 * _smooth_noise(size, size // 4, rng)
     return _Defect(contrast * alpha * inner, coverage)
 
@@ -138,7 +138,7 @@ def _stain(size: int, rng: np.random.Generator) -> _Defect:
     alpha = 1 / (1 + np.exp(-np.clip(inside / softness, -30, 30)))
     rim = rng.uniform(0, 0.8) * np.exp(-((inside / 0.025) ** 2))
     patches = 1 + 0.3 * _smooth_noise(size, 7, rng)
-    contrast = rng.uniform(0.1, 0.18) * _sign(rng, bright=0.3)
+    contrast = rng.uniform(0.12, 0.2) * _sign(rng, bright=0.3)
     return _Defect(contrast * alpha * (patches + rim), coverage)
 
 
