@@ -1,7 +1,8 @@
-"""Several devices on any machine, quick compilation, and helper modules beside the tests."""
+"""Several devices on any machine, quick compilation, and the modules beside the tests."""
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 # Before the first import of jax, here and in whatever the tests start.
@@ -11,5 +12,8 @@ if os.environ["JAX_PLATFORMS"] == "cpu":
     # Most of a test's time is compilation of a tiny network that then runs once.
     flags.append("--xla_backend_optimization_level=0")
 os.environ["XLA_FLAGS"] = " ".join(filter(None, flags))
+
+# Several tests compile the same network.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dms-jax-tests-"))
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -92,7 +93,11 @@ def prepare(
     try:
         builder = _open(builder_class, root, config)
         if not builder.data_path.exists():
-            _build(builder, manual_dir)
+            try:
+                _build(builder, manual_dir)
+            except BaseException:
+                _remove_note(builder)
+                raise
     except OSError as error:
         place = root or tfds.core.constants.DATA_DIR
         raise UserError(f"{dataset} cannot be prepared in {place} ({error}): choose another data_dir.") from error
@@ -154,6 +159,13 @@ def _build(builder: SurfaceDefectBuilder, manual_dir: str) -> None:
         if not builder.data_path.exists():
             raise
         builder.info.read_from_directory(builder.data_dir)
+
+
+def _remove_note(builder: SurfaceDefectBuilder) -> None:
+    """Remove TFDS's note on the dataset's configurations where it is all that there is of the dataset."""
+    folder = Path(builder.data_dir).parent.parent
+    if all(".config" in path.parts for path in folder.rglob("*") if path.is_file()):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_whole(builder: SurfaceDefectBuilder) -> None:

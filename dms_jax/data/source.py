@@ -80,13 +80,11 @@ class ExampleSource:
 
 
 def defective_share(source: ExampleSource) -> float:
-    """The share of defective pixels (mask > 127) over all pixels of a split, 0..1."""
-    defective = pixels = 0
-    for i in range(len(source)):
-        mask = source.mask(i)
-        defective += int(np.count_nonzero(mask > DEFECT_THRESHOLD))
-        pixels += mask.size
-    return defective / pixels
+    """The share of defective pixels (mask > 127) in a picture, averaged over the pictures of a source, 0..1.
+
+    The pictures weigh the same, whatever their sizes: the network sees each of them at one size.
+    """
+    return float(np.mean([np.mean(source.mask(i) > DEFECT_THRESHOLD) for i in range(len(source))]))
 
 
 def defective_flags(source: ExampleSource) -> np.ndarray:

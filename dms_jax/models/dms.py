@@ -93,6 +93,11 @@ class DMS(nn.Module):
             raise ValueError(f"ablation={self.ablation!r}: known are {', '.join(map(repr, ABLATIONS))}.")
         if self.feature_growth not in FEATURE_GROWTHS:
             raise ValueError(f"feature_growth={self.feature_growth!r}: known are {FEATURE_GROWTHS}.")
+        if self.base_channels * self.width_per_group < 64:
+            raise ValueError(
+                f"base_channels={self.base_channels} and width_per_group={self.width_per_group} leave a group no "
+                "channel: their product must be at least 64."
+            )
         if not self.schedule:
             raise ValueError("schedule=(): at least one step is needed.")
         for entry in self.schedule:
@@ -100,6 +105,16 @@ class DMS(nn.Module):
                 raise ValueError(f"schedule entry {entry!r}: known are LF, MF, HF and 'reset LF' and so on.")
         if self.schedule[0].startswith("reset "):
             raise ValueError(f"schedule entry {self.schedule[0]!r}: the first step has nothing to reset.")
+
+    @property
+    def has_class_heads(self) -> bool:
+        """Whether image-level classes are predicted, and so supervised."""
+        return self.ablation not in ("b", "baseline")
+
+    @property
+    def refines(self) -> bool:
+        """Whether each step adds to the saliency map of the one before."""
+        return self.ablation not in ("e", "baseline")
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> DMSOutput:
@@ -148,13 +163,13 @@ class DMS(nn.Module):
         enlarges = following is not None and _STRIDES[following] < stride
         join = {"a": "replace", "baseline": "replace", "d": "add"}.get(self.ablation, "concat")
         return RefinementStep(
-            num_classes=None if self.ablation in ("b", "baseline") else self.num_classes,
+            num_classes=self.num_classes if self.has_class_heads else None,
             join=join,
             reset=self.schedule[index].startswith("reset "),
             transition="transposed" if enlarges else "conv",
             transition_features=self.side_channels if self.feature_growth == "reduce" else None,
             residual_channels=self.residual_channels,
-            refine=self.ablation not in ("e", "baseline"),
+            refine=self.refines,
             dtype=self.dtype,
             axis_name=self.axis_name,
             name=f"step{index}",

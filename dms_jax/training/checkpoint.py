@@ -68,6 +68,15 @@ class Checkpoints:
             force=True,
         )
 
+    def drop_best_after(self, step: int) -> None:
+        """Forget a best checkpoint of a later step than `step`.
+
+        A run that was killed may have got further than its last checkpoint. What it does again need not be the same,
+        if its number of steps was changed in between.
+        """
+        if self.best_step is not None and self.best_step > step:
+            self._best.delete(self.best_step)
+
     def restore(self, state: TrainState, batches: grain.DatasetIterator) -> TrainState:
         """Return the latest saved state and set `batches` to where they were.
 
@@ -116,6 +125,12 @@ class Checkpoints:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def has_checkpoint(workdir: Path) -> bool:
+    """Whether a work directory holds a checkpoint to resume from."""
+    folder = workdir / "checkpoints"
+    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
 
 
 def _abstract(tree: Any) -> Any:

@@ -46,6 +46,9 @@ def launch(default_config: str, argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"train.py: {error}: make room, or choose another --workdir or data_dir.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("train.py: interrupted: run the same command to go on from the last checkpoint.", file=sys.stderr)
         return 1

@@ -10,6 +10,7 @@ from typing import Any
 import grain
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -19,7 +20,7 @@ from dms_jax.data.source import ExampleSource
 from dms_jax.errors import UserError
 from dms_jax.evaluation.evaluator import OutputTotals, evaluate, merge_processes, summarise
 from dms_jax.training import configuration
-from dms_jax.training.checkpoint import Checkpoints
+from dms_jax.training.checkpoint import Checkpoints, has_checkpoint
 from dms_jax.training.interruption import collect_interruptions
 from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
 from dms_jax.training.preamble import announce_devices, describe_run
@@ -59,8 +60,14 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     mesh = data_mesh()
     configuration.check(config, mesh.size)
     earlier = configuration.load(workdir)
-    if earlier is not None:
+    # A run that was stopped before its first checkpoint leaves nothing to resume: its directory is free.
+    if earlier is not None and has_checkpoint(workdir):
         configuration.check_resumes(config, earlier, workdir)
+        results = load_results(workdir, "test")
+        if results is not None and results.get("steps") == config.steps:
+            if jax.process_index() == 0:
+                print(results_table(results))
+            return results
     dataset = prepare(
         config.data.dataset,
         split=config.data.split,
@@ -76,11 +83,12 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         raise UserError(f"{workdir} cannot be written ({error.strerror}): choose another --workdir.") from error
 
     with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints:
-        results = load_results(workdir, "test")
-        tested = results is not None and results.get("steps") == config.steps
-        if not tested or (checkpoints.latest_step or 0) < config.steps:
-            run = _Run(config, workdir, dataset, choose_splits(dataset, config), mesh, checkpoints, started)
-            results = run.train_and_test()
+        done = checkpoints.latest_step or 0
+        if done > config.steps:
+            raise UserError(f"config.steps={config.steps}, but {workdir} is at step {done}: choose another --workdir.")
+        checkpoints.drop_best_after(done)
+        run = _Run(config, workdir, dataset, choose_splits(dataset, config), mesh, checkpoints, started)
+        results = run.train_and_test()
     if jax.process_index() == 0:
         print(results_table(results))
     return results
@@ -141,8 +149,8 @@ class _Run:
                 state = self._steps(state, batches, train_step, predict_step, writer)
             finally:
                 batches.close()
-            if checkpoints.best_step is None:
-                checkpoints.save_best(int(state.step), state.inference_variables, None)
+            if self.splits.selection is None or checkpoints.best_step is None:
+                checkpoints.save_best(config.steps, state.inference_variables, None)
             writer.text(f"testing step {checkpoints.best_step}")
             best = checkpoints.restore_best(state.inference_variables)
             totals = self._evaluate(self.splits.test, predict_step, best)
@@ -195,12 +203,15 @@ class _Run:
                 if step % config.log_every == 0 or is_last:
                     state = self._log(step, state, writer)
                 writer.progress(step)
-                if step % config.evaluate_every == 0 or is_last:
+                evaluates = step % config.evaluate_every == 0 or is_last
+                saves = step % config.checkpoint_every == 0 or is_last or bool(interrupted)
+                if evaluates or saves:
+                    # The last loss is that of the parameters before this step: these may have gone wrong since.
+                    _check_finite(step, "norm of the parameters", float(optax.tree.norm(state.params)))
+                if evaluates:
                     with writer.pause():
                         self._select(step, state, predict_step, writer)
-                if step % config.checkpoint_every == 0 or is_last or interrupted:
-                    # Steps that were not logged yet may have gone wrong unseen: a checkpoint must not keep that.
-                    _check_finite(step, float(state.metrics["loss"].total))
+                if saves:
                     with writer.pause():
                         self.checkpoints.save(state, batches)
                 if interrupted and not is_last:
@@ -210,7 +221,7 @@ class _Run:
     def _log(self, step: int, state: TrainState, writer: RunWriter) -> TrainState:
         """Write the averages since the last time, and begin new ones."""
         figures = {name: float(average.compute()) for name, average in state.metrics.items()}
-        _check_finite(step, figures["loss"])
+        _check_finite(step, "loss", figures["loss"])
         schedule = learning_rate_schedule(configuration.optimizer_config(self.config), self.config.steps)
         learning_rate = float(schedule(step - 1))
         speed = writer.progress(step, loss=figures["loss"], learning_rate=learning_rate)
@@ -270,8 +281,9 @@ def selection_score(figures: dict[str, Any]) -> float:
     return -figures["mae"] if max_f is None else max_f
 
 
-def _check_finite(step: int, loss: float) -> None:
-    if not math.isfinite(loss):
+def _check_finite(step: int, name: str, value: float) -> None:
+    if not math.isfinite(value):
         raise UserError(
-            f"the loss is {loss} at step {step}: lower config.optimizer.learning_rate, or raise its warmup_steps."
+            f"the {name} is {value} at step {step}: lower config.optimizer.learning_rate, or raise its warmup_steps, "
+            "with another --workdir."
         )

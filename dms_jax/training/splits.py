@@ -28,7 +28,7 @@ class Splits:
     selected_on: str
 
     def defective_share(self) -> float:
-        """The share of defective pixels in the training pictures, each picture weighing the same in its source."""
+        """The share of defective pixels in a training picture, averaged over the pictures."""
         shares = [defective_share(source) for source in self.train]
         return float(np.average(shares, weights=[len(source) for source in self.train]))
 

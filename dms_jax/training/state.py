@@ -48,7 +48,7 @@ def metric_names(model: DMS) -> tuple[str, ...]:
     """Names of the figures that a training step of the network measures."""
     outputs = len(model.schedule)
     names = ["loss", "saliency_loss", *(f"saliency_loss/{i}" for i in range(outputs))]
-    if model.ablation not in ("b", "baseline"):
+    if model.has_class_heads:
         names += ["class_loss", "accuracy"]
     return tuple(names)
 
@@ -85,7 +85,11 @@ def create_state(
 
     # Hundreds of random tensors, each drawn once: compiling them well takes a minute and saves nothing. On the CPU,
     # so that a seed gives the same parameters whatever the accelerator.
-    key = jax.device_put(jax.random.key(seed), jax.local_devices(backend="cpu")[0])
+    try:
+        device = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out
+        device = jax.local_devices()[0]
+    key = jax.device_put(jax.random.key(seed), device)
     state = jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})(key)
     # The same array twice in one state could not be donated to the step.
     return state.replace(averaged=jax.tree.map(jnp.copy, state.averaged))
@@ -111,8 +115,7 @@ def _initial_state(
     variables = model.init(key, jnp.zeros((1, 64, 64, 3)), train=False)
     params = variables["params"]
     if defective_share is not None:
-        every_step = model.ablation in ("e", "baseline")
-        params = with_saliency_prior(params, defective_share, every_step=every_step)
+        params = with_saliency_prior(params, defective_share, every_step=not model.refines)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,

@@ -17,13 +17,13 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from dms_jax.data.augment import AugmentConfig, augment_batch, example_keys, normalize
+from dms_jax.data.source import DEFECT_THRESHOLD
 from dms_jax.models import DMS
 from dms_jax.training.losses import LossConfig, dms_loss
 from dms_jax.training.state import TrainState
 
 Batch = Mapping[str, Any]
 DATA_AXIS = "data"
-MASK_THRESHOLD = 127
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -77,7 +77,7 @@ def make_train_step(
         positions = jax.lax.axis_index(DATA_AXIS) * local + jnp.arange(local)
         keys = example_keys(seed, state.step, positions)
         images, masks = augment_batch(keys, batch["image"], batch["mask"], augment)
-        images, targets = normalize(images), (masks > MASK_THRESHOLD).astype(jnp.float32)
+        images, targets = normalize(images), (masks > DEFECT_THRESHOLD).astype(jnp.float32)
 
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
             variables = {"params": params, "batch_stats": state.batch_stats}

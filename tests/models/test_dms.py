@@ -10,6 +10,7 @@ import pytest
 
 from dms_jax.models import BDMS, DMS, SDMS
 from dms_jax.models.dms import NETWORKS, SIZES
+from dms_jax.models.layers import resize_aligned
 from dms_jax.models.refinement import RefinementState, RefinementStep
 
 COUNTS = {
@@ -161,6 +162,8 @@ def test_the_steps_run_by_hand_are_the_network() -> None:
         state, result = step.apply(weights, state, side, size, train=False)
         np.testing.assert_allclose(state.feature, f[f"F{i}"], rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(result.classes, output.classes[i], rtol=1e-5, atol=1e-5)
+        saliency = resize_aligned(result.saliency, images.shape[1:3])
+        np.testing.assert_allclose(saliency, output.saliency[i], rtol=1e-5, atol=1e-5)
 
 
 def test_a_step_runs_alone_on_any_state() -> None:
@@ -193,6 +196,7 @@ def test_a_refinement_adds_to_the_map_before_it() -> None:
         ({"schedule": ("XF",)}, "'XF'"),
         ({"schedule": ("reset HF", "MF")}, "nothing to reset"),
         ({"num_classes": 0}, "num_classes=0"),
+        ({"width_per_group": 4}, "base_channels=8 and width_per_group=4"),
     ],
 )
 def test_values_that_are_not_known_are_refused(fields: dict, message: str) -> None:

@@ -109,7 +109,7 @@ class TestConfigFiles:
             ("sdms", "ablation=f", "ablation='f' is unknown"),
             ("sdms", "recipe=best", "recipe='best' is unknown"),
             ("bdms", "dataset=coco", "dataset='coco' is unknown"),
-            ("quickstart", "size=full", "'size' is unknown"),
+            ("quickstart", "size=full", "this configuration takes none"),
         ],
     )
     def test_wrong_arguments(self, name, argument, message):

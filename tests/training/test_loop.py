@@ -159,11 +159,15 @@ def test_another_configuration_is_another_run(whole: Path, data_dir: Path) -> No
         train(config, whole)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_is_not_saved(tmp_path: Path, data_dir: Path) -> None:
+@pytest.mark.parametrize("checkpoint_every", [1, 2])
+def test_a_state_that_is_not_finite_ends_the_run_and_is_not_saved(
+    tmp_path: Path, data_dir: Path, checkpoint_every: int
+) -> None:
     config = tiny_config(data_dir)
+    config.checkpoint_every = checkpoint_every
     config.optimizer.learning_rate = 1e30
     config.optimizer.warmup_steps = 0
-    with pytest.raises(UserError, match=r"the loss is (nan|inf).*learning_rate"):
+    with pytest.raises(UserError, match=r"the (loss|norm of the parameters) is (nan|inf).*learning_rate"):
         train(config, tmp_path)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest_step is None
@@ -177,13 +181,30 @@ def test_overfitting_tests_on_the_pictures_it_learns_from(tmp_path: Path, data_d
     assert (results["pictures"], results["split"], results["selected_on"]) == (4, "train", "train")
 
 
-def test_without_selection_all_of_train_is_used_and_the_last_step_kept(tmp_path: Path, data_dir: Path) -> None:
+def test_without_selection_the_last_step_is_kept_also_of_a_run_that_is_made_longer(
+    tmp_path: Path, data_dir: Path
+) -> None:
     config = tiny_config(data_dir)
-    config.steps = 1
     config.data.select_on = "none"
-    results = train(config, tmp_path)
-    assert (results["best_step"], results["selected_on"]) == (1, "none")
+    for steps in (1, 2):
+        config.steps = steps
+        results = train(config, tmp_path)
+        assert (results["steps"], results["best_step"], results["selected_on"]) == (steps, steps, "none")
     assert not any("max_f" in key for line in losses(tmp_path) for key in line)
+    config.steps = 1
+    with pytest.raises(UserError, match=r"config\.steps=1, but .* is at step 2"):
+        train(config, tmp_path)
+
+
+def test_a_best_checkpoint_that_the_run_has_not_reached_is_forgotten(tmp_path: Path) -> None:
+    variables = {"params": np.ones(3)}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(5, variables, 0.5)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.drop_best_after(5)
+        assert (checkpoints.best_step, checkpoints.best_score) == (5, 0.5)
+        checkpoints.drop_best_after(4)
+        assert (checkpoints.best_step, checkpoints.best_score) == (None, None)
 
 
 def test_selection_prefers_the_f_measure_on_defective_pictures() -> None:

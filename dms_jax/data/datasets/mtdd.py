@@ -30,8 +30,7 @@ _FOLDERS = {
 _FILE_NAME = re.compile(r"exp\d+_num_(\d+)\.jpg")
 _MEND = (
     "clone or download https://github.com/abin24/Magnetic-tile-defect-datasets. "
-    "and name the folder that holds MT_Free by --config.data.manual_dir=DIR "
-    "(dms-jax prepare: --manual-dir DIR)"
+    "and name the folder that holds MT_Free by --config.data.manual_dir=DIR"
 )
 
 
