@@ -123,7 +123,7 @@ def _blob(size: int, rng: np.random.Generator) -> _Defect:
     coverage = np.clip(inside * size + 0.5, 0, 1)
     softness = rng.uniform(0.006, 0.016)
     alpha = 1 / (1 + np.exp(-np.clip(inside / softness, -30, 30)))
-    contrast = rng.uniform(0.165, 0.31) * _sign(rng, bright=0.35)
+    contrast = rng.uniform(0.15, 0.3) * _sign(rng, bright=0.35)
     inner = 1 + 0.25 * _smooth_noise(size, size // 4, rng)
     return _Defect(contrast * alpha * inner, coverage)
 
@@ -138,7 +138,7 @@ def _stain(size: int, rng: np.random.Generator) -> _Defect:
     alpha = 1 / (1 + np.exp(-np.clip(inside / softness, -30, 30)))
     rim = rng.uniform(0, 0.8) * np.exp(-((inside / 0.025) ** 2))
     patches = 1 + 0.3 * _smooth_noise(size, 7, rng)
-    contrast = rng.uniform(0.11, 0.19) * _sign(rng, bright=0.3)
+    contrast = rng.uniform(0.1, 0.18) * _sign(rng, bright=0.3)
     return _Defect(contrast * alpha * (patches + rim), coverage)
 
 
