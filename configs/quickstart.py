@@ -26,8 +26,8 @@ def get_config(argument: str | None = None) -> ConfigDict:
     config.optimizer.warmup_steps = 40
     config.average_decay = 0.99
     config.batch_size = 8
-    config.steps = 900
+    config.steps = 1_000
     config.log_every = 50
-    config.evaluate_every = 300
-    config.checkpoint_every = 300
+    config.evaluate_every = 250
+    config.checkpoint_every = 250
     return config
