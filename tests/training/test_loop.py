@@ -16,7 +16,7 @@ from dms_jax.models.dms import SIZES
 from dms_jax.training import loop
 from dms_jax.training.checkpoint import Checkpoints
 from dms_jax.training.loop import selection_score, train
-from dms_jax.training.writers import read_metrics
+from dms_jax.training.metrics_file import read_metrics
 
 TINY = {
     "stage_sizes": (1, 1, 1, 1),

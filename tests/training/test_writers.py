@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dms_jax.errors import UserError
-from dms_jax.training.writers import METRICS_NAME, MetricsFile, RunWriter, read_metrics
+from dms_jax.training.metrics_file import METRICS_NAME, MetricsFile, read_metrics
+from dms_jax.training.writers import RunWriter
 
 
 class Terminal(io.StringIO):
