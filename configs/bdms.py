@@ -48,5 +48,5 @@ def apply_scratch_recipe(config: ConfigDict) -> None:
     config.augment.shift = 0.05
     config.augment.brightness = 0.1
     config.augment.contrast = 0.2
-    config.data.defective_fraction = 0.5
+    config.data.balance = 0.5
     config.average_decay = 0.998

@@ -26,7 +26,7 @@ def default_config() -> ConfigDict:
     config.data.manual_dir = ""  # a local copy of the dataset as published; empty: download it
     config.data.data_dir = ""  # where prepared datasets are kept; empty: ~/tensorflow_datasets
     config.data.image_size = 300  # pictures are squashed to this square
-    config.data.defective_fraction = 0.0  # share of defective pictures in the batches; 0: as they come
+    config.data.balance = 0.0  # share of defective pictures in the batches; 0: as they come
     # What the best checkpoint is chosen by; test (as the paper seems to) and none (the last one) train on all of train.
     config.data.select_on = "validation"
     config.data.overfit = 0  # train and test on this many training pictures: a check that learning works at all

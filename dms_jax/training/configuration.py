@@ -56,7 +56,7 @@ _ONE_OF = {
 }
 _WITHIN = {
     "seed": (0, 2**32),  # JAX takes a larger seed for another one, without a word
-    "data.defective_fraction": (0, 1),
+    "data.balance": (0, 1),
     "average_decay": (0, 1),
 }
 

@@ -172,7 +172,7 @@ class _Run:
 
     def _training_batches(self) -> grain.DatasetIterator:
         config = self.config
-        order = training_order(self.splits.train, seed=config.seed, defective_fraction=config.data.defective_fraction)
+        order = training_order(self.splits.train, seed=config.seed, defective_fraction=config.data.balance)
         return training_batches(
             order,
             batch_size=config.batch_size,
