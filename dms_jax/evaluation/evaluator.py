@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -48,7 +48,7 @@ class OutputTotals:
     def add(self, scores: PictureScores) -> OutputTotals:
         """Return these sums with one picture's map more."""
         defective = self.defective.add(scores) if scores.defective else self.defective
-        return OutputTotals(self.everything.add(scores), defective, self.accuracy)
+        return replace(self, everything=self.everything.add(scores), defective=defective)
 
     def merge(self, other: OutputTotals) -> OutputTotals:
         """Return the sums over both sets of pictures."""
@@ -65,19 +65,7 @@ class OutputTotals:
         network without class heads.
         """
         everything, defective = self.everything.compute(), self.defective.compute()
-        return {
-            "mae": everything.mae,
-            "max_f": everything.max_f,
-            "threshold": everything.threshold,
-            "pictures": everything.pictures,
-            "defective": {
-                "mae": defective.mae,
-                "max_f": defective.max_f,
-                "threshold": defective.threshold,
-                "pictures": defective.pictures,
-            },
-            "accuracy": self.accuracy.compute(),
-        }
+        return {**asdict(everything), "defective": asdict(defective), "accuracy": self.accuracy.compute()}
 
 
 def evaluate(predict: Predict, batches: Iterable[EvaluationBatch]) -> list[OutputTotals]:
@@ -105,7 +93,7 @@ def evaluate(predict: Predict, batches: Iterable[EvaluationBatch]) -> list[Outpu
                 predicted = np.argmax(probabilities, axis=2)[: len(batch.labels)]
                 for output, total in enumerate(totals):
                     accuracy = total.accuracy.add(predicted[:, output].astype(np.int32), batch.labels)
-                    totals[output] = OutputTotals(total.everything, total.defective, accuracy)
+                    totals[output] = replace(total, accuracy=accuracy)
     return totals
 
 
