@@ -74,7 +74,10 @@ class TestWrongUsage:
         ("argument", "message"),
         [
             ("--config.colour=1", r"^config\.colour is unknown; known are config\.average_decay, .*config\.steps\.$"),
-            ("--config.data.colour=1", r"^config\.data\.colour is unknown; known are config\.data\.data_dir, "),
+            (
+                "--config.data.colour=1",
+                r"^config\.data\.colour is unknown; known are config\.data\.balance, config\.data\.data_dir, ",
+            ),
             ("--config.data.synthetic.colour=1", r"known are config\.data\.synthetic\.pictures, .*seed.*size\.$"),
             ("--config.colour.red=1", r"^config\.colour\.red is unknown; known are "),
             ("--config.model=bdms", r"^config\.model is unknown; known are "),
