@@ -131,6 +131,32 @@ def augment(key: Array, image: Array, mask: Array, config: AugmentConfig) -> tup
     return image, mask
 
 
+def content_batch(keys: Array, contents: Array, size: tuple[int, int], config: AugmentConfig) -> Array:
+    """Which pixels of the views that `augment_batch` draws show the picture, and not its padding.
+
+    Args:
+        keys: the keys that `augment_batch` was given, [B].
+        contents: int32 [B, 4], where the pictures are before: top, left, height, width.
+        size: (H, W).
+        config: what is drawn.
+
+    Returns:
+        bool [B, H, W, 1].
+    """
+
+    def inside(key: Array, content: Array) -> Array:
+        geometry_key, _, _ = jax.random.split(key, 3)
+        matrix, offset = sample_affine(geometry_key, size, config)
+        y, x = _source_places(size, matrix, offset)
+        row, column = (
+            _mirror(jnp.round(place).astype(jnp.int32), length) for place, length in zip((y, x), size, strict=True)
+        )
+        top, left, height, width = content
+        return ((row >= top) & (row < top + height) & (column >= left) & (column < left + width))[..., None]
+
+    return jax.vmap(inside)(keys, contents)
+
+
 def sample_affine(key: Array, size: tuple[int, int], config: AugmentConfig) -> tuple[Array, Array]:
     """Draws the affine map from places in the new picture to places in the old one.
 
@@ -178,10 +204,7 @@ def warp(picture: Array, matrix: Array, offset: Array) -> Array:
         float32 [H, W, 4].
     """
     height, width, _ = picture.shape
-    y = jnp.arange(height, dtype=jnp.float32)[:, None]
-    x = jnp.arange(width, dtype=jnp.float32)[None, :]
-    source_y = matrix[0, 0] * y + matrix[0, 1] * x + offset[0]
-    source_x = matrix[1, 0] * y + matrix[1, 1] * x + offset[1]
+    source_y, source_x = _source_places((height, width), matrix, offset)
     top, left = jnp.floor(source_y), jnp.floor(source_x)
     weight_y, weight_x = (source_y - top)[..., None], (source_x - left)[..., None]
 
@@ -203,6 +226,16 @@ def normalize(image: Array) -> Array:
     shape = (1,) * (image.ndim - 1) + (3,)
     mean, std = (jnp.array(values, jnp.float32).reshape(shape) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (image.astype(jnp.float32) / 255 - mean) / std
+
+
+def _source_places(size: tuple[int, int], matrix: Array, offset: Array) -> tuple[Array, Array]:
+    """Rows and columns matrix @ (row, column) + offset, float32 [H, W] each."""
+    y = jnp.arange(size[0], dtype=jnp.float32)[:, None]
+    x = jnp.arange(size[1], dtype=jnp.float32)[None, :]
+    return (
+        matrix[0, 0] * y + matrix[0, 1] * x + offset[0],
+        matrix[1, 0] * y + matrix[1, 1] * x + offset[1],
+    )
 
 
 def _mirror(index: Array, length: int) -> Array:

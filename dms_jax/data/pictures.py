@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,31 @@ _DAMAGE = (SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.De
 
 # Level 1 to 3 cost about the same on camera pictures; higher ones take twice as long for a tenth of the size.
 _PNG_LEVEL = 3
+
+# The files that are looked for in a folder of pictures, by their suffix in lower case.
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+
+
+def load_picture(path: str | Path) -> Image.Image:
+    """Reads a picture as it was filed, but turned upright where its EXIF data say so.
+
+    Raises:
+        UserError: the file is missing, is not a picture or is damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            # In place, because the copy would forget the file's format.
+            ImageOps.exif_transpose(image, in_place=True)
+            image.load()
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist.") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder, not a picture.") from error
+    except PermissionError as error:
+        raise UserError(f"{path} may not be read: change its permissions.") from error
+    except (OSError, *_DAMAGE) as error:
+        raise UserError(f"{path} cannot be read as a picture ({_first_line(error)}): replace it.") from error
+    return image
 
 
 def read_picture(path: str | Path) -> Image.Image:
@@ -36,7 +62,7 @@ def read_picture(path: str | Path) -> Image.Image:
         UserError: the file is missing, is not a picture, is damaged, or has a pixel format without a known
             range (32-bit integers beyond 65535, floating point).
     """
-    return _as_rgb(_load(path), path)
+    return _as_rgb(load_picture(path), path)
 
 
 def read_mask(path: str | Path) -> Image.Image:
@@ -59,7 +85,15 @@ def read_mask(path: str | Path) -> Image.Image:
             at most 127, so that it would count as empty everywhere (class numbers or 0/1 instead of 0/255).
             JPEG masks, whose black is noisy, are exempt from the latter.
     """
-    image = _load(path)
+    return as_mask(load_picture(path), path)
+
+
+def as_mask(image: Image.Image, path: str | Path) -> Image.Image:
+    """Turns a picture that was loaded into a mask, as `read_mask` does; `path` is for the error's sentence.
+
+    Raises:
+        UserError: as `read_mask`.
+    """
     if image.mode in ("1", "L", "LA"):
         mask = np.asarray(image.convert("L"))
     elif image.mode in ("P", "PA"):
@@ -77,12 +111,37 @@ def read_mask(path: str | Path) -> Image.Image:
     return Image.fromarray(mask)
 
 
-def read_pair(image_path: str | Path, mask_path: str | Path) -> tuple[Image.Image, Image.Image]:
+def read_class_numbers(path: str | Path, largest: int) -> np.ndarray:
+    """Reads an annotation whose pixels are class numbers, 0 for none: greyscale, or the indices of a palette.
+
+    Args:
+        path: the file.
+        largest: the largest class number.
+
+    Returns:
+        uint8 [H, W], 0..largest.
+
+    Raises:
+        UserError: the file is missing, is not a picture, is damaged, or has other pixels or larger numbers.
+    """
+    image = load_picture(path)
+    if image.mode not in ("L", "P"):
+        raise UserError(f"{path} has pixels of kind {image.mode!r}: save the class numbers as 8-bit greyscale.")
+    numbers = np.asarray(image)
+    if numbers.max() > largest:
+        raise UserError(f"{path} has a pixel of value {numbers.max()}: class numbers are 0 to {largest}.")
+    return numbers
+
+
+def read_pair(
+    image_path: str | Path, mask_path: str | Path, mask_reader: Callable[[Path], Image.Image] = read_mask
+) -> tuple[Image.Image, Image.Image]:
     """Reads a picture and its mask.
 
     Args:
         image_path: the picture, read by `read_picture`.
-        mask_path: its mask, read by `read_mask`.
+        mask_path: its mask.
+        mask_reader: reads the mask, as a picture of mode L.
 
     Returns:
         The picture (RGB) and the mask (L), of one size.
@@ -90,7 +149,7 @@ def read_pair(image_path: str | Path, mask_path: str | Path) -> tuple[Image.Imag
     Raises:
         UserError: one of them cannot be read, or their sizes differ.
     """
-    image, mask = read_picture(image_path), read_mask(mask_path)
+    image, mask = read_picture(image_path), mask_reader(Path(mask_path))
     if image.size != mask.size:
         raise UserError(
             f"{image_path} is {_size(image)} pixels but its mask {mask_path} is {_size(mask)}: "
@@ -141,21 +200,10 @@ def decode_png(data: bytes, channels: int) -> np.ndarray:
         return np.array(image.convert("L"))[..., None]
 
 
-def _load(path: str | Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            # In place, because the copy would forget the file's format.
-            ImageOps.exif_transpose(image, in_place=True)
-            image.load()
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist.") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{path} is a folder, not a picture.") from error
-    except PermissionError as error:
-        raise UserError(f"{path} may not be read: change its permissions.") from error
-    except (OSError, *_DAMAGE) as error:
-        raise UserError(f"{path} cannot be read as a picture ({_first_line(error)}): replace it.") from error
-    return image
+def png_size(data: bytes) -> tuple[int, int]:
+    """The (H, W) of what `encode_png` encoded, from its header."""
+    width, height = struct.unpack(">II", data[16:24])
+    return height, width
 
 
 def _as_rgb(image: Image.Image, path: str | Path) -> Image.Image:

@@ -1,4 +1,4 @@
-"""From a source of examples to batches of uint8: decoded, resized to a square and stacked on the host.
+"""From a source of examples to batches of uint8: decoded, cut to squares and stacked on the host.
 
 Nothing random happens to a picture here but its place in the order, so a training batch is a function of the seed
 and of its number alone. The random transforms run on the device (`dms_jax.data.augment`).
@@ -10,49 +10,21 @@ from typing import Any
 
 import grain
 import numpy as np
-from PIL import Image
 
+from dms_jax.data.framing import Framing, Piece, cut, pieces_of
+from dms_jax.data.pieces import PieceSource
 from dms_jax.data.source import ExampleSource, defective_flags
 
 Example = dict[str, Any]
 
 
-def resize_picture(picture: np.ndarray, size: int) -> np.ndarray:
-    """Squash a picture to a square, bilinear (averaging when it shrinks).
-
-    Args:
-      picture: uint8 [H, W, C], C is 1 or 3.
-      size: side of the square in pixels.
-
-    Returns:
-      uint8 [size, size, C]; the picture itself where it has that size already.
-    """
-    if picture.shape[:2] == (size, size):
-        return picture
-    image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
-    resized = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
-    return resized.reshape(size, size, picture.shape[2])
-
-
-@dataclass(frozen=True)
-class _Squash:
-    """An example as the training step takes it; a class, because worker processes need to pickle it."""
-
-    size: int
-
-    def __call__(self, example: Example) -> Example:
-        return {
-            "image": resize_picture(example["image"], self.size),
-            "mask": resize_picture(example["mask"], self.size),
-            "label": example["label"],
-        }
-
-
-def training_order(sources: Sequence[ExampleSource], *, seed: int, defective_fraction: float = 0.0) -> grain.MapDataset:
+def training_order(
+    sources: Sequence[ExampleSource | PieceSource], *, seed: int, defective_fraction: float = 0.0
+) -> grain.MapDataset:
     """The endless order of training examples: every epoch a new shuffle of all of them.
 
     Args:
-      sources: splits to train on together.
+      sources: splits to train on together, or the squares of them.
       seed: decides the order.
       defective_fraction: share of defective pictures, 0..1, in any long run of examples; these then come round more
         often than the others. 0 leaves the pictures as they come.
@@ -80,7 +52,6 @@ def training_batches(
     order: grain.MapDataset,
     *,
     batch_size: int,
-    image_size: int,
     workers: int = 0,
     threads: int = 8,
     process_index: int = 0,
@@ -94,17 +65,17 @@ def training_batches(
     Args:
       order: see `training_order`.
       batch_size: of all processes together; a multiple of their number.
-      image_size: side of the square pictures.
       workers: processes that load pictures; 0 loads in threads of this one.
       threads: threads that load batches, in each process.
       process_index: which rows to read.
       process_count: how many processes share a batch.
 
     Returns:
-      An iterator of dicts of `image` uint8 [b, S, S, 3], `mask` uint8 [b, S, S, 1] and `label` int32 [b], where b is
-      batch_size / process_count. Close it at the end.
+      An iterator of dicts of `image` uint8 [b, S, S, 3], `mask` uint8 [b, S, S, 1], `has_mask` bool [b] (false where
+      the mask is unknown, and `mask` all 0), `label` int32 [b] (-1 where unknown) and `content` int32 [b, 4] (where in
+      the square the picture is: top, left, height, width), where b is batch_size / process_count. Close it at the end.
     """
-    rows = order.map(_Squash(image_size)).batch(batch_size // process_count)
+    rows = order.batch(batch_size // process_count)
     batches = rows[process_index::process_count] if process_count > 1 else rows
     # A buffer of whole batches: grain's default of 500 would be gigabytes.
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
@@ -119,23 +90,28 @@ class EvaluationBatch:
     """Pictures to predict and what is needed to score them.
 
     Attributes:
-      images: uint8 [B, S, S, 3]; rows from len(masks) on are black and stand for no picture.
-      masks: the n <= B masks, uint8 [H, W] each, at their own size.
-      labels: int32 [n].
+      images: uint8 [M, S, S, 3], the squares of the pictures, one picture's after another's; those beyond the last
+        picture's are black and stand for nothing. M is a multiple of the rows that are predicted at once.
+      pieces: for each of the n pictures, where in it its squares are.
+      masks: n masks, uint8 [H, W] each, at their own size; all 0 where unknown.
+      labels: int32 [n], -1 where unknown.
       names: n names.
+      has_mask: which masks are known, bool [n].
     """
 
     images: np.ndarray
+    pieces: list[list[Piece]]
     masks: list[np.ndarray]
     labels: np.ndarray
     names: list[str]
+    has_mask: np.ndarray
 
 
 def evaluation_batches(
     source: ExampleSource,
+    framing: Framing,
     *,
     batch_size: int,
-    image_size: int,
     threads: int = 8,
     process_index: int = 0,
     process_count: int = 1,
@@ -146,15 +122,75 @@ def evaluation_batches(
 
     Args:
       source: the examples.
+      framing: what squares the network sees of them.
       batch_size: of all processes together; a multiple of their number.
-      image_size: side of the square that the network sees.
+      threads: threads that load pictures.
+      process_index: which rows of each batch to read.
+      process_count: how many processes share a batch; several only where each picture is one square.
+
+    Yields:
+      Batches of this process's pictures, batch_size / process_count each.
+    """
+    rows = batch_size // process_count
+    for batch in _batches(source, batch_size, threads, process_index, process_count):
+        pieces = [pieces_of(example["mask"].shape[:2], framing) for example in batch]
+        squares = [
+            cut(example["image"], piece, framing) for example, own in zip(batch, pieces, strict=True) for piece in own
+        ]
+        images = np.zeros((max(-(-len(squares) // rows), 1) * rows, framing.size, framing.size, 3), np.uint8)
+        for i, square in enumerate(squares):
+            images[i] = square
+        yield EvaluationBatch(
+            images=images,
+            pieces=pieces,
+            masks=[example["mask"][..., 0] for example in batch],
+            labels=np.array([example["label"] for example in batch], np.int32),
+            names=[example["name"] for example in batch],
+            has_mask=np.array([example["has_mask"] for example in batch], bool),
+        )
+
+
+def square_batches(
+    pieces: PieceSource,
+    size: int,
+    *,
+    batch_size: int,
+    threads: int = 8,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+    """All squares of a source, each exactly once, in its order, to be measured on the device while training.
+
+    Args:
+      pieces: the squares.
+      size: their side S.
+      batch_size: of all processes together; a multiple of their number.
       threads: threads that load pictures.
       process_index: which rows of each batch to read.
       process_count: how many processes share a batch.
 
     Yields:
-      Batches of this process's rows, batch_size / process_count each.
+      `image` uint8 [b, S, S, 3], `mask` uint8 [b, S, S, 1], `has_mask` bool [b], `label` int32 [b], `content` int32
+      [b, 4], and `valid` bool [b], False for the rows that fill the last batch up; b is batch_size / process_count.
     """
+    rows = batch_size // process_count
+    filling = {
+        "image": np.zeros((size, size, 3), np.uint8),
+        "mask": np.zeros((size, size, 1), np.uint8),
+        "has_mask": np.bool_(False),
+        "label": np.int32(0),
+        "content": np.array([0, 0, size, size], np.int32),
+    }
+    for batch in _batches(pieces, batch_size, threads, process_index, process_count):
+        examples = [*batch, *[filling] * (rows - len(batch))]
+        stacked = {name: np.stack([example[name] for example in examples]) for name in filling}
+        yield {**stacked, "valid": np.arange(rows) < len(batch)}
+
+
+def _batches(
+    source: ExampleSource | PieceSource, batch_size: int, threads: int, process_index: int, process_count: int
+) -> Iterator[list[Example]]:
+    """This process's examples of each batch; as many lists in every process, the last ones possibly empty."""
     rows = batch_size // process_count
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * batch_size)
     numbers = np.arange(len(source))
@@ -162,14 +198,4 @@ def evaluation_batches(
     examples = iter(grain.MapDataset.source(own).to_iter_dataset(options))
     for start in range(0, len(source), batch_size):
         first = start + process_index * rows
-        count = min(max(len(source) - first, 0), rows)
-        batch = [next(examples) for _ in range(count)]
-        images = np.zeros((rows, image_size, image_size, 3), np.uint8)
-        for i, example in enumerate(batch):
-            images[i] = resize_picture(example["image"], image_size)
-        yield EvaluationBatch(
-            images=images,
-            masks=[example["mask"][..., 0] for example in batch],
-            labels=np.array([example["label"] for example in batch], np.int32),
-            names=[example["name"] for example in batch],
-        )
+        yield [next(examples) for _ in range(min(max(len(source) - first, 0), rows))]

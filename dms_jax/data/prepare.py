@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from absl import logging
 
 from dms_jax.data.datasets import DATASETS
 from dms_jax.data.datasets.base import SPLITS, SurfaceDefectBuilder
+from dms_jax.data.datasets.folder import Folder, config_name
 from dms_jax.data.datasets.synthetic import SyntheticConfig
 from dms_jax.data.source import ExampleSource
 from dms_jax.errors import UsageError, UserError
@@ -30,6 +32,8 @@ class PreparedDataset:
         free_class: index of the class without defects; None where every picture has one.
         sizes: number of examples of `train`, `validation` and `test`.
         directory: where it is on disk.
+        skipped: a sentence about each file that was left out because it can't be used.
+        notes: sentences about how the pictures were taken; `folder` has some.
     """
 
     name: str
@@ -39,6 +43,8 @@ class PreparedDataset:
     sizes: Mapping[str, int]
     directory: Path
     builder: SurfaceDefectBuilder = field(repr=False, compare=False)
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def source(self, split: str) -> ExampleSource:
         """Opens a split.
@@ -54,7 +60,7 @@ class PreparedDataset:
         """
         if split not in self.sizes:
             raise UsageError(f"split {split!r} is unknown: it is one of {_listed(self.sizes)}.")
-        return ExampleSource(self.builder, split)
+        return ExampleSource(self.builder, split, self.free_class)
 
 
 def prepare(
@@ -64,18 +70,24 @@ def prepare(
     data_dir: str = "",
     manual_dir: str = "",
     synthetic: Mapping[str, Any] | None = None,
+    skip_bad: bool = False,
 ) -> PreparedDataset:
-    """Prepares a dataset, or opens it where it is prepared already (the sources are not looked at then).
+    """Prepares a dataset, or opens it where it is prepared already.
+
+    The sources of a prepared dataset are not looked at again, but for `folder`: where the user's files have changed
+    since, they are prepared anew, in another directory.
 
     Args:
         dataset: a name of `dms_jax.data.datasets.DATASETS`.
         split: which way to split the dataset into train, validation and test, where it knows several (for
-            `mtdd` `paper` or `tiles`); empty for its first.
+            `mtdd` `paper` or `tiles`, for `neu_seg` `published` or `grouped`); empty for its first.
         data_dir: where prepared datasets are kept; empty for TFDS's default, `TFDS_DATA_DIR` or
             `~/tensorflow_datasets`.
-        manual_dir: folder with the dataset's files as published; empty to download them. `synthetic` ignores
-            it.
+        manual_dir: folder with the dataset's files as published; empty to download them, where that can be done. For
+            `folder` the user's folder or CSV, see `dms_jax.data.datasets.folder.Folder`; `synthetic` ignores it.
         synthetic: `seed`, `size` and `pictures` of `SyntheticConfig`, all optional; other datasets ignore it.
+        skip_bad: leave out files that can't be used, see `PreparedDataset.skipped`, rather than refuse the dataset
+            for the first of them.
 
     Returns:
         The dataset, opened.
@@ -83,18 +95,22 @@ def prepare(
     Raises:
         UsageError: `dataset`, `split` or a key of `synthetic` is unknown, or a value out of range.
         UserError: the dataset's files are missing, damaged or can't be downloaded, or `data_dir` can't be
-            written.
+            written; or the dataset was prepared with `skip_bad`, and files were left out of it, and now is
+            opened without.
     """
     if dataset not in DATASETS:
         raise UsageError(f"dataset {dataset!r} is unknown: it is one of {_listed(DATASETS)}.")
     builder_class = DATASETS[dataset]
-    config = _config_name(dataset, split, synthetic)
     root = str(Path(data_dir).expanduser().absolute()) if data_dir else None
+    if dataset == Folder.name:
+        config = _folder_config_name(split, manual_dir, root)
+    else:
+        config = _config_name(dataset, split, synthetic)
     try:
         builder = _open(builder_class, root, config)
         if not builder.data_path.exists():
             try:
-                _build(builder, manual_dir)
+                _build(builder, manual_dir, skip_bad)
             except BaseException:
                 _remove_note(builder)
                 raise
@@ -102,15 +118,23 @@ def prepare(
         place = root or tfds.core.constants.DATA_DIR
         raise UserError(f"{dataset} cannot be prepared in {place} ({error}): choose another data_dir.") from error
     _check_whole(builder)
-    free = builder.FREE_CLASS
+    free = builder.free_class
+    skipped = tuple(builder.info.metadata.get("skipped") or ())
+    if skipped and not skip_bad:
+        raise UserError(
+            f"{builder.data_dir} was prepared with skip_bad, without {len(skipped)} file(s) such as "
+            f"{skipped[0].removesuffix('.')}: set skip_bad again, or remove that folder to prepare it anew."
+        )
     return PreparedDataset(
         name=dataset,
         config=config,
-        class_names=tuple(builder.CLASS_NAMES),
-        free_class=None if free is None else builder.CLASS_NAMES.index(free),
+        class_names=builder.class_names,
+        free_class=None if free is None else builder.class_names.index(free),
         sizes={name: builder.info.splits[name].num_examples for name in SPLITS},
         directory=Path(builder.data_dir),
         builder=builder,
+        skipped=skipped,
+        notes=tuple(builder.info.metadata.get("notes", ())),
     )
 
 
@@ -130,9 +154,18 @@ def _config_name(dataset: str, split: str, synthetic: Mapping[str, Any] | None) 
     return SyntheticConfig(**values).name
 
 
+def _folder_config_name(split: str, manual_dir: str, data_dir: str | None) -> str:
+    if split:
+        raise UsageError(f"split {split!r} is unknown: the splits of dataset folder are its folders, leave it empty.")
+    return config_name(manual_dir, Path(data_dir or tfds.core.constants.DATA_DIR).expanduser())
+
+
 def _open(builder_class: type[SurfaceDefectBuilder], data_dir: str | None, config: str) -> SurfaceDefectBuilder:
     try:
-        return builder_class(data_dir=data_dir, config=config)
+        builder = builder_class(data_dir=data_dir, config=config)
+        # Read at the first look.
+        builder.info.metadata.keys()
+        return builder
     except OSError:
         raise
     except Exception as error:  # TFDS raises all kinds of errors where it can't parse its dataset_info.json.
@@ -140,9 +173,10 @@ def _open(builder_class: type[SurfaceDefectBuilder], data_dir: str | None, confi
         raise UserError(f"{folder} is damaged: remove that folder, and it will be prepared anew.") from error
 
 
-def _build(builder: SurfaceDefectBuilder, manual_dir: str) -> None:
-    manual = Path(manual_dir).expanduser() if manual_dir else None
-    if manual is not None and not (manual.is_dir() and any(manual.iterdir())):
+def _build(builder: SurfaceDefectBuilder, manual_dir: str, skip_bad: bool) -> None:
+    manual = Path(os.path.abspath(Path(manual_dir).expanduser())) if manual_dir else None
+    is_file = isinstance(builder, Folder) and manual is not None and manual.is_file()
+    if manual is not None and not is_file and not (manual.is_dir() and any(manual.iterdir())):
         raise UserError(f"manual_dir {manual} is not a folder with files: give the folder of the dataset.")
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
@@ -153,6 +187,7 @@ def _build(builder: SurfaceDefectBuilder, manual_dir: str) -> None:
             builder.download_and_prepare(
                 file_format="array_record",
                 download_config=tfds.download.DownloadConfig(manual_dir=manual),
+                skip_bad=skip_bad,
             )
     except OSError:
         # Another process may have prepared the same dataset meanwhile: its folder then was there first.
@@ -163,6 +198,8 @@ def _build(builder: SurfaceDefectBuilder, manual_dir: str) -> None:
 
 def _remove_note(builder: SurfaceDefectBuilder) -> None:
     """Remove TFDS's note on the dataset's configurations where it is all that there is of the dataset."""
+    with contextlib.suppress(OSError):  # not there, or another version is in it
+        Path(builder.data_dir).parent.rmdir()
     folder = Path(builder.data_dir).parent.parent
     if all(".config" in path.parts for path in folder.rglob("*") if path.is_file()):
         shutil.rmtree(folder, ignore_errors=True)
@@ -173,7 +210,7 @@ def _check_whole(builder: SurfaceDefectBuilder) -> None:
     whole = all(name in splits for name in SPLITS) and all(
         Path(path).exists() for name in SPLITS for path in splits[name].filepaths
     )
-    if not whole:
+    if not (whole and builder.class_names):
         raise UserError(f"{builder.data_dir} is damaged: remove that folder, and it will be prepared anew.")
 
 

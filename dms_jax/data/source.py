@@ -7,7 +7,7 @@ from typing import Any, Self, SupportsIndex
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dms_jax.data.pictures import decode_png
+from dms_jax.data.pictures import decode_png, png_size
 
 # Above this a mask's pixel counts as defective, in training and in the measures.
 DEFECT_THRESHOLD = 127
@@ -17,17 +17,23 @@ class ExampleSource:
     """The examples of one split, read and decoded at each access; can be pickled.
 
     `source[i]` is a dict of `image` (uint8 [H, W, 3]), `mask` (uint8 [H, W, 1], 0..255, grey edges kept),
-    `label` (int32 scalar), `name` (str) and `group` (str). The order is fixed, and shuffled once when the
-    dataset was prepared.
+    `has_mask` (bool scalar; where it is false, the mask is unknown and `mask` all 0), `label` (int32 scalar, -1
+    where it is unknown), `name` (str) and `group` (str). The order is fixed, and shuffled once when the dataset
+    was prepared.
+
+    Attributes:
+        free_class: index of the class without defects; None where there is none.
     """
 
-    def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str, free_class: int | None = None):
         """Opens a split.
 
         Args:
             builder: a prepared dataset.
             split: one of its splits.
+            free_class: index of the class without defects; None where there is none.
         """
+        self.free_class = free_class
         self._indices: np.ndarray | None = None
         # Decoded here rather than by TFDS, which decodes with OpenCV or else logs a warning, and so that
         # masks and labels can be had without decoding the pictures.
@@ -58,6 +64,7 @@ class ExampleSource:
         return {
             "image": decode_png(record["image"], channels=3),
             "mask": decode_png(record["mask"], channels=1),
+            "has_mask": np.bool_(record["has_mask"]),
             "label": np.int32(record["label"]),
             "name": record["name"].decode(),
             "group": record["group"].decode(),
@@ -68,8 +75,16 @@ class ExampleSource:
         return decode_png(self._record(index)["mask"], channels=1)
 
     def labels(self) -> np.ndarray:
-        """The labels of all examples, int32 [n], without decoding a picture."""
+        """The labels of all examples, int32 [n], -1 where unknown, without decoding a picture."""
         return np.array([self._record(i)["label"] for i in range(len(self))], np.int32)
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """(H, W) of all examples, without decoding a picture."""
+        return [png_size(self._record(i)["mask"]) for i in range(len(self))]
+
+    def has_masks(self) -> np.ndarray:
+        """Whether the mask of each example is known, bool [n], without decoding a picture."""
+        return np.array([self._record(i)["has_mask"] for i in range(len(self))], bool)
 
     def _record(self, index: SupportsIndex) -> dict[str, Any]:
         position = index.__index__()
@@ -82,14 +97,24 @@ class ExampleSource:
 def defective_share(source: ExampleSource) -> float:
     """The share of defective pixels (mask > 127) in a picture, averaged over the pictures of a source, 0..1.
 
-    The pictures weigh the same, whatever their sizes: the network sees each of them at one size.
+    The pictures weigh the same, whatever their sizes: the network sees each of them at one size. Those whose mask
+    is unknown are left out; where no mask is known, the share is 0.5, which says nothing either way.
     """
-    return float(np.mean([np.mean(source.mask(i) > DEFECT_THRESHOLD) for i in range(len(source))]))
+    known = np.flatnonzero(source.has_masks())
+    if not len(known):
+        return 0.5
+    return float(np.mean([np.mean(source.mask(i) > DEFECT_THRESHOLD) for i in known]))
 
 
 def defective_flags(source: ExampleSource) -> np.ndarray:
-    """Which examples have a defective pixel (mask > 127), bool [n]."""
-    return np.array([bool((source.mask(i) > DEFECT_THRESHOLD).any()) for i in range(len(source))], bool)
+    """Which examples have a defective pixel (mask > 127), bool [n].
+
+    Where the mask is unknown, the label says it: any class but the free one is a defect.
+    """
+    labels, known = source.labels(), source.has_masks()
+    by_label = (labels >= 0) & (labels != source.free_class)
+    by_mask = (bool((source.mask(i) > DEFECT_THRESHOLD).any()) if known[i] else by_label[i] for i in range(len(known)))
+    return np.fromiter(by_mask, bool, len(known))
 
 
 def one_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:

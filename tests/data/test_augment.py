@@ -9,6 +9,7 @@ from dms_jax.data.augment import (
     AugmentConfig,
     augment,
     augment_batch,
+    content_batch,
     example_keys,
     normalize,
     sample_affine,
@@ -300,3 +301,23 @@ def test_values_out_of_range_are_refused_by_name(field, value):
 
 def test_a_config_from_json_is_hashable():
     assert hash(AugmentConfig(scale=[0.9, 1.1])) == hash(AugmentConfig(scale=(0.9, 1.1)))
+
+
+@pytest.mark.parametrize(
+    "config", [AugmentConfig(rotation=0, vertical_flip=True), AugmentConfig(scale=(0.7, 1.3), shift=0.2)]
+)
+def test_content_moves_with_the_picture(config):
+    """A mask that is white in the content alone is white where the content is afterwards, and nowhere else."""
+    size, contents = (24, 32), np.array([[3, 5, 12, 20], [0, 0, 24, 32], [10, 10, 1, 1]], np.int32)
+    masks = np.zeros((3, *size, 1), np.uint8)
+    for mask, (top, left, height, width) in zip(masks, contents, strict=True):
+        mask[top : top + height, left : left + width] = 255
+    keys = example_keys(0, 3, jnp.arange(3))
+    _, moved = augment_batch(keys, np.zeros((3, *size, 3), np.uint8), masks, config)
+    inside = content_batch(keys, jnp.array(contents), size, config)
+    assert inside.shape == moved.shape
+    moved = np.asarray(moved)
+    # Between, where the interpolation mixes content and padding, the nearer decides.
+    assert np.asarray(inside)[moved == 255].all()
+    assert not np.asarray(inside)[moved == 0].any()
+    assert np.asarray(inside)[1].all()

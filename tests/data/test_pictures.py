@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dms_jax.data.pictures import decode_png, encode_png, read_mask, read_pair, read_picture
+from dms_jax.data.pictures import decode_png, encode_png, read_class_numbers, read_mask, read_pair, read_picture
 from dms_jax.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -158,6 +158,30 @@ class TestReadMask:
         assert not pixels(read_mask(saved(tmp_path, Image.fromarray(np.zeros((3, 3), np.uint8))))).any()
 
 
+class TestReadClassNumbers:
+    NUMBERS = RNG.integers(0, 4, (7, 5), np.uint8)
+
+    def test_grey(self, tmp_path):
+        path = saved(tmp_path, Image.fromarray(self.NUMBERS))
+        np.testing.assert_array_equal(read_class_numbers(path, largest=3), self.NUMBERS)
+
+    def test_indices_of_a_palette(self, tmp_path):
+        image = Image.fromarray(self.NUMBERS)
+        image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+        np.testing.assert_array_equal(read_class_numbers(saved(tmp_path, image), largest=3), self.NUMBERS)
+
+    def test_larger_number_is_named(self, tmp_path):
+        path = saved(tmp_path, Image.fromarray(self.NUMBERS))
+        with pytest.raises(UserError, match=r"picture\.png has a pixel of value 3: class numbers are 0 to 2\.$"):
+            read_class_numbers(path, largest=2)
+
+    @pytest.mark.parametrize("pixels", [COLOUR, GREY > 127, GREY.astype(np.uint16)])
+    def test_other_pixels_are_refused(self, tmp_path, pixels):
+        path = saved(tmp_path, Image.fromarray(pixels))
+        with pytest.raises(UserError, match=r"picture\.png has pixels of kind '\S+': save the class numbers"):
+            read_class_numbers(path, largest=255)
+
+
 def test_pair_of_different_sizes_names_files_and_sizes(tmp_path):
     image = saved(tmp_path, Image.fromarray(COLOUR), "a.png")
     mask = saved(tmp_path, Image.fromarray(GREY.T), "b.png")
@@ -171,6 +195,17 @@ def test_pair_of_one_size(tmp_path):
     )
     np.testing.assert_array_equal(pixels(image), COLOUR)
     np.testing.assert_array_equal(pixels(mask), GREY)
+
+
+def test_mask_of_a_pair_may_have_its_own_reader(tmp_path):
+    paths = saved(tmp_path, Image.fromarray(COLOUR), "a.png"), saved(tmp_path, Image.fromarray(GREY), "b.png")
+
+    def negative(path):
+        assert path == paths[1]
+        return Image.fromarray(255 - GREY)
+
+    _, mask = read_pair(*paths, negative)
+    np.testing.assert_array_equal(pixels(mask), 255 - GREY)
 
 
 class TestPng:

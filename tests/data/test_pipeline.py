@@ -9,10 +9,14 @@ import pytest
 from picture_records import PictureRecords
 from PIL import Image
 
-from dms_jax.data.pipeline import evaluation_batches, resize_picture, training_batches, training_order
+from dms_jax.data.framing import Framing, cut
+from dms_jax.data.pieces import PieceSource
+from dms_jax.data.pipeline import evaluation_batches, square_batches, training_batches, training_order
 from dms_jax.data.source import ExampleSource, defective_flags
 
 SIZE = 20
+FRAMING = Framing(size=SIZE)
+NAMES = ("image", "mask", "has_mask", "label", "content")
 
 
 def pictures(count, seed):
@@ -22,7 +26,9 @@ def pictures(count, seed):
     images = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
     # Up to the threshold, or with pixels above.
     masks = [rng.integers(0, 128, shape, np.uint8) + np.uint8(120 * (i % 5 < 2)) for i, shape in enumerate(shapes)]
-    return ExampleSource(PictureRecords(images, masks, rng.integers(0, 6, count).tolist()), "train")
+    # The unknown ones keep their pixels here: `has_mask` must tell them, not the pixels.
+    known = [i % 7 != 3 for i in range(count)]
+    return ExampleSource(PictureRecords(images, masks, rng.integers(0, 6, count).tolist(), known), "train")
 
 
 @pytest.fixture(scope="module")
@@ -58,37 +64,16 @@ def expected_rows(order, first, count):
     return {
         "image": np.stack([squash(example["image"], SIZE) for example in examples]),
         "mask": np.stack([squash(example["mask"], SIZE) for example in examples]),
+        "has_mask": np.array([example["has_mask"] for example in examples]),
         "label": np.array([example["label"] for example in examples]),
+        "content": np.array([[0, 0, SIZE, SIZE]] * count),
     }
 
 
 def assert_same_batch(found, expected):
-    assert found.keys() == expected.keys() == {"image", "mask", "label"}
+    assert found.keys() == expected.keys() == set(NAMES)
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-
-
-class TestResizePicture:
-    @pytest.mark.parametrize("channels", [1, 3])
-    @pytest.mark.parametrize("shape", [(7, 31), (40, 12), (5, 5), (1, 90)])
-    @pytest.mark.parametrize("size", [16, 33])
-    def test_agrees_with_pillow(self, channels, shape, size):
-        picture = np.random.default_rng(0).integers(0, 256, (*shape, channels), np.uint8)
-        found = resize_picture(picture, size)
-        assert found.shape == (size, size, channels)
-        assert found.dtype == np.uint8
-        np.testing.assert_array_equal(found, squash(picture, size))
-
-    def test_keeps_a_picture_of_that_size(self):
-        picture = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
-        np.testing.assert_array_equal(resize_picture(picture, 9), picture)
-
-    def test_does_not_take_the_height_for_the_width(self):
-        picture = np.zeros((10, 20, 1), np.uint8)
-        picture[:, 10:] = 255
-        found = resize_picture(picture, 8)[..., 0]
-        assert (found[:, :3] == 0).all()
-        assert (found[:, 5:] == 255).all()
 
 
 class TestTrainingOrder:
@@ -152,17 +137,24 @@ class TestTrainingOrder:
         assert set(drawn(order, 0, 120)) == set(names)
 
 
+def batches_of(train, fraction=0.0, **options):
+    """Training batches of the squares of a source."""
+    order = training_order([PieceSource(train, FRAMING)], seed=0, defective_fraction=fraction)
+    return training_batches(order, **options)
+
+
 class TestTrainingBatches:
     @pytest.mark.parametrize("fraction", [0.0, 0.5])
     def test_batches_are_the_order(self, train, fraction):
         order = training_order([train], seed=0, defective_fraction=fraction)
-        batches = training_batches(order, batch_size=4, image_size=SIZE)
+        batches = batches_of(train, fraction, batch_size=4)
         try:
             for k in range(6):
                 batch = next(batches)
                 assert batch["image"].shape == (4, SIZE, SIZE, 3)
                 assert batch["mask"].shape == (4, SIZE, SIZE, 1)
                 assert batch["image"].dtype == batch["mask"].dtype == np.uint8
+                assert batch["has_mask"].dtype == bool
                 assert batch["label"].dtype == np.int32
                 assert_same_batch(batch, expected_rows(order, 4 * k, 4))
         finally:
@@ -172,8 +164,7 @@ class TestTrainingBatches:
     def test_processes_share_the_batches_of_one(self, train, count):
         order = training_order([train], seed=0, defective_fraction=0.5)
         iterators = [
-            training_batches(order, batch_size=8, image_size=SIZE, process_index=index, process_count=count)
-            for index in range(count)
+            batches_of(train, 0.5, batch_size=8, process_index=index, process_count=count) for index in range(count)
         ]
         try:
             for k in range(4):
@@ -190,10 +181,9 @@ class TestTrainingBatches:
     @pytest.mark.parametrize("done", [0, 1, 7])
     def test_goes_on_from_a_saved_state(self, train, fraction, threads, done):
         order = training_order([train], seed=0, defective_fraction=fraction)
-        options = {"batch_size": 4, "image_size": SIZE}
-        first = training_batches(order, **options)
-        again = training_batches(training_order([train], seed=0, defective_fraction=fraction), **options)
-        other = training_batches(order, **options, threads=threads)
+        options = {"batch_size": 4}
+        first, again = (batches_of(train, fraction, **options) for _ in range(2))
+        other = batches_of(train, fraction, **options, threads=threads)
         try:
             for _ in range(done):
                 next(first)
@@ -211,8 +201,8 @@ class TestTrainingBatches:
 
     def test_goes_on_in_a_process_of_several(self, train):
         order = training_order([train], seed=0)
-        options = {"batch_size": 4, "image_size": SIZE, "process_index": 1, "process_count": 2}
-        first, second = training_batches(order, **options), training_batches(order, **options)
+        options = {"batch_size": 4, "process_index": 1, "process_count": 2}
+        first, second = batches_of(train, **options), batches_of(train, **options)
         try:
             for _ in range(3):
                 next(first)
@@ -227,15 +217,18 @@ _WITH_A_WORKER = """
 import sys
 from absl import app
 import numpy as np
+from dms_jax.data.framing import Framing
+from dms_jax.data.pieces import PieceSource
 from dms_jax.data.pipeline import training_batches, training_order
 from dms_jax.data.prepare import prepare
 
 def main(argv):
     data = prepare("synthetic", data_dir=argv[1], synthetic={"seed": 3, "size": 48, "pictures": 15})
-    order = training_order([data.source("train")], seed=0, defective_fraction=0.5)
+    pieces = PieceSource(data.source("train"), Framing(size=20))
+    order = training_order([pieces], seed=0, defective_fraction=0.5)
     for workers in (0, 1):
         def batches():
-            return training_batches(order, batch_size=4, image_size=20, workers=workers)
+            return training_batches(order, batch_size=4, workers=workers)
         first = batches()
         found = [next(first) for _ in range(2)]
         state = first.get_state()
@@ -268,7 +261,7 @@ def test_a_worker_process_loads_the_same_and_goes_on(tmp_path):
     found = {}
     for workers in (0, 1):
         with np.load(tmp_path / f"workers{workers}.npz") as arrays:
-            found[workers] = [{name: arrays[f"{name}{k}"] for name in ("image", "mask", "label")} for k in range(6)]
+            found[workers] = [{name: arrays[f"{name}{k}"] for name in NAMES} for k in range(6)]
     for k in range(4):
         assert_same_batch(found[1][k], found[0][k])
     for k in (2, 3):
@@ -279,29 +272,31 @@ def test_a_worker_process_loads_the_same_and_goes_on(tmp_path):
 
 class TestEvaluationBatches:
     def check(self, source, batches, rows):
-        """All pictures of the batches, as (name, label, mask) in their order; the shapes are checked."""
+        """What the batches hold of each picture, in their order; the shapes are checked."""
         found = []
         for batch in batches:
             assert batch.images.shape == (rows, SIZE, SIZE, 3)
             assert batch.images.dtype == np.uint8
             assert batch.labels.dtype == np.int32
-            assert len(batch.masks) == len(batch.labels) == len(batch.names) <= rows
+            assert len(batch.masks) == len(batch.labels) == len(batch.names) == len(batch.has_mask) <= rows
+            assert batch.has_mask.dtype == bool
             assert not batch.images[len(batch.masks) :].any()
-            found += list(zip(batch.names, batch.labels, batch.masks, batch.images, strict=False))
+            found += list(zip(batch.names, batch.labels, batch.masks, batch.has_mask, batch.images, strict=False))
         return found
 
     def assert_all(self, source, found):
         assert len(found) == len(source)
-        for i, (name, label, mask, image) in enumerate(found):
+        for i, (name, label, mask, has_mask, image) in enumerate(found):
             example = source[i]
             assert name == example["name"]
             assert label == example["label"]
+            assert has_mask == example["has_mask"] == (int(name[1:]) % 7 != 3)
             np.testing.assert_array_equal(mask, example["mask"][..., 0])
             np.testing.assert_array_equal(image, squash(example["image"], SIZE))
 
     @pytest.mark.parametrize("batch_size", [7, 30, 59, 100])
     def test_each_picture_once_in_order(self, train, batch_size):
-        batches = list(evaluation_batches(train, batch_size=batch_size, image_size=SIZE))
+        batches = list(evaluation_batches(train, FRAMING, batch_size=batch_size))
         assert len(batches) == -(-len(train) // batch_size)
         assert all(len(batch.masks) == batch_size for batch in batches[:-1])
         self.assert_all(train, self.check(train, batches, batch_size))
@@ -311,7 +306,7 @@ class TestEvaluationBatches:
     def test_processes_share_the_pictures(self, train, count, pictures):
         source = train.subset(np.arange(pictures))
         parts = [
-            list(evaluation_batches(source, batch_size=4, image_size=SIZE, process_index=index, process_count=count))
+            list(evaluation_batches(source, FRAMING, batch_size=4, process_index=index, process_count=count))
             for index in range(count)
         ]
         # As many batches for each: they predict together.
@@ -321,9 +316,42 @@ class TestEvaluationBatches:
 
     def test_the_order_of_a_subset_is_kept(self, train):
         source = train.subset([9, 2, 2, 11])
-        self.assert_all(source, self.check(source, evaluation_batches(source, batch_size=3, image_size=SIZE), 3))
+        self.assert_all(source, self.check(source, evaluation_batches(source, FRAMING, batch_size=3), 3))
 
     def test_masks_keep_their_size(self, train):
-        batch = next(evaluation_batches(train, batch_size=4, image_size=SIZE))
+        batch = next(evaluation_batches(train, FRAMING, batch_size=4))
         assert [mask.shape for mask in batch.masks] == [train[i]["mask"].shape[:2] for i in range(4)]
         assert len({mask.shape for mask in batch.masks}) == 4
+
+
+class TestSquareBatches:
+    @pytest.mark.parametrize("batch_size", [7, 30, 100])
+    def test_each_square_once_in_order(self, train, batch_size):
+        pieces = PieceSource(train, FRAMING)
+        batches = list(square_batches(pieces, SIZE, batch_size=batch_size))
+        assert all(batch["image"].shape == (batch_size, SIZE, SIZE, 3) for batch in batches)
+        whole = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+        assert whole["valid"].tolist() == [True] * len(train) + [False] * (len(whole["valid"]) - len(train))
+        for i in range(len(train)):
+            for name, value in pieces[i].items():
+                np.testing.assert_array_equal(whole[name][i], value)
+
+    def test_processes_share_the_squares(self, train):
+        pieces = PieceSource(train, FRAMING)
+        parts = [
+            list(square_batches(pieces, SIZE, batch_size=8, process_index=index, process_count=2)) for index in (0, 1)
+        ]
+        alone = list(square_batches(pieces, SIZE, batch_size=8))
+        for one, other, both in zip(*parts, alone, strict=True):
+            for name, value in both.items():
+                np.testing.assert_array_equal(np.concatenate([one[name], other[name]]), value)
+
+
+def test_tiles_of_pictures_are_predicted_in_whole_rows(train):
+    framing = Framing("tiles", size=8)
+    batch = next(evaluation_batches(train, framing, batch_size=4))
+    count = sum(len(pieces) for pieces in batch.pieces)
+    assert count > 8
+    assert len(batch.images) == -(-count // 4) * 4
+    np.testing.assert_array_equal(batch.images[1], cut(train[0]["image"], batch.pieces[0][1], framing))
+    assert not batch.images[count:].any()

@@ -120,7 +120,7 @@ class TestPrepare:
             check=True,
         )
         # The line is all there is: no progress bar, no message of TFDS, no warning.
-        assert done.stdout == f"{tmp_path}/synthetic/seed1-size48-pictures15/1.0.0\n"
+        assert done.stdout == f"{tmp_path}/synthetic/seed1-size48-pictures15/1.1.0\n"
         assert done.stderr == ""
 
     def test_failure_midway_leaves_nothing_that_looks_whole(self, mtdd, tmp_path):
@@ -138,6 +138,18 @@ class TestPrepare:
         victim.write_bytes(whole)
         assert prepare("mtdd", split="tiles", data_dir=str(out), manual_dir=str(mtdd)).sizes["test"] == 6
 
+    def test_bad_files_can_be_skipped(self, mtdd, tmp_path):
+        for name in ("MT_Uneven/Imgs/exp1_num_2001.jpg", "MT_Free/Imgs/exp1_num_1.png"):
+            (mtdd / name).write_text("no picture")
+        options = {"split": "tiles", "data_dir": str(tmp_path / "out"), "manual_dir": str(mtdd)}
+        data = prepare("mtdd", **options, skip_bad=True)
+        assert sum(data.sizes.values()) == 18 - 2
+        assert ["exp1_num_1.png cannot be read" in sentence for sentence in sorted(data.skipped)] == [True, False]
+        assert ["exp1_num_2001.jpg cannot be read" in sentence for sentence in sorted(data.skipped)] == [False, True]
+        assert prepare("mtdd", **options, skip_bad=True).skipped == data.skipped
+        with pytest.raises(UserError, match=r"prepared with skip_bad, without 2 file\(s\) such as"):
+            prepare("mtdd", **options)
+
     def test_interrupt_leaves_nothing(self, tmp_path, monkeypatch):
         def interrupt(*_):
             raise KeyboardInterrupt
@@ -150,7 +162,7 @@ class TestPrepare:
 
     def test_killed_run_is_not_taken_for_whole(self, tmp_path):
         # What a killed process leaves: the folder that TFDS would have renamed at the end.
-        left = tmp_path / "synthetic" / "seed1-size48-pictures15" / "incomplete.ABC123_1.0.0"
+        left = tmp_path / "synthetic" / "seed1-size48-pictures15" / "incomplete.ABC123_1.1.0"
         left.mkdir(parents=True)
         (left / "synthetic-train.array_record-00000-of-00001").write_bytes(b"half")
         assert prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL).sizes["train"] == 5
@@ -181,12 +193,12 @@ class TestPrepare:
     def test_damaged_folder_is_named(self, tmp_path):
         data = prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
         next(data.directory.glob("*validation*")).unlink()
-        with pytest.raises(UserError, match=r"pictures15/1\.0\.0 is damaged: remove that folder"):
+        with pytest.raises(UserError, match=r"pictures15/1\.1\.0 is damaged: remove that folder"):
             prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
 
     def test_folder_without_a_description_is_named(self, tmp_path):
-        (tmp_path / "synthetic" / "seed1-size48-pictures15" / "1.0.0").mkdir(parents=True)
-        with pytest.raises(UserError, match=r"pictures15/1\.0\.0 is damaged"):
+        (tmp_path / "synthetic" / "seed1-size48-pictures15" / "1.1.0").mkdir(parents=True)
+        with pytest.raises(UserError, match=r"pictures15/1\.1\.0 is damaged"):
             prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
 
     @pytest.mark.parametrize("text", ["", "{", "{}"])
@@ -204,10 +216,10 @@ class TestPrepare:
 
 class TestUsage:
     def test_unknown_dataset(self, data_dir):
-        with pytest.raises(UsageError, match=r"dataset 'mvtec' is unknown: it is one of mtdd, synthetic\."):
+        with pytest.raises(UsageError, match=r"dataset 'mvtec' is unknown: it is one of mtdd, .*synthetic"):
             prepare("mvtec", data_dir=data_dir)
 
-    @pytest.mark.parametrize("dataset", ["mtdd", "synthetic"])
+    @pytest.mark.parametrize("dataset", ["mtdd", "neu_seg", "crackforest", "rsdds", "synthetic"])
     def test_unknown_split(self, data_dir, dataset):
         with pytest.raises(UsageError, match="split 'random'"):
             prepare(dataset, split="random", data_dir=data_dir)

@@ -119,6 +119,56 @@ class TestDefects:
         assert flags.tolist() == [bool((mask > 127).any()) for mask in records.masks]
 
 
+class TestUnknownMasks:
+    """Black and white masks, known or not, of a free class 1, a defective class 0 and no class."""
+
+    def source(self, rows, free_class=1):
+        images = [np.zeros((2, 2, 3), np.uint8)] * len(rows)
+        masks = [np.full((2, 2), 255 * white, np.uint8) for white, _, _ in rows]
+        labels, known = [label for _, label, _ in rows], [bool(has_mask) for _, _, has_mask in rows]
+        return ExampleSource(PictureRecords(images, masks, labels, known), "train", free_class)
+
+    def test_examples_say_so(self):
+        source = self.source([(1, 0, 1), (0, 0, 0), (0, -1, 1)])
+        assert source.has_masks().tolist() == [True, False, True]
+        assert source.has_masks().dtype == bool
+        for i in range(3):
+            assert source[i]["has_mask"] == source.has_masks()[i]
+            assert source[i]["has_mask"].dtype == bool
+        assert source.labels().tolist() == [0, 0, -1]
+        assert source.subset([1, 0]).has_masks().tolist() == [False, True]
+
+    def test_share_is_of_the_known_ones(self):
+        assert defective_share(self.source([(1, 0, 1), (0, 0, 0), (0, 1, 1), (0, 0, 0)])) == 1 / 2
+        assert defective_share(self.source([(0, 0, 0), (0, 1, 0)])) == 1 / 2
+        assert defective_share(self.source([(0, 0, 0), (0, 1, 1)])) == 0
+
+    @pytest.mark.parametrize(
+        ("row", "flag"),
+        [
+            # The mask says it where it is known, whatever the label.
+            ((1, 0, 1), True),
+            ((0, 0, 1), False),
+            ((1, 1, 1), True),
+            ((0, 1, 1), False),
+            ((1, -1, 1), True),
+            ((0, -1, 1), False),
+            # The label where it is not.
+            ((0, 0, 0), True),
+            ((0, 1, 0), False),
+            ((0, 2, 0), True),
+            ((0, -1, 0), False),
+        ],
+    )
+    def test_flags(self, row, flag):
+        assert defective_flags(self.source([row])).tolist() == [flag]
+        assert defective_flags(self.source([row, row]).subset([1])).tolist() == [flag]
+
+    def test_flags_without_a_free_class(self):
+        source = self.source([(0, 0, 0), (0, 1, 0), (0, 0, 1)], free_class=None)
+        assert defective_flags(source).tolist() == [True, True, False]
+
+
 def slow_choice(labels, count):
     """Round after round, one more of each class, in the order of the classes' numbers."""
     left = {label: [i for i, other in enumerate(labels) if other == label] for label in sorted(set(labels))}

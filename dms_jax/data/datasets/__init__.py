@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from dms_jax.data.datasets.base import SurfaceDefectBuilder
+from dms_jax.data.datasets.crackforest import CrackForest
+from dms_jax.data.datasets.folder import Folder
 from dms_jax.data.datasets.mtdd import Mtdd
+from dms_jax.data.datasets.neu_seg import NeuSeg
+from dms_jax.data.datasets.rsdds import Rsdds
 from dms_jax.data.datasets.synthetic import Synthetic
 
 DATASETS: Mapping[str, type[SurfaceDefectBuilder]] = MappingProxyType(
-    {builder.name: builder for builder in (Mtdd, Synthetic)}
+    {builder.name: builder for builder in (Mtdd, NeuSeg, CrackForest, Rsdds, Folder, Synthetic)}
 )

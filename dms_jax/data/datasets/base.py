@@ -1,7 +1,7 @@
 """What all datasets of surface defects have in common."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from dms_jax.data.datasets.archives import fetch, unpack
-from dms_jax.data.pictures import encode_png, read_pair
+from dms_jax.data.pictures import encode_png, read_mask, read_pair, read_picture
 from dms_jax.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -23,37 +23,65 @@ class LabelledPicture:
 
     Attributes:
         name: path relative to the dataset's root, unique in the dataset.
-        label: name of the class.
+        label: name of the class; None where it is unknown.
         group: name of the group; pictures of one group show the same thing and belong into one split.
         image_path: the picture's file.
-        mask_path: the mask's file.
+        mask_path: the mask's file; None where there is none.
+        has_mask: whether the mask is known; without a file, a known one is all black.
+        mask_reader: reads that file, as a picture of mode L: 0 is sound, 255 is defective.
     """
 
     name: str
-    label: str
+    label: str | None
     group: str
     image_path: Path
-    mask_path: Path
+    mask_path: Path | None
+    has_mask: bool = True
+    mask_reader: Callable[[Path], Image.Image] = read_mask
 
 
 class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base of all datasets: pictures with a mask of the defect and one label.
 
     An example is a dict of `image` (uint8 [H, W, 3]), `mask` (uint8 [H, W, 1], 0 is sound and 255 defective,
-    grey edges as in the file), `label` (index into `CLASS_NAMES`), `name` (text, the path relative to the
+    grey edges as in the file), `has_mask` (whether the mask is known; where it is not, `mask` is all 0),
+    `label` (index into `class_names`, -1 where it is unknown), `name` (text, the path relative to the
     dataset's root, unique) and `group` (text; pictures of one group show the same thing and are never
     parted). The splits are `train`, `validation` and `test`.
 
     Attributes:
-        CLASS_NAMES: names of the classes, in the order of their indices.
-        FREE_CLASS: the class without defects; None where every picture has a defect.
+        CLASS_NAMES: names of the classes, in the order of their indices; empty where each prepared dataset has
+            its own.
+        FREE_CLASS: the class without defects; None where every picture has a defect, or where each prepared
+            dataset has its own.
     """
 
     CLASS_NAMES: ClassVar[tuple[str, ...]]
     FREE_CLASS: ClassVar[str | None]
 
-    def download_and_prepare(self, **kwargs: Any) -> None:
-        """Prepares the dataset as TFDS does; unpacked archives are removed afterwards."""
+    # Sentences about the files that are left out of the dataset; None where such files are refused.
+    _skipped: list[str] | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their indices; of the prepared dataset where it has its own."""
+        return tuple(self.info.metadata.get("class_names", self.CLASS_NAMES))
+
+    @property
+    def free_class(self) -> str | None:
+        """The class without defects, or None; of the prepared dataset where it has its own."""
+        return self.info.metadata.get("free_class", self.FREE_CLASS)
+
+    def download_and_prepare(self, *, skip_bad: bool = False, **kwargs: Any) -> None:
+        """Prepares the dataset as TFDS does; unpacked archives are removed afterwards.
+
+        Args:
+            skip_bad: leave out files that can't be used, and list them as `skipped` in the metadata.
+            **kwargs: see TFDS.
+        """
+        # TFDS keeps the metadata beside the dataset, and writes them when all examples are read.
+        self._skipped = [] if skip_bad else None
+        self.info.metadata["skipped"] = self._skipped
         with tempfile.TemporaryDirectory(prefix="dms-jax-") as folder:
             self._unpacked = Path(folder)
             super().download_and_prepare(**kwargs)
@@ -66,11 +94,13 @@ class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tr
                 {
                     "image": tfds.features.Image(shape=(None, None, 3), dtype=np.uint8, encoding_format="png"),
                     "mask": tfds.features.Image(shape=(None, None, 1), dtype=np.uint8, encoding_format="png"),
-                    "label": tfds.features.ClassLabel(names=self.CLASS_NAMES),
+                    "has_mask": np.bool_,
+                    "label": tfds.features.ClassLabel(names=self.CLASS_NAMES or None),
                     "name": tfds.features.Text(),
                     "group": tfds.features.Text(),
                 }
             ),
+            metadata=tfds.core.MetadataDict(),
         )
 
     def _given_folder(self, dl_manager: tfds.download.DownloadManager) -> Path | None:
@@ -109,14 +139,14 @@ class _LocalInfo(tfds.core.DatasetInfo):
 
 
 def encode_example(
-    image: Image.Image, mask: Image.Image, label: str, name: str, group: str
+    image: Image.Image, mask: Image.Image | None, label: str | None, name: str, group: str
 ) -> tuple[str, dict[str, Any]]:
     """One example as TFDS takes it.
 
     Args:
         image: mode RGB.
-        mask: mode L, of the same size.
-        label: name of the class.
+        mask: mode L, of the same size; None where it is unknown.
+        label: name of the class; None where it is unknown.
         name: the picture's unique name, which also is the example's key.
         group: the group's name.
 
@@ -125,29 +155,60 @@ def encode_example(
     """
     features = {
         "image": encode_png(image),
-        "mask": encode_png(mask),
-        "label": label,
+        "mask": encode_png(mask or Image.new("L", image.size)),
+        "has_mask": mask is not None,
+        "label": -1 if label is None else label,
         "name": name,
         "group": group,
     }
     return name, features
 
 
-def read_examples(pictures: Iterable[LabelledPicture]) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_examples(
+    pictures: Iterable[LabelledPicture], skipped: list[str] | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Reads pictures from their files, as TFDS takes them.
 
     Args:
         pictures: where they are and what they show.
+        skipped: where given, pictures that can't be used are left out, and it gets a sentence about each.
 
     Yields:
         The key and the features of each, see `encode_example`.
 
     Raises:
-        UserError: a file can't be read, or a mask has not the size of its picture.
+        UserError: a file can't be read, or a mask has not the size of its picture, and `skipped` is not given; or
+            none of the pictures can be used.
     """
+    usable = False
     for picture in pictures:
-        image, mask = read_pair(picture.image_path, picture.mask_path)
-        yield encode_example(image, mask, picture.label, picture.name, picture.group)
+        try:
+            image, mask = _read(picture)
+        except UserError as error:
+            skip_or_raise(str(error), skipped)
+        else:
+            usable = True
+            yield encode_example(image, mask, picture.label, picture.name, picture.group)
+    if skipped and not usable:
+        raise UserError(f"No picture of a split can be used, the last one because {skipped[-1]}")
+
+
+def skip_or_raise(sentence: str, skipped: list[str] | None) -> None:
+    """Adds a sentence about a file that can't be used to those about skipped files.
+
+    Raises:
+        UserError: `skipped` is None: files are not to be skipped.
+    """
+    if skipped is None:
+        raise UserError(f"{sentence.removesuffix('.')}, or leave such files out with skip_bad.")
+    skipped.append(sentence)
+
+
+def _read(picture: LabelledPicture) -> tuple[Image.Image, Image.Image | None]:
+    if picture.mask_path is not None:
+        return read_pair(picture.image_path, picture.mask_path, picture.mask_reader)
+    image = read_picture(picture.image_path)
+    return image, Image.new("L", image.size) if picture.has_mask else None
 
 
 def check_splits(splits: Mapping[str, Sequence[LabelledPicture]], where: Path) -> None:

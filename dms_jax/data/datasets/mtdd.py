@@ -2,18 +2,18 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import tensorflow_datasets as tfds
 
-from dms_jax.data.datasets.base import LabelledPicture, SurfaceDefectBuilder, check_splits, read_examples
-from dms_jax.data.groups import chain_frames, hash_split
+from dms_jax.data.datasets.base import LabelledPicture
+from dms_jax.data.datasets.files import check_pairs, files_by_stem
+from dms_jax.data.datasets.published import PublishedDatasetBuilder
+from dms_jax.data.datasets.splitting import split_by_hash, with_validation
+from dms_jax.data.groups import chain_frames
 from dms_jax.errors import UserError
-
-ARCHIVE_URL = "https://github.com/abin24/Magnetic-tile-defect-datasets./archive/refs/heads/master.zip"
 
 # Pictures of one tile were taken within this many frames of each other: 222 groups, 175 of them of exactly
 # six.
@@ -34,7 +34,7 @@ _MEND = (
 )
 
 
-class Mtdd(SurfaceDefectBuilder, skip_registration=True):
+class Mtdd(PublishedDatasetBuilder, skip_registration=True):
     """Magnetic tile defects (Huang, Qiu and Yuan, 2020): 1344 grey pictures of 1225 sizes, six classes.
 
     File names are `exp<exposure>_num<frame>`: the same tile was taken under up to six exposures in
@@ -46,19 +46,20 @@ class Mtdd(SurfaceDefectBuilder, skip_registration=True):
     """
 
     name = "mtdd"
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     BUILDER_CONFIGS = (
         tfds.core.BuilderConfig(
             name="paper", description="The published test pictures; their tiles leak into training."
         ),
         tfds.core.BuilderConfig(name="tiles", description="No tile is in two splits."),
     )
+    FOLDERS = tuple(_FOLDERS)
+    ARCHIVE_URL = "https://github.com/abin24/Magnetic-tile-defect-datasets./archive/refs/heads/master.zip"
     MANUAL_DOWNLOAD_INSTRUCTIONS = _MEND
     CLASS_NAMES = tuple(_FOLDERS.values())
     FREE_CLASS = "free"
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        root = self._root(dl_manager)
+    def _split_pictures(self, root: Path) -> dict[str, list[LabelledPicture]]:
         pictures = find_pictures(root)
         if self.builder_config_name == "paper":
             missing = paper_test_names() - {picture.name for picture in pictures}
@@ -67,26 +68,7 @@ class Mtdd(SurfaceDefectBuilder, skip_registration=True):
                     f"{root / min(missing)} is missing, one of {len(missing)} missing pictures of the "
                     f"paper's test set: {_MEND}."
                 )
-        splits = split_pictures(pictures, self.builder_config_name)
-        check_splits(splits, root)
-        return {split: self._generate_examples(members) for split, members in splits.items()}
-
-    def _generate_examples(self, pictures: Iterable[LabelledPicture]) -> Iterator[tuple[str, dict[str, Any]]]:
-        return read_examples(pictures)
-
-    def _root(self, dl_manager: tfds.download.DownloadManager) -> Path:
-        given = self._given_folder(dl_manager)
-        if given is not None:
-            root = _find_root(given)
-            if root is not None:
-                return root
-            if given != self._downloads / "manual":
-                raise UserError(f"{given} holds none of the folders MT_Free, MT_Blowhole, ...: {_MEND}.")
-        archive = self._fetch_archive(dl_manager, ARCHIVE_URL, _MEND)
-        root = _find_root(archive)
-        if root is None:
-            raise UserError(f"{ARCHIVE_URL} holds none of the folders MT_Free, MT_Blowhole, ... any more: {_MEND}.")
-        return root
+        return split_pictures(pictures, self.builder_config_name)
 
 
 def paper_test_names() -> frozenset[str]:
@@ -135,28 +117,23 @@ def find_pictures(root: Path) -> list[LabelledPicture]:
     found = {folder.parent.name for folder in root.glob("MT_*/Imgs")}
     for folder in sorted(found - _FOLDERS.keys()):
         raise UserError(f"{root / folder} is no class of this dataset, which are {', '.join(_FOLDERS)}: move it away.")
-    names = []
+    files = {}
     for folder in _FOLDERS:
         images = root / folder / "Imgs"
-        stems = {path.stem for path in images.glob("*.jpg")}
-        masks = {path.stem for path in images.glob("*.png")}
-        if not stems:
-            raise UserError(f"{images} holds no pictures (*.jpg): {_MEND}.")
-        for stem in sorted(stems ^ masks):
-            has, lacks = (".jpg", ".png") if stem in stems else (".png", ".jpg")
-            kind = "mask" if lacks == ".png" else "picture"
-            raise UserError(f"{images / stem}{has} has no {kind} {stem}{lacks} beside it: restore it or remove both.")
-        names += [f"{folder}/Imgs/{stem}.jpg" for stem in stems]
-    groups = group_names(names)
+        pictures = files_by_stem(images, ".jpg", "pictures", _MEND)
+        masks = files_by_stem(images, ".png", "masks", _MEND)
+        check_pairs(pictures, masks)
+        files.update({f"{folder}/Imgs/{stem}.jpg": (path, masks[stem]) for stem, path in pictures.items()})
+    groups = group_names(files)
     return [
         LabelledPicture(
             name=name,
             label=_FOLDERS[name.partition("/")[0]],
             group=groups[name],
-            image_path=root / name,
-            mask_path=(root / name).with_suffix(".png"),
+            image_path=image_path,
+            mask_path=mask_path,
         )
-        for name in sorted(names)
+        for name, (image_path, mask_path) in sorted(files.items())
     ]
 
 
@@ -170,32 +147,10 @@ def split_pictures(pictures: Sequence[LabelledPicture], config: str) -> dict[str
     Returns:
         The pictures of `train`, `validation` and `test`, in the order given.
     """
-    if config == "paper":
-        names = paper_test_names()
-        test = [picture for picture in pictures if picture.name in names]
-    else:
-        chosen = hash_split(_groups_by_class(pictures), share=0.2, salt="test")
-        test = [picture for picture in pictures if picture.group in chosen]
-    tested = {picture.name for picture in test}
-    rest = [picture for picture in pictures if picture.name not in tested]
-    validated = hash_split(_groups_by_class(rest), share=0.1, salt="validation")
-    return {
-        "train": [picture for picture in rest if picture.group not in validated],
-        "validation": [picture for picture in rest if picture.group in validated],
-        "test": test,
-    }
-
-
-def _groups_by_class(pictures: Iterable[LabelledPicture]) -> Mapping[str, set[str]]:
-    groups: dict[str, set[str]] = defaultdict(set)
-    for picture in pictures:
-        groups[picture.label].add(picture.group)
-    return groups
-
-
-def _find_root(folder: Path) -> Path | None:
-    """The folder that holds the class folders: the one given, or the only such folder in it."""
-    if next(folder.glob("MT_*/Imgs"), None) is not None:
-        return folder
-    inside = [child for child in sorted(folder.iterdir()) if next(child.glob("MT_*/Imgs"), None) is not None]
-    return inside[0] if len(inside) == 1 else None
+    if config == "tiles":
+        return split_by_hash(pictures, test_share=0.2)
+    names = paper_test_names()
+    return with_validation(
+        rest=[picture for picture in pictures if picture.name not in names],
+        test=[picture for picture in pictures if picture.name in names],
+    )

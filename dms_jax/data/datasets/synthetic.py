@@ -63,7 +63,7 @@ class Synthetic(SurfaceDefectBuilder, skip_registration=True):
     """
 
     name = "synthetic"
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     BUILDER_CONFIGS = (SyntheticConfig(),)
     CLASS_NAMES = CLASS_NAMES
     FREE_CLASS = "free"

@@ -1,0 +1,108 @@
+"""CrackForest, cracks in roads: 118 colour pictures with a mask."""
+
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import tensorflow_datasets as tfds
+from absl import logging
+from PIL import Image
+
+from dms_jax.data.datasets.base import LabelledPicture
+from dms_jax.data.datasets.files import check_pairs, files_by_stem, find_folder
+from dms_jax.data.datasets.published import PublishedDatasetBuilder
+from dms_jax.data.datasets.splitting import split_by_hash
+from dms_jax.errors import UserError
+
+# The published pictures 201 to 208 and 301 to 329 have no mask.
+FIRST_WITHOUT_MASK = 201
+
+# What the numbers in `groundTruth.Segmentation` mean, from 1. Only the second is the crack, as everyone reads it.
+_REGIONS = ("surface", "crack", "surface closed in by cracks", "faint cracks, in five pictures")
+_CRACK = 2
+_MEND = (
+    "clone or download https://github.com/cuilimeng/CrackForest-dataset "
+    "and name the folder that holds image and groundTruth by --config.data.manual_dir=DIR"
+)
+
+
+class CrackForest(PublishedDatasetBuilder, skip_registration=True):
+    """CrackForest (Shi et al., 2016): 118 colour pictures of cracks in roads, 480 x 320.
+
+    Of the 155 published pictures, 37 have no mask (201 to 208 and 301 to 329) and are left out; the SDMS/BDMS paper
+    counts 151. Every picture has a crack. The mask is region 2 of the published segmentation; regions 3 (surface
+    closed in by cracks) and 4 (a few faint cracks in five pictures) count as sound. No split is published: 40 %
+    are for testing, and a tenth of the rest for validation, by a fixed hash of the name. The dataset is for
+    non-commercial research only.
+    """
+
+    name = "crackforest"
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = (tfds.core.BuilderConfig(name="hashed", description="Split by a fixed hash of the name."),)
+    FOLDERS = ("image", "groundTruth")
+    ARCHIVE_URL = "https://github.com/cuilimeng/CrackForest-dataset/archive/refs/heads/master.zip"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = _MEND
+    CLASS_NAMES = ("crack",)
+    FREE_CLASS = None
+
+    def _split_pictures(self, root: Path) -> dict[str, list[LabelledPicture]]:
+        return split_by_hash(find_pictures(root), test_share=0.4)
+
+
+def find_pictures(root: Path) -> list[LabelledPicture]:
+    """Lists the pictures with a mask in a copy of the dataset, in the order of names, without opening one.
+
+    Args:
+        root: the folder that holds image and groundTruth.
+
+    Returns:
+        The pictures; each is a group of its own.
+
+    Raises:
+        UserError: a folder is missing or empty, a mask has no picture, or a picture before number 201 no mask.
+    """
+    pictures = files_by_stem(find_folder(root, "image"), ".jpg", "pictures", _MEND)
+    masks = files_by_stem(find_folder(root, "groundTruth"), ".mat", "masks", _MEND)
+    left_out = [stem for stem in pictures.keys() - masks.keys() if stem.isdecimal() and int(stem) >= FIRST_WITHOUT_MASK]
+    for stem in left_out:
+        del pictures[stem]
+    check_pairs(pictures, masks)
+    if left_out:
+        logging.info("%d pictures of %s have no mask and are left out", len(left_out), root)
+    return [
+        LabelledPicture(
+            name=f"image/{stem}.jpg",
+            label="crack",
+            group=f"image/{stem}.jpg",
+            image_path=path,
+            mask_path=masks[stem],
+            mask_reader=read_segmentation,
+        )
+        for stem, path in pictures.items()
+    ]
+
+
+def read_segmentation(path: Path) -> Image.Image:
+    """Reads the mask of a MATLAB file's `groundTruth.Segmentation`, mode L: 255 is crack.
+
+    Args:
+        path: the file.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds no such segmentation.
+    """
+    try:
+        contents = scipy.io.loadmat(path, appendmat=False, variable_names=["groundTruth"], simplify_cells=True)
+    except Exception as error:  # scipy raises all kinds of errors where it can't parse a file.
+        raise UserError(f"{path} cannot be read as a MATLAB file: replace it.") from error
+    truth = contents.get("groundTruth")
+    regions = truth.get("Segmentation") if isinstance(truth, dict) else None
+    if not isinstance(regions, np.ndarray) or regions.ndim != 2 or not np.issubdtype(regions.dtype, np.number):
+        raise UserError(f"{path} holds no picture groundTruth.Segmentation: replace it.")
+    unknown = regions[~np.isin(regions, range(1, len(_REGIONS) + 1))]
+    if unknown.size:
+        raise UserError(
+            f"{path} has a pixel of value {unknown[0]} in groundTruth.Segmentation, where 1 to {len(_REGIONS)} are "
+            "known: replace it."
+        )
+    return Image.fromarray(np.where(regions == _CRACK, 255, 0).astype(np.uint8))

@@ -1,0 +1,93 @@
+"""Finding a dataset's folders and files, as published or nearly so."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dms_jax.errors import UserError
+
+
+def find_root(folder: Path, folders: Sequence[str]) -> Path | None:
+    """Finds the root of a dataset.
+
+    Args:
+        folder: the root, or a folder around it.
+        folders: paths of folders, relative to the root, of which it holds at least one; see `find_folder`.
+
+    Returns:
+        The folder given or the only such folder in it; None where there is none, or several.
+    """
+    for candidates in ([folder], sorted(folder.iterdir())):
+        roots = [root for root in candidates if any(find_folder(root, path).is_dir() for path in folders)]
+        if len(roots) == 1:
+            return roots[0]
+    return None
+
+
+def find_folder(root: Path, path: str) -> Path:
+    """Finds a folder, however archivers and file systems have changed the case and the spaces of its name.
+
+    Args:
+        root: where to look.
+        path: the folder's path relative to the root, with slashes.
+
+    Returns:
+        The folder of exactly that name, else the first whose name differs only in case, spaces and
+        underscores, else a path where there is no folder.
+    """
+    found = root
+    for name in path.split("/"):
+        exact = found / name
+        if exact.is_dir() or not found.is_dir():
+            found = exact
+        else:
+            similar = (child for child in sorted(found.iterdir()) if _plain(child.name) == _plain(name))
+            found = next((child for child in similar if child.is_dir()), exact)
+    return found
+
+
+def files_by_stem(folder: Path, suffix: str, kind: str, mend: str) -> dict[str, Path]:
+    """Lists the files of one kind in a folder, but hidden ones.
+
+    Args:
+        folder: the folder.
+        suffix: how their names end, such as `.jpg`; `.JPG` is the same.
+        kind: what they are, for the error's sentence: pictures, masks.
+        mend: what to do where there are none, the end of the error's sentence.
+
+    Returns:
+        The files by their names without the suffix, in the order of names.
+
+    Raises:
+        UserError: there are none, or the folder is missing.
+    """
+    files = {
+        path.stem: path
+        for path in sorted(folder.glob("*"))
+        if path.suffix.lower() == suffix and not path.name.startswith(".")
+    }
+    if not files:
+        raise UserError(f"{folder} holds no {kind} (*{suffix}): {mend}.")
+    return files
+
+
+def check_pairs(pictures: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
+    """Refuses pictures without a mask and masks without a picture.
+
+    Args:
+        pictures: files by stem; at least one.
+        masks: files by stem; at least one.
+
+    Raises:
+        UserError: a file has no counterpart of the same stem.
+    """
+    for stem in sorted(pictures.keys() ^ masks.keys()):
+        have, lack, kind = (pictures, masks, "mask") if stem in pictures else (masks, pictures, "picture")
+        beside = next(iter(lack.values()))
+        raise UserError(
+            f"{have[stem]} has no {kind} {stem}{beside.suffix} in {beside.parent}: restore it or remove both."
+        )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_]", "", name).casefold()

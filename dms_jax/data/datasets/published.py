@@ -1,0 +1,55 @@
+"""Datasets that are read from a copy of the files as published."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import tensorflow_datasets as tfds
+
+from dms_jax.data.datasets.base import LabelledPicture, SurfaceDefectBuilder, check_splits, read_examples
+from dms_jax.data.datasets.files import find_root
+from dms_jax.errors import UserError
+
+
+class PublishedDatasetBuilder(SurfaceDefectBuilder, skip_registration=True):
+    """Base of the datasets that someone has published: found or downloaded, split, and read.
+
+    Attributes:
+        FOLDERS: paths of the folders that the published files lie in.
+        ARCHIVE_URL: address of a zip archive of them; empty where none is known.
+        MANUAL_DOWNLOAD_INSTRUCTIONS: where to get them and how to name the copy, the end of an error's sentence.
+    """
+
+    FOLDERS: ClassVar[tuple[str, ...]]
+    ARCHIVE_URL: ClassVar[str] = ""
+    MANUAL_DOWNLOAD_INSTRUCTIONS: ClassVar[str]
+
+    @abstractmethod
+    def _split_pictures(self, root: Path) -> Mapping[str, Sequence[LabelledPicture]]:
+        """The pictures of `train`, `validation` and `test`, from the folder that holds `FOLDERS`."""
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        root = self._find_root(dl_manager)
+        splits = self._split_pictures(root)
+        check_splits(splits, root)
+        return {split: self._generate_examples(members) for split, members in splits.items()}
+
+    def _generate_examples(self, pictures: Iterable[LabelledPicture]) -> Iterator[tuple[str, dict[str, Any]]]:
+        return read_examples(pictures, self._skipped)
+
+    def _find_root(self, dl_manager: tfds.download.DownloadManager) -> Path:
+        mend = self.MANUAL_DOWNLOAD_INSTRUCTIONS
+        given = self._given_folder(dl_manager)
+        if given is not None:
+            root = find_root(given, self.FOLDERS)
+            if root is not None:
+                return root
+            if given != self._downloads / "manual":
+                raise UserError(f"{given} holds none of the folders {', '.join(self.FOLDERS)}: {mend}.")
+        if not self.ARCHIVE_URL:
+            raise UserError(f"{self.name} cannot be downloaded: {mend}.")
+        root = find_root(self._fetch_archive(dl_manager, self.ARCHIVE_URL, mend), self.FOLDERS)
+        if root is None:
+            raise UserError(f"{self.ARCHIVE_URL} holds none of the folders {', '.join(self.FOLDERS)} any more: {mend}.")
+        return root

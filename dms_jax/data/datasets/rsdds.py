@@ -1,0 +1,62 @@
+"""RSDDs, the rail surface discrete defect datasets: 195 pictures of rails of two types, each with a mask."""
+
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from dms_jax.data.datasets.base import LabelledPicture
+from dms_jax.data.datasets.files import check_pairs, files_by_stem, find_folder
+from dms_jax.data.datasets.published import PublishedDatasetBuilder
+from dms_jax.data.datasets.splitting import split_by_hash
+
+_FOLDERS = {"Type-I RSDDs dataset": "type-I", "Type-II RSDDs dataset": "type-II"}
+_MEND = (
+    "get RSDDs as published with Gan et al., A hierarchical extractor-based visual rail surface inspection system "
+    "(IEEE Sensors Journal, 2017), and name the folder that holds Type-I RSDDs dataset and Type-II RSDDs dataset by "
+    "--config.data.manual_dir=DIR"
+)
+
+
+class Rsdds(PublishedDatasetBuilder, skip_registration=True):
+    """Rail surface discrete defects (Gan et al., 2017): 67 pictures of express and 128 of common rails.
+
+    The pictures are tall and narrow: 160 x 1000 pixels of type I (express rails), 55 x 1250 of type II (common and
+    heavy-haul rails). The class is the type of the rail, as the dataset names no kinds of defects; every picture
+    has a defect. The masks are JPEG files and so not quite black and white; they are kept as filed. No split is
+    published: a fifth of each type is for testing, and a tenth of the rest for validation, by a fixed hash of
+    the name.
+    """
+
+    name = "rsdds"
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = (tfds.core.BuilderConfig(name="hashed", description="Split by a fixed hash of the name."),)
+    FOLDERS = tuple(_FOLDERS)
+    MANUAL_DOWNLOAD_INSTRUCTIONS = _MEND
+    CLASS_NAMES = tuple(_FOLDERS.values())
+    FREE_CLASS = None
+
+    def _split_pictures(self, root: Path) -> dict[str, list[LabelledPicture]]:
+        return split_by_hash(find_pictures(root), test_share=0.2)
+
+
+def find_pictures(root: Path) -> list[LabelledPicture]:
+    """Lists a copy of the dataset, in the order of names, without opening a picture.
+
+    Args:
+        root: the folder that holds the folders of the two types.
+
+    Returns:
+        All pictures, with their names as published; each is a group of its own.
+
+    Raises:
+        UserError: a folder is missing or empty, or a picture has no mask or a mask no picture.
+    """
+    found = []
+    for folder, label in _FOLDERS.items():
+        pictures = files_by_stem(find_folder(root, f"{folder}/Rail surface images"), ".jpg", "pictures", _MEND)
+        masks = files_by_stem(find_folder(root, f"{folder}/GroundTruth"), ".jpg", "masks", _MEND)
+        check_pairs(pictures, masks)
+        for stem, path in pictures.items():
+            name = f"{folder}/Rail surface images/{stem}.jpg"
+            found.append(LabelledPicture(name, label, group=name, image_path=path, mask_path=masks[stem]))
+    return found

@@ -1,0 +1,166 @@
+"""How a picture of any size becomes squares for the network, and how maps of the squares become one map again.
+
+`squash` resizes the whole picture to one square, as the paper does. `letterbox` keeps the aspect: the longer side fills
+the square, the rest is padding. `tiles` cuts overlapping squares out of the picture, at its own resolution; what is
+smaller than a tile is padded. Padding is left out of loss and measures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+MODES = ("squash", "letterbox", "tiles")
+
+# ImageNet's mean colour, which the network sees as 0.
+_PADDING = (124, 116, 104)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """What the network sees of a picture.
+
+    Attributes:
+      mode: `squash`, `letterbox` or `tiles`.
+      size: side S of the squares, in pixels.
+      tile: side of a tile in the picture, in its own pixels; 0 for S, so that nothing is resized.
+      overlap: share of a tile that it has in common with the next at least, 0..1, 1 excluded.
+
+    Raises:
+      ValueError: the mode is unknown, or a number is out of range.
+    """
+
+    mode: str = "squash"
+    size: int = 300
+    tile: int = 0
+    overlap: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode {self.mode!r} is unknown: it is one of {', '.join(MODES)}")
+        if self.size < 1 or self.tile < 0:
+            raise ValueError(f"size={self.size} and tile={self.tile} must be positive (tile may be 0)")
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap={self.overlap} must be at least 0 and below 1")
+
+    @property
+    def pads(self) -> bool:
+        """Whether a square may have padding."""
+        return self.mode != "squash"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a picture and its place in a square.
+
+    Attributes:
+      top, left, height, width: the part, in pixels of the picture.
+      content: (top, left, height, width) of the part in the square; the rest is padding.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    content: tuple[int, int, int, int]
+
+
+def pieces_of(size: tuple[int, int], framing: Framing) -> list[Piece]:
+    """The squares that a picture of (H, W) pixels becomes; one, but for `tiles`."""
+    height, width = size
+    side = framing.size
+    if framing.mode == "squash":
+        return [Piece(0, 0, height, width, (0, 0, side, side))]
+    if framing.mode == "letterbox":
+        return [Piece(0, 0, height, width, _content(height, width, side / max(height, width), side))]
+    tile = framing.tile or side
+    tall, wide = min(tile, height), min(tile, width)
+    content = _content(tall, wide, side / tile, side)
+    return [
+        Piece(top, left, tall, wide, content)
+        for top in _starts(height, tile, framing.overlap)
+        for left in _starts(width, tile, framing.overlap)
+    ]
+
+
+def cut(picture: NDArray[np.uint8], piece: Piece, framing: Framing) -> NDArray[np.uint8]:
+    """One square of a picture, resized by Pillow's bilinear filter (averaging when it shrinks).
+
+    Args:
+      picture: uint8 [H, W, C]; C is 3 for an image, which is padded with a grey, or 1 for a mask, which is padded
+        with 0.
+      piece: of `pieces_of` the picture's size.
+      framing: the same.
+
+    Returns:
+      uint8 [S, S, C]; the picture itself where it has that size already.
+    """
+    part = picture[piece.top : piece.top + piece.height, piece.left : piece.left + piece.width]
+    top, left, height, width = piece.content
+    part = _resize(part, (height, width))
+    if part.shape[:2] == (framing.size, framing.size):
+        return part
+    channels = picture.shape[2]
+    square = np.empty((framing.size, framing.size, channels), np.uint8)
+    square[...] = _PADDING if channels == len(_PADDING) else 0
+    square[top : top + height, left : left + width] = part
+    return square
+
+
+def join(maps: Sequence[NDArray[np.uint8]], pieces: Sequence[Piece], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """One map of a picture from those of its squares.
+
+    Where tiles overlap, each counts by its distance from its own border, where it has seen least.
+
+    Args:
+      maps: uint8 [S, S], of each piece.
+      pieces: of `pieces_of(size, ...)`.
+      size: (H, W) of the picture.
+
+    Returns:
+      uint8 [H, W].
+    """
+    parts = []
+    for square, piece in zip(maps, pieces, strict=True):
+        top, left, height, width = piece.content
+        inside = square[top : top + height, left : left + width, None]
+        parts.append(_resize(inside, (piece.height, piece.width))[..., 0])
+    if len(parts) == 1:
+        return parts[0]
+    total, weights = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    for part, piece in zip(parts, pieces, strict=True):
+        weight = np.minimum(_ramp(piece.height)[:, None], _ramp(piece.width)[None, :])
+        where = np.s_[piece.top : piece.top + piece.height, piece.left : piece.left + piece.width]
+        total[where] += weight * part
+        weights[where] += weight
+    return np.round(total / weights).astype(np.uint8)
+
+
+def _content(height: int, width: int, scale: float, side: int) -> tuple[int, int, int, int]:
+    tall, wide = (min(max(round(length * scale), 1), side) for length in (height, width))
+    return (side - tall) // 2, (side - wide) // 2, tall, wide
+
+
+def _starts(length: int, tile: int, overlap: float) -> list[int]:
+    """Where tiles begin along one side: evenly, the first at the one end and the last at the other."""
+    if length <= tile:
+        return [0]
+    step = max(int(tile * (1 - overlap)), 1)
+    count = 1 + -(-(length - tile) // step)
+    return [int(start) for start in np.round(np.linspace(0, length - tile, count))]
+
+
+def _resize(part: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    if part.shape[:2] == size:
+        return part
+    image = Image.fromarray(np.ascontiguousarray(part[..., 0] if part.shape[2] == 1 else part))
+    resized = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
+    return resized.reshape(*size, part.shape[2])
+
+
+def _ramp(length: int) -> NDArray[np.float32]:
+    """1 at both ends, rising by 1 a pixel towards the middle."""
+    places = np.arange(length, dtype=np.float32)
+    return np.minimum(places, places[::-1]) + 1

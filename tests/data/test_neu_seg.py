@@ -1,0 +1,209 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dms_jax.data.datasets.neu_seg import find_pictures, label_of, read_annotation, split_pictures
+from dms_jax.data.prepare import prepare
+from dms_jax.errors import UserError
+
+REAL = Path(__file__).parents[3] / "shared" / "datasets" / "neu_seg"
+CLASSES = ("inclusion", "patches", "scratches")
+
+
+def pattern(seed):
+    """A picture of 8 x 8 patches, like no other of another seed."""
+    return np.kron(np.random.default_rng(seed).integers(0, 256, (5, 5), np.uint8), np.ones((8, 8), np.uint8))
+
+
+def annotation(number):
+    pixels = np.zeros((40, 40), np.uint8)
+    pixels[5:15, 10:20] = number
+    return pixels
+
+
+def add_picture(root, name, seed, number, quarters=0):
+    for kind, pixels, suffix in (("images", pattern(seed), ".jpg"), ("annotations", annotation(number), ".png")):
+        path = (root / kind / name).with_suffix(suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        turned = Image.fromarray(np.ascontiguousarray(np.rot90(pixels, quarters)))
+        turned.save(path, **({"quality": 95} if suffix == ".jpg" else {}))
+
+
+def make_dataset(root):
+    """For each class four training pictures, each turned once, and two test pictures, one a turned copy."""
+    seeds = iter(range(100))
+    for number in (1, 2, 3):
+        for i in range(4):
+            seed = next(seeds)
+            add_picture(root, f"training/{number}0{i}", seed, number)
+            add_picture(root, f"training/{number}1{i}", seed, number, quarters=1 + i % 3)
+        add_picture(root, f"test/{number}00", next(seeds), number)
+        add_picture(root, f"test/{number}01", seed, number, quarters=2)
+    return root
+
+
+def prepare_neu_seg(tmp_path, root, split=""):
+    return prepare("neu_seg", split=split, data_dir=str(tmp_path / "data"), manual_dir=str(root))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return make_dataset(tmp_path_factory.mktemp("neu_seg"))
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return make_dataset(tmp_path / "neu_seg")
+
+
+@pytest.fixture(scope="module")
+def real_pictures():
+    return find_pictures(REAL)
+
+
+class TestPictures:
+    def test_names_labels_and_files(self, small):
+        pictures = find_pictures(small)
+        assert [picture.name for picture in pictures] == sorted(picture.name for picture in pictures)
+        assert Counter(picture.label for picture in pictures) == dict.fromkeys(CLASSES, 10)
+        for picture in pictures:
+            assert picture.image_path == small / picture.name
+            assert picture.label == CLASSES[int(picture.image_path.stem[0]) - 1]
+            assert picture.mask_path.relative_to(small / "annotations").with_suffix(
+                ""
+            ) == picture.image_path.relative_to(small / "images").with_suffix("")
+
+    def test_copies_are_a_group_named_after_the_first(self, small):
+        group_of = {picture.name: picture.group for picture in find_pictures(small)}
+        assert group_of["images/training/100.jpg"] == group_of["images/training/110.jpg"] == "images/training/100.jpg"
+        assert group_of["images/training/213.jpg"] == group_of["images/training/203.jpg"] == "images/test/201.jpg"
+        assert Counter(Counter(group_of.values()).values()) == {1: 3, 2: 9, 3: 3}
+
+    def test_published_split(self, small):
+        splits = split_pictures(find_pictures(small), "published")
+        assert {picture.name.split("/")[1] for picture in splits["test"]} == {"test"}
+        assert {picture.name.split("/")[1] for picture in splits["train"] + splits["validation"]} == {"training"}
+        assert [len(splits[split]) for split in ("train", "validation", "test")] == [18, 6, 6]
+        train, validation = ({picture.group for picture in splits[split]} for split in ("train", "validation"))
+        assert not train & validation
+
+    def test_grouped_split_keeps_copies_together(self, small):
+        splits = split_pictures(find_pictures(small), "grouped")
+        groups = [{picture.group for picture in members} for members in splits.values()]
+        assert sum(map(len, groups)) == len(set.union(*groups)) == 15
+        for members in splits.values():
+            assert {picture.label for picture in members} == set(CLASSES)
+
+
+class TestAnnotation:
+    @pytest.mark.parametrize(
+        ("counts", "label"),
+        [
+            ((5, 0, 0), "inclusion"),
+            ((3, 4, 2), "patches"),
+            ((1, 1, 2), "scratches"),
+            ((0, 3, 3), "patches"),
+            ((2, 1, 2), "inclusion"),
+        ],
+    )
+    def test_label_is_the_class_with_most_pixels(self, tmp_path, counts, label):
+        numbers = np.repeat([0, 1, 2, 3], [20 - sum(counts), *counts]).astype(np.uint8)
+        Image.fromarray(numbers.reshape(4, 5)).save(tmp_path / "a.png")
+        assert label_of(tmp_path / "a.png") == label
+        np.testing.assert_array_equal(read_annotation(tmp_path / "a.png"), 255 * (numbers.reshape(4, 5) > 0))
+
+
+class TestPrepared:
+    @pytest.mark.parametrize(("split", "config"), [("", "published"), ("grouped", "grouped")])
+    def test_examples(self, small, tmp_path, split, config):
+        data = prepare_neu_seg(tmp_path, small, split)
+        assert (data.config, data.class_names, data.free_class) == (config, CLASSES, None)
+        assert sum(data.sizes.values()) == 30
+        assert data.sizes["test"] == (6 if config == "published" else len(data.source("test")))
+        for example in data.source("test"):
+            image = np.asarray(Image.open(small / example["name"]))
+            path = small / example["name"].replace("images", "annotations").replace(".jpg", ".png")
+            np.testing.assert_array_equal(example["image"], np.stack([image] * 3, -1))
+            np.testing.assert_array_equal(example["mask"][..., 0], 255 * (np.asarray(Image.open(path)) > 0))
+
+    def test_folder_around_and_other_case(self, copy, tmp_path):
+        (copy / "images").rename(copy / "Images")
+        next((copy / "Images" / "training").iterdir()).rename(copy / "Images" / "training" / "100.JPG")
+        (tmp_path / "around").mkdir()
+        copy.rename(tmp_path / "around" / "NEU_Seg")
+        data = prepare_neu_seg(tmp_path, tmp_path / "around")
+        assert data.sizes["test"] == 6
+        assert all(example["name"].startswith("images/test/") for example in data.source("test"))
+
+
+class TestFailures:
+    def test_not_downloaded(self, tmp_path):
+        with pytest.raises(
+            UserError, match=r"^neu_seg cannot be downloaded: get NEU-Seg as published with .*manual_dir"
+        ):
+            prepare_neu_seg(tmp_path, "")
+
+    def test_folder_of_something_else(self, tmp_path):
+        (tmp_path / "other" / "notes").mkdir(parents=True)
+        with pytest.raises(UserError, match=r"other holds none of the folders images/training, annotations/training:"):
+            prepare_neu_seg(tmp_path, tmp_path / "other")
+
+    def test_missing_folder(self, copy, tmp_path):
+        (copy / "annotations" / "test").rename(tmp_path / "elsewhere")
+        with pytest.raises(UserError, match=r"annotations/test holds no annotations \(\*\.png\): get NEU-Seg"):
+            prepare_neu_seg(tmp_path, copy)
+
+    def test_missing_annotation(self, copy, tmp_path):
+        (copy / "annotations/training/100.png").unlink()
+        with pytest.raises(
+            UserError, match=r"images/training/100\.jpg has no mask 100\.png in \S*annotations/training"
+        ):
+            prepare_neu_seg(tmp_path, copy)
+
+    @pytest.mark.parametrize(
+        ("pixels", "message"),
+        [
+            (annotation(4), r"test/100\.png has a pixel of value 4: class numbers are 0 to 3\.$"),
+            (annotation(0), r"test/100\.png has no defective pixel, so that its class is unknown"),
+            (annotation(1)[:30], r"test/100\.jpg is 40 x 40 pixels but its mask \S+test/100\.png is 40 x 30"),
+        ],
+    )
+    def test_wrong_annotation(self, copy, tmp_path, pixels, message):
+        Image.fromarray(pixels).save(copy / "annotations/test/100.png")
+        with pytest.raises(UserError, match=message):
+            prepare_neu_seg(tmp_path, copy)
+
+    @pytest.mark.parametrize("name", ["images/training/100.jpg", "annotations/training/100.png"])
+    def test_damaged_file(self, copy, tmp_path, name):
+        (copy / name).write_bytes((copy / name).read_bytes()[:60])
+        with pytest.raises(UserError, match=rf"{name} cannot be read as a picture"):
+            prepare_neu_seg(tmp_path, copy)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/datasets/neu_seg: the published pictures")
+class TestRealPictures:
+    def test_classes(self, real_pictures):
+        counts = Counter((picture.name.split("/")[1], picture.label) for picture in real_pictures)
+        assert counts == {
+            ("training", "inclusion"): 1134, ("training", "patches"): 1336, ("training", "scratches"): 1160,
+            ("test", "inclusion"): 253, ("test", "patches"): 319, ("test", "scratches"): 268,
+        }  # fmt: skip
+
+    def test_all_but_thirty_come_in_four_quarter_turns(self, real_pictures):
+        sizes = Counter(Counter(picture.group for picture in real_pictures).values())
+        assert sizes == {1: 30, 4: 1094, 8: 8}
+
+    def test_published_split_leaks(self, real_pictures):
+        splits = split_pictures(real_pictures, "published")
+        rest = {picture.group for picture in [*splits["train"], *splits["validation"]]}
+        assert sum(picture.group in rest for picture in splits["test"]) == 810
+        assert len(splits["train"]) + len(splits["validation"]) == 3630
+
+    @pytest.mark.parametrize(("config", "parted"), [("published", 2), ("grouped", 3)])
+    def test_groups_stay_whole(self, real_pictures, config, parted):
+        groups = [{picture.group for picture in members} for members in split_pictures(real_pictures, config).values()]
+        assert sum(map(len, groups[:parted])) == len(set.union(*groups[:parted]))
+        assert len(set.union(*groups)) == 1132

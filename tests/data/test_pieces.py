@@ -1,0 +1,65 @@
+import pickle
+
+import numpy as np
+import pytest
+from picture_records import PictureRecords
+
+from dms_jax.data.framing import Framing, cut, pieces_of
+from dms_jax.data.pieces import PieceSource
+from dms_jax.data.source import ExampleSource, defective_flags
+
+TILES = Framing("tiles", size=16, overlap=0)
+
+
+def source(free_class=0):
+    """A defect in the left half of a wide picture of class 2, a free picture, and a wide one whose mask is unknown."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (16, width, 3), np.uint8) for width in (32, 20, 32)]
+    masks = [np.zeros((16, width), np.uint8) for width in (32, 20, 32)]
+    masks[0][3, 4] = 255
+    records = PictureRecords(images, masks, [2, 0, 1], [True, True, False])
+    return ExampleSource(records, "train", free_class)
+
+
+def test_tiles_are_those_of_all_pictures_in_order():
+    pictures = source()
+    pieces = PieceSource(pictures, TILES)
+    assert len(pieces) == 6
+    expected = [(pictures[i], piece) for i in range(3) for piece in pieces_of(pictures[i]["mask"].shape[:2], TILES)]
+    for i, (example, piece) in enumerate(expected):
+        np.testing.assert_array_equal(pieces[i]["image"], cut(example["image"], piece, TILES))
+        np.testing.assert_array_equal(pieces[i]["mask"], cut(example["mask"], piece, TILES))
+        assert pieces[i]["content"].tolist() == list(piece.content)
+        assert pieces[i]["has_mask"] == example["has_mask"]
+
+
+@pytest.mark.parametrize(
+    ("free_class", "labels"),
+    # The defect is in the first tile; nobody knows where the third picture's is.
+    [(0, [2, 0, 0, 0, -1, -1]), (None, [2, -1, -1, -1, -1, -1])],
+)
+def test_a_tile_is_labelled_by_what_it_shows(free_class, labels):
+    pieces = PieceSource(source(free_class), TILES)
+    assert [int(pieces[i]["label"]) for i in range(6)] == labels
+    assert pieces.labels().tolist() == labels
+    assert pieces.has_masks().tolist() == [True] * 4 + [False] * 2
+    assert defective_flags(pieces).tolist() == [True] + [False] * 5
+    assert [bool(pieces.mask(i).any()) for i in range(6)] == [True] + [False] * 5
+
+
+@pytest.mark.parametrize("mode", ["squash", "letterbox"])
+def test_whole_pictures_keep_their_labels(mode):
+    pictures = source()
+    pieces = PieceSource(pictures, Framing(mode, size=8))
+    assert [int(pieces[i]["label"]) for i in range(3)] == pieces.labels().tolist() == [2, 0, 1]
+    np.testing.assert_array_equal(pieces.mask(0), pictures.mask(0))
+    contents = {"squash": [0, 0, 8, 8], "letterbox": [2, 0, 4, 8]}
+    assert pieces[0]["content"].tolist() == contents[mode]
+
+
+def test_a_subset_keeps_its_order_and_can_be_sent_to_a_worker():
+    pieces = PieceSource(source(), TILES)
+    part = pickle.loads(pickle.dumps(pieces.subset([5, 0])))
+    assert len(part) == 2
+    np.testing.assert_array_equal(part[0]["image"], pieces[5]["image"])
+    np.testing.assert_array_equal(part[1]["image"], pieces[0]["image"])

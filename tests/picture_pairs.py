@@ -1,0 +1,37 @@
+"""Small maps and masks: hypothesis strategies for them, and folders of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from dms_jax.data.pictures import PICTURE_SUFFIXES
+
+_SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 4))
+_LEVELS = st.one_of(st.sampled_from([0, 1, 126, 127, 128, 129, 254, 255]), st.integers(0, 255))
+
+
+def _pictures(shape):
+    return st.one_of(
+        arrays(np.uint8, shape, elements=_LEVELS),
+        st.sampled_from([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)]),
+    )
+
+
+# A map and its mask, uint8 [H, W]: of one pixel and more, empty, full and anything between.
+PAIRS = _SHAPES.flatmap(lambda shape: st.tuples(_pictures(shape), _pictures(shape)))
+PAIR_LISTS = st.lists(PAIRS, min_size=1, max_size=4)
+
+
+def save_pictures(folder: Path, pictures: Mapping[str, object]) -> Path:
+    """Save arrays or Pillow's pictures under their names, which may have folders in them, as PNG unless they say so."""
+    for name, picture in pictures.items():
+        path = folder / (name if Path(name).suffix.lower() in PICTURE_SUFFIXES else f"{name}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not isinstance(picture, Image.Image):
+            picture = Image.fromarray(np.asarray(picture, np.uint8))
+        picture.save(path)
+    return folder
