@@ -22,10 +22,16 @@ def default_config() -> ConfigDict:
 
     config.data = ConfigDict()
     config.data.dataset = "mtdd"
-    config.data.split = ""  # how mtdd is split: paper or tiles; empty: paper
-    config.data.manual_dir = ""  # a local copy of the dataset as published; empty: download it
+    config.data.split = ""  # of mtdd: paper or tiles; of neu_seg: published or grouped; empty: the first
+    # A local copy of the dataset as published; empty: download it, if it can be. For folder: your pictures, or a CSV.
+    config.data.manual_dir = ""
+    config.data.skip_bad = False  # leave out files that cannot be used, and say which; False: refuse the dataset
     config.data.data_dir = ""  # where prepared datasets are kept; empty: ~/tensorflow_datasets
-    config.data.image_size = 300  # pictures are squashed to this square
+    config.data.image_size = 300  # side of the squares that the network sees, in pixels
+    # How a picture becomes squares: squash (as the paper does), letterbox (keeps the aspect) or tiles (overlapping).
+    config.data.resize = "squash"
+    config.data.tile_size = 0  # side of a tile in the picture's own pixels; 0: image_size
+    config.data.tile_overlap = 0.25  # of its side, that a tile has in common with the next at least
     config.data.balance = 0.0  # share of defective pictures in the batches; 0: as they come
     # What the best checkpoint is chosen by; test (as the paper seems to) and none (the last one) train on all of train.
     config.data.select_on = "validation"

@@ -38,12 +38,14 @@ class PictureScores:
         true_positives: int64 [256], pixels with `map > t` and `mask > 127`, for t in 0..255.
         predicted: int64 [256], pixels with `map > t`.
         true: pixels with `mask > 127`.
+        pixels: of the picture.
     """
 
     mae: float
     true_positives: NDArray[np.int64]
     predicted: NDArray[np.int64]
     true: int
+    pixels: int
 
     @property
     def defective(self) -> bool:
@@ -60,10 +62,20 @@ class PictureScores:
         """(TP + e) / (true + e) at each threshold, float64 [256]; 1 where the mask is empty."""
         return (self.true_positives + EPSILON) / (self.true + EPSILON)
 
+    @property
+    def maximum(self) -> int:
+        """The map's largest value, 0..255."""
+        return int(np.count_nonzero(self.predicted))
+
     def iou(self, threshold: int) -> float | None:
         """Return TP / (predicted + true - TP) at one threshold; None if prediction and truth are empty."""
         union = int(self.predicted[threshold] + self.true - self.true_positives[threshold])
         return int(self.true_positives[threshold]) / union if union else None
+
+    def f1(self, threshold: int) -> float | None:
+        """Return 2 TP / (predicted + true) at one threshold (Dice); None if prediction and truth are empty."""
+        both = int(self.predicted[threshold]) + self.true
+        return 2 * int(self.true_positives[threshold]) / both if both else None
 
 
 def score_map(saliency_map: NDArray[np.uint8], mask: NDArray[np.uint8]) -> PictureScores:
@@ -88,6 +100,27 @@ def score_map(saliency_map: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Pictu
         true_positives=_count_above(saliency_map[truth]),
         predicted=_count_above(saliency_map.ravel()),
         true=int(np.count_nonzero(truth)),
+        pixels=mask.size,
+    )
+
+
+def score_black_map(mask: NDArray[np.uint8]) -> PictureScores:
+    """Score the map that is black everywhere, as a detector that never fires would be.
+
+    Args:
+        mask: uint8 [H, W], 0..255, as filed.
+
+    Raises:
+        ValueError: as `score_map`.
+    """
+    _check_picture("mask", mask)
+    nothing = np.zeros(NUM_THRESHOLDS, np.int64)
+    return PictureScores(
+        mae=int(mask.sum(dtype=np.int64)) / (255 * mask.size),
+        true_positives=nothing,
+        predicted=nothing,
+        true=int(np.count_nonzero(mask > TRUTH_CUT)),
+        pixels=mask.size,
     )
 
 
@@ -134,13 +167,14 @@ class SaliencyResult:
     Attributes:
         mae: mean absolute error, 0..1, lower is better; None over no pictures.
         max_f: the largest F-measure over the thresholds, 0..1; None over no pictures.
-        threshold: the (first) t that reaches it, 0..255: predict `map > t`; None over no pictures.
+        max_f_threshold: the (first) t that reaches it, 0..255: predict `map > t`; None over no pictures. It was
+            found on the very pictures that it is applied to: no threshold to work with.
         pictures: how many pictures were averaged.
     """
 
     mae: float | None
     max_f: float | None
-    threshold: int | None
+    max_f_threshold: int | None
     pictures: int
 
 
@@ -151,10 +185,10 @@ class SaliencyAverages:
     Example:
         >>> averages = SaliencyAverages.empty()
         >>> averages.compute()
-        SaliencyResult(mae=None, max_f=None, threshold=None, pictures=0)
+        SaliencyResult(mae=None, max_f=None, max_f_threshold=None, pictures=0)
         >>> picture = np.array([[0, 255]], np.uint8)
         >>> averages.add(score_map(picture, picture)).compute()
-        SaliencyResult(mae=0.0, max_f=1.0, threshold=0, pictures=1)
+        SaliencyResult(mae=0.0, max_f=1.0, max_f_threshold=0, pictures=1)
     """
 
     mae_sum: float
@@ -180,17 +214,22 @@ class SaliencyAverages:
             pictures=self.pictures + other.pictures,
         )
 
-    def f_curve(self, beta2: float = BETA2) -> NDArray[np.float64] | None:
-        """Return F of the averaged P and R at each threshold, float64 [256], or None over no pictures."""
+    def precision_recall(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return the averaged P and R at each threshold, float64 [256] each, or None over no pictures."""
         if not self.pictures:
             return None
-        return f_measure(self.precision_sum / self.pictures, self.recall_sum / self.pictures, beta2)
+        return self.precision_sum / self.pictures, self.recall_sum / self.pictures
+
+    def f_curve(self, beta2: float = BETA2) -> NDArray[np.float64] | None:
+        """Return F of the averaged P and R at each threshold, float64 [256], or None over no pictures."""
+        curves = self.precision_recall()
+        return None if curves is None else f_measure(*curves, beta2)
 
     def compute(self) -> SaliencyResult:
         """Return the figures; every one is None over no pictures, as there is nothing to measure."""
         curve = self.f_curve()
         if curve is None:
-            return SaliencyResult(mae=None, max_f=None, threshold=None, pictures=0)
+            return SaliencyResult(mae=None, max_f=None, max_f_threshold=None, pictures=0)
         threshold = int(np.argmax(curve))
         return SaliencyResult(self.mae_sum / self.pictures, float(curve[threshold]), threshold, self.pictures)
 

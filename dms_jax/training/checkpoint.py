@@ -129,7 +129,15 @@ class Checkpoints:
 
 def has_checkpoint(workdir: Path) -> bool:
     """Whether a work directory holds a checkpoint to resume from."""
-    folder = workdir / "checkpoints"
+    return _has_step(workdir / "checkpoints")
+
+
+def has_best(workdir: Path) -> bool:
+    """Whether a work directory holds a checkpoint to predict with."""
+    return _has_step(workdir / "best")
+
+
+def _has_step(folder: Path) -> bool:
     return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
 
 

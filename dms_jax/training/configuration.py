@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from dms_jax.data.augment import AugmentConfig
+from dms_jax.data.framing import MODES, Framing
 from dms_jax.errors import UsageError, UserError
 from dms_jax.models import DMS
 from dms_jax.models.dms import ABLATIONS, FEATURE_GROWTHS, NETWORKS, SIZES
@@ -45,6 +46,7 @@ _AT_LEAST = {
     "data.overfit": 0,
     "data.workers": 0,
     "data.threads": 1,
+    "data.tile_size": 0,
 }
 _ONE_OF = {
     "dtype": ("auto", "float32", "bfloat16"),
@@ -52,11 +54,13 @@ _ONE_OF = {
     "model.size": tuple(SIZES),
     "model.ablation": ABLATIONS,
     "model.feature_growth": ("", *FEATURE_GROWTHS),
+    "data.resize": MODES,
     "data.select_on": ("validation", "test", "none"),
 }
 _WITHIN = {
     "seed": (0, 2**32),  # JAX takes a larger seed for another one, without a word
     "data.balance": (0, 1),
+    "data.tile_overlap": (0, 1),
     "average_decay": (0, 1),
 }
 
@@ -83,8 +87,12 @@ def check(config: ConfigDict, devices: int = 1) -> None:
 
     Raises:
       UsageError: a value is out of range; the message names its field.
+      UserError: a field is missing, as in a run of an older version.
     """
     fields = flatten(config)
+    missing = {*_AT_LEAST, *_ONE_OF, *_WITHIN, "data.skip_bad"} - fields.keys()
+    if missing:
+        raise UserError(f"config.{min(missing)} is missing: the run was made by an older version; train it anew.")
     for name, value in fields.items():
         numbers = value if isinstance(value, tuple) else (value,)
         if isinstance(value, tuple) and not all(isinstance(number, (int, float)) for number in numbers):
@@ -153,6 +161,25 @@ def optimizer_config(config: ConfigDict) -> OptimizerConfig:
     return _describe(OptimizerConfig, config, "optimizer")
 
 
+def framing_config(config: ConfigDict) -> Framing:
+    """The squares that the configuration would have the network see."""
+    data = config.data
+    try:
+        return Framing(data.resize, size=data.image_size, tile=data.tile_size, overlap=data.tile_overlap)
+    except ValueError as error:
+        raise UsageError(f"config.data.resize: {error}") from error
+
+
+def reading_options(config: ConfigDict) -> dict[str, int]:
+    """How this process reads its part of the batches: arguments of `dms_jax.data.pipeline`."""
+    return {
+        "batch_size": config.batch_size,
+        "threads": config.data.threads,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+
+
 def _describe(kind: Callable[..., Described], config: ConfigDict, section: str) -> Described:
     try:
         return kind(**config[section])
@@ -190,13 +217,16 @@ def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path) -> Non
     """Refuse to continue a run with a configuration that would make it another run.
 
     Raises:
-      UserError: a field outside of `CHANGEABLE` differs; the message names each.
+      UserError: a field outside of `CHANGEABLE` differs, or `data.manual_dir` of dataset folder; the message names
+        each.
     """
     now, then = flatten(config), flatten(earlier)
+    # The published datasets are the same wherever they lie; another folder of the user's own is another dataset.
+    changeable = CHANGEABLE - {"data.manual_dir"} if now["data.dataset"] == "folder" else CHANGEABLE
     different = [
         f"config.{name} (was {then.get(name)!r}, is {now.get(name)!r})"
         for name in sorted(now.keys() | then.keys())
-        if name not in CHANGEABLE and now.get(name) != then.get(name)
+        if name not in changeable and now.get(name) != then.get(name)
     ]
     if different:
         raise UserError(

@@ -4,39 +4,41 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import grain
 import jax
-import numpy as np
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from dms_jax.data.pipeline import evaluation_batches, training_batches, training_order
-from dms_jax.data.prepare import PreparedDataset, prepare
+from dms_jax.data.pieces import PieceSource
+from dms_jax.data.pipeline import square_batches, training_batches, training_order
+from dms_jax.data.prepare import PreparedDataset
 from dms_jax.data.source import ExampleSource
 from dms_jax.errors import UserError
-from dms_jax.evaluation.evaluator import OutputTotals, evaluate, merge_processes, summarise
+from dms_jax.evaluation.device_metrics import EvaluationMetrics, device_figures
 from dms_jax.training import configuration
 from dms_jax.training.checkpoint import Checkpoints, has_checkpoint
 from dms_jax.training.interruption import collect_interruptions
 from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
 from dms_jax.training.preamble import announce_devices, describe_run
-from dms_jax.training.results import load_results, results_table, save_results
+from dms_jax.training.results import load_results, results_text
 from dms_jax.training.splits import Splits, choose_splits
 from dms_jax.training.state import TrainState, abstract_state, create_state, empty_metrics
 from dms_jax.training.step import (
     DATA_AXIS,
     Batch,
     data_mesh,
-    local_rows,
+    make_eval_step,
     make_predict_step,
     make_train_step,
     replicate,
     shard_batch,
 )
+from dms_jax.training.testing import Tester, open_dataset
 from dms_jax.training.writers import RunWriter
 
 
@@ -66,15 +68,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         results = load_results(workdir, "test")
         if results is not None and results.get("steps") == config.steps:
             if jax.process_index() == 0:
-                print(results_table(results))
+                print(results_text(results))
             return results
-    dataset = prepare(
-        config.data.dataset,
-        split=config.data.split,
-        data_dir=config.data.data_dir,
-        manual_dir=config.data.manual_dir,
-        synthetic=config.data.synthetic,
-    )
+    dataset = open_dataset(config)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if jax.process_index() == 0:
@@ -90,7 +86,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         run = _Run(config, workdir, dataset, choose_splits(dataset, config), mesh, checkpoints, started)
         results = run.train_and_test()
     if jax.process_index() == 0:
-        print(results_table(results))
+        print(results_text(results))
     return results
 
 
@@ -136,6 +132,7 @@ class _Run:
             average_decay=config.average_decay,
         )
         predict_step = make_predict_step(model, self.mesh)
+        eval_step = make_eval_step(predict_step, self.mesh)
         with RunWriter(
             self.workdir,
             num_steps=config.steps,
@@ -146,49 +143,39 @@ class _Run:
             if resumes:
                 writer.text(f"resuming after step {int(state.step)}")
             try:
-                state = self._steps(state, batches, train_step, predict_step, writer)
+                state = self._steps(state, batches, train_step, eval_step, writer)
             finally:
                 batches.close()
             if self.splits.selection is None or checkpoints.best_step is None:
                 checkpoints.save_best(config.steps, state.inference_variables, None)
             writer.text(f"testing step {checkpoints.best_step}")
-            best = checkpoints.restore_best(state.inference_variables)
-            totals = self._evaluate(self.splits.test, predict_step, best)
-        results = {
-            "network": config.model.network,
-            "size": config.model.size,
-            "ablation": config.model.ablation,
-            "dataset": self.dataset.name,
-            "dataset_config": self.dataset.config,
-            "split": self.splits.test_name,
-            "selected_on": self.splits.selected_on,
-            "steps": config.steps,
-            "best_step": checkpoints.best_step,
-            **summarise(totals),
-        }
+            tester = Tester(
+                config,
+                self.dataset,
+                predict_step,
+                checkpoints.restore_best(state.inference_variables),
+                self.mesh,
+                step=checkpoints.best_step,
+                steps=config.steps,
+            )
+            tested = tester.test(self.splits)
         if is_first_process:
-            save_results(results, self.workdir, "test")
-        return results
+            tested.save(self.workdir, "test")
+        return tested.results
 
     def _training_batches(self) -> grain.DatasetIterator:
         config = self.config
-        order = training_order(self.splits.train, seed=config.seed, defective_fraction=config.data.balance)
-        return training_batches(
-            order,
-            batch_size=config.batch_size,
-            image_size=config.data.image_size,
-            workers=config.data.workers,
-            threads=config.data.threads,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
+        framing = configuration.framing_config(config)
+        pieces = [PieceSource(source, framing) for source in self.splits.train]
+        order = training_order(pieces, seed=config.seed, defective_fraction=config.data.balance)
+        return training_batches(order, workers=config.data.workers, **configuration.reading_options(config))
 
     def _steps(
         self,
         state: TrainState,
         batches: grain.DatasetIterator,
         train_step: Callable[[TrainState, Batch], TrainState],
-        predict_step: Callable[..., Any],
+        eval_step: Callable[[Any, Batch], EvaluationMetrics],
         writer: RunWriter,
     ) -> TrainState:
         config = self.config
@@ -210,7 +197,7 @@ class _Run:
                     _check_finite(step, "norm of the parameters", float(optax.tree.norm(state.params)))
                 if evaluates:
                     with writer.pause():
-                        self._select(step, state, predict_step, writer)
+                        self._select(step, state, eval_step, writer)
                 if saves:
                     with writer.pause():
                         self.checkpoints.save(state, batches)
@@ -230,13 +217,18 @@ class _Run:
         writer.write(step, scalars)
         return state.replace(metrics=replicate(empty_metrics(tuple(state.metrics)), self.mesh))
 
-    def _select(self, step: int, state: TrainState, predict_step: Callable[..., Any], writer: RunWriter) -> None:
+    def _select(
+        self,
+        step: int,
+        state: TrainState,
+        eval_step: Callable[[Any, Batch], EvaluationMetrics],
+        writer: RunWriter,
+    ) -> None:
         """Measure the state on the selection split, and keep it if it is the best so far."""
         if self.splits.selection is None:
             return
         started = time.monotonic()
-        totals = self._evaluate(self.splits.selection, predict_step, state.inference_variables)
-        figures = summarise(totals)
+        figures = self._measure(self.splits.selection, eval_step, state.inference_variables)
         scalars = {
             "mae": figures["mae"],
             "max_f": figures["max_f"],
@@ -253,32 +245,27 @@ class _Run:
         if best is None or score > best:
             self.checkpoints.save_best(step, state.inference_variables, score)
 
-    def _evaluate(self, source: ExampleSource, predict_step: Callable[..., Any], variables: Any) -> list[OutputTotals]:
-        """Score every output on all pictures of a split."""
-
-        def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            maps, probabilities = predict_step(variables, shard_batch(images, self.mesh))
-            return local_rows(maps), local_rows(probabilities)
-
-        pictures = evaluation_batches(
-            source,
-            batch_size=self.config.batch_size,
-            image_size=self.config.data.image_size,
-            threads=self.config.data.threads,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-        return merge_processes(evaluate(predict, pictures))
+    def _measure(
+        self, source: ExampleSource, eval_step: Callable[[Any, Batch], EvaluationMetrics], variables: Any
+    ) -> dict[str, Any]:
+        """The final output's figures on the square pictures of a split, counted on the devices."""
+        pieces = PieceSource(source, configuration.framing_config(self.config))
+        size = self.config.data.image_size
+        batches = square_batches(pieces, size, **configuration.reading_options(self.config))
+        sums = [eval_step(variables, shard_batch(batch, self.mesh)) for batch in batches]
+        return device_figures(reduce(EvaluationMetrics.merge, sums))
 
 
 def selection_score(figures: dict[str, Any]) -> float:
     """What the best checkpoint is chosen by, higher is better: maxF on the defective pictures.
 
     Over all pictures a map that never fires scores 0.9 where most are free of defects. Without any defective picture
-    it is the negative MAE.
+    it is the negative MAE, and without any known mask the accuracy.
     """
     max_f = figures["defective"]["max_f"]
-    return -figures["mae"] if max_f is None else max_f
+    if max_f is not None:
+        return max_f
+    return (figures["accuracy"] or 0.0) if figures["mae"] is None else -figures["mae"]
 
 
 def _check_finite(step: int, name: str, value: float) -> None:

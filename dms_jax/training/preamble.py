@@ -38,6 +38,8 @@ def describe_run(config: ConfigDict, dataset: PreparedDataset, params: Any, work
         f"configuration (also in {workdir / CONFIG_NAME}):",
         json.dumps(config.to_dict(), indent=2),
         f"{dataset.name} ({dataset.config}): {sizes} pictures",
+        *(f"skipped: {sentence}" for sentence in dataset.skipped),
+        *dataset.notes,
         f"parameters (each one in {path}):",
         *(f"  {name:<10} {count:>12,}" for name, count in parts.items()),
         f"  {'total':<10} {sum(parts.values()):>12,}",

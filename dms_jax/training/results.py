@@ -1,20 +1,27 @@
-"""The results of a run on a split: kept in `eval/<split>.json`, shown as a table."""
+"""The results of a run on a split: kept in `eval/<split>.json` and `.csv`, shown as tables."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dms_jax.errors import UserError
-from dms_jax.evaluation.tables import format_table
+from dms_jax.evaluation.result_files import write_picture_table, write_results
+from dms_jax.evaluation.results_text import details_text, outputs_table
+from dms_jax.evaluation.scoring import PictureRow
 
 
-def save_results(results: dict[str, Any], workdir: Path, split: str) -> None:
-    """Write results to `eval/<split>.json` in the work directory, whole or not at all."""
-    path = workdir / "eval" / f"{split}.json"
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
-    temporary.replace(path)
+def save_results(
+    results: dict[str, Any], workdir: Path, split: str, rows: Sequence[PictureRow], class_names: Sequence[str]
+) -> None:
+    """Write results to `eval/<split>.json` in the work directory, and their pictures to `eval/<split>.csv`.
+
+    Each is written whole or not at all; the JSON file, which says that a run was tested, comes last.
+    """
+    folder = workdir / "eval"
+    folder.mkdir(exist_ok=True)
+    write_picture_table(rows, class_names, folder / f"{split}.csv")
+    write_results(results, folder / f"{split}.json")
 
 
 def load_results(workdir: Path, split: str) -> dict[str, Any] | None:
@@ -35,30 +42,26 @@ def load_results(workdir: Path, split: str) -> dict[str, Any] | None:
     return results
 
 
-def results_table(results: dict[str, Any]) -> str:
-    """A table with a row for each output of the network, under a line that says what was measured on what."""
+def results_title(results: dict[str, Any]) -> str:
+    """A line that says what was measured on what."""
+    name = run_name(results)
+    return (
+        f"{name} on {results['dataset']} ({results['dataset_config']}), {results['split']}: "
+        f"{results['pictures']} pictures, {results['defective']['pictures']} of them defective; "
+        f"step {results['best_step']}, selected on {results['selected_on']}"
+    )
+
+
+def run_name(results: dict[str, Any]) -> str:
+    """The network with its size and ablation, such as `BDMS lite (c)`."""
     name = results["network"].upper()
     if results["size"] != "full":
         name += f" {results['size']}"
     if results["ablation"]:
         name += f" ({results['ablation']})"
-    title = (
-        f"{name} on {results['dataset']} ({results['dataset_config']}), {results['split']}: "
-        f"{results['pictures']} pictures, {results['defective']['pictures']} of them defective; "
-        f"step {results['best_step']}, selected on {results['selected_on']}"
-    )
-    headers = ["output", "MAE", "maxF", "MAE, defective", "maxF, defective", "accuracy"]
-    rows = []
-    for index, output in enumerate(results["outputs"]):
-        is_final = index == len(results["outputs"]) - 1
-        rows.append(
-            [
-                f"{index} (final)" if is_final else str(index),
-                output["mae"],
-                output["max_f"],
-                output["defective"]["mae"],
-                output["defective"]["max_f"],
-                output["accuracy"],
-            ]
-        )
-    return f"{title}\n{format_table(headers, rows, precision=5)}"
+    return name
+
+
+def results_text(results: dict[str, Any]) -> str:
+    """A table with a row for each output of the network, and those of classes, threshold and whole pictures."""
+    return f"{results_title(results)}\n{outputs_table(results)}\n\n{details_text(results)}"

@@ -19,6 +19,8 @@ class Splits:
       test: to measure that checkpoint on.
       test_name: what `test` is.
       selected_on: what `selection` is, for the results to say.
+      threshold: to choose the operating threshold on; None where there are no such pictures.
+      threshold_name: what `threshold` is, for the results to say; or why there is none.
     """
 
     train: tuple[ExampleSource, ...]
@@ -26,11 +28,17 @@ class Splits:
     test: ExampleSource
     test_name: str
     selected_on: str
+    threshold: ExampleSource | None
+    threshold_name: str
 
     def defective_share(self) -> float:
-        """The share of defective pixels in a training picture, averaged over the pictures."""
+        """The share of defective pixels in a training picture, averaged over the pictures whose mask is known.
+
+        0.5 where none is.
+        """
         shares = [defective_share(source) for source in self.train]
-        return float(np.average(shares, weights=[len(source) for source in self.train]))
+        known = [np.count_nonzero(source.has_masks()) for source in self.train]
+        return float(np.average(shares, weights=known)) if any(known) else 0.5
 
 
 def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
@@ -43,8 +51,17 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
     train, validation, test = (dataset.source(name) for name in ("train", "validation", "test"))
     if config.data.overfit:
         few = train.subset(one_of_each_class(train.labels(), config.data.overfit))
-        return Splits((few,), few, few, test_name="train", selected_on="train")
+        none = "config.data.overfit leaves no pictures to choose one on"
+        return Splits((few,), few, few, "train", "train", threshold=None, threshold_name=none)
     if config.data.select_on == "validation":
-        return Splits((train,), validation, test, test_name="test", selected_on="validation")
-    selection = test if config.data.select_on == "test" else None
-    return Splits((train, validation), selection, test, test_name="test", selected_on=config.data.select_on)
+        return Splits((train,), validation, test, "test", "validation", validation, "validation")
+    return Splits(
+        train=(train, validation),
+        selection=test if config.data.select_on == "test" else None,
+        test=test,
+        test_name="test",
+        selected_on=config.data.select_on,
+        # Never on test: rather on pictures that were learnt from, and so look better than others.
+        threshold=validation,
+        threshold_name="validation (learnt from)",
+    )

@@ -16,13 +16,15 @@ from clu import metrics
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from dms_jax.data.augment import AugmentConfig, augment_batch, example_keys, normalize
+from dms_jax.data.augment import AugmentConfig, augment_batch, content_batch, example_keys, normalize
 from dms_jax.data.source import DEFECT_THRESHOLD
+from dms_jax.evaluation.device_metrics import EvaluationMetrics
 from dms_jax.models import DMS
-from dms_jax.training.losses import LossConfig, dms_loss
+from dms_jax.training.losses import LossConfig, dms_loss, unit_mean
 from dms_jax.training.state import TrainState
 
 Batch = Mapping[str, Any]
+PredictStep = Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
 DATA_AXIS = "data"
 
 
@@ -68,8 +70,10 @@ def make_train_step(
 
     Returns:
       A function of the state (donated: the old one is gone) and a batch of `image` uint8 [B, S, S, 3], `mask` uint8
-      [B, S, S, 1] and `label` int32 [B], B a multiple of the number of devices. It returns the next state, whose
-      `metrics` have the step's figures added.
+      [B, S, S, 1] and `label` int32 [B], B a multiple of the number of devices. With `has_mask` bool [B] the pixels of
+      pictures without one teach nothing, as a label of -1 does not; with `content` int32 [B, 4], neither does what lies
+      outside of it (top, left, height, width). It returns the next state, whose `metrics` have the step's figures
+      added.
     """
 
     def step(state: TrainState, batch: Batch) -> TrainState:
@@ -78,14 +82,23 @@ def make_train_step(
         keys = example_keys(seed, state.step, positions)
         images, masks = augment_batch(keys, batch["image"], batch["mask"], augment)
         images, targets = normalize(images), (masks > DEFECT_THRESHOLD).astype(jnp.float32)
+        pixel_weight, label_weight = _weights(batch, keys, augment)
 
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
             variables = {"params": params, "batch_stats": state.batch_stats}
             output, updates = model.apply(variables, images, train=True, mutable=["batch_stats"])
-            value, figures = dms_loss(output.saliency, output.classes, targets, batch["label"], loss)
+            value, figures = dms_loss(
+                output.saliency,
+                output.classes,
+                targets,
+                batch["label"],
+                loss,
+                pixel_weight=pixel_weight,
+                label_weight=label_weight,
+            )
             if output.classes:
                 hits = jnp.argmax(output.classes[-1], axis=-1) == batch["label"]
-                figures["accuracy"] = jnp.mean(hits, dtype=jnp.float32)
+                figures["accuracy"] = jnp.mean(label_weight * hits)
             # The mean over the devices is taken of the loss, inside of what is differentiated: the gradient with
             # respect to parameters that are the same everywhere is then already the sum over the devices.
             return jax.lax.pmean(value, DATA_AXIS), (
@@ -117,7 +130,17 @@ def make_train_step(
     return jax.jit(sharded, donate_argnums=0)
 
 
-def make_predict_step(model: DMS, mesh: Mesh) -> Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]:
+def _weights(batch: Batch, keys: jax.Array, augment: AugmentConfig) -> tuple[jax.Array, jax.Array]:
+    """Weights of the pixels [B, H, W, 1] (or [B, 1, 1, 1]) and of the labels [B], whose mean over all devices is 1."""
+    labels = batch["label"]
+    known = jnp.ones(labels.shape, bool) if "has_mask" not in batch else batch["has_mask"]
+    pixels = known[:, None, None, None]
+    if "content" in batch:
+        pixels = pixels & content_batch(keys, batch["content"], batch["image"].shape[1:3], augment)
+    return unit_mean(pixels, DATA_AXIS), unit_mean(labels >= 0, DATA_AXIS)
+
+
+def make_predict_step(model: DMS, mesh: Mesh) -> PredictStep:
     """Compile prediction.
 
     Args:
@@ -141,6 +164,40 @@ def make_predict_step(model: DMS, mesh: Mesh) -> Callable[[Any, jax.Array], tupl
 
     sharded = jax.shard_map(predict, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P(DATA_AXIS))
     return jax.jit(sharded)
+
+
+def make_eval_step(predict_step: PredictStep, mesh: Mesh) -> Callable[[Any, Batch], EvaluationMetrics]:
+    """Prediction and its measurement on the devices, for square pictures while training.
+
+    Args:
+      predict_step: see `make_predict_step`. The network is compiled once for both: the maps stay where they are, and
+        are measured by a small program of its own.
+      mesh: see `data_mesh`.
+
+    Returns:
+      A function of the variables and a batch as `dms_jax.data.pipeline.square_batches` yields it, B a multiple of the
+      number of devices. It returns the sums over the whole batch, the same on every device.
+    """
+
+    def measure(maps: jax.Array, probabilities: jax.Array, batch: Batch) -> EvaluationMetrics:
+        sums = EvaluationMetrics.single_from_model_output(
+            maps=maps,
+            probabilities=probabilities,
+            masks=batch["mask"][..., 0],
+            has_mask=batch["has_mask"],
+            contents=batch["content"],
+            labels=batch["label"],
+            valid=batch["valid"],
+        )
+        return jax.lax.psum(sums, DATA_AXIS)
+
+    sharded = jax.jit(jax.shard_map(measure, mesh=mesh, in_specs=P(DATA_AXIS), out_specs=P()))
+
+    def evaluate(variables: Any, batch: Batch) -> EvaluationMetrics:
+        truth = {name: value for name, value in batch.items() if name != "image"}
+        return sharded(*predict_step(variables, batch["image"]), truth)
+
+    return evaluate
 
 
 def local_rows(array: jax.Array) -> np.ndarray:

@@ -1,16 +1,18 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
+from dms_jax.data.framing import Framing, cut, join, pieces_of
 from dms_jax.data.pipeline import EvaluationBatch
 from dms_jax.evaluation import evaluator
-from dms_jax.evaluation.evaluator import OutputTotals, evaluate, merge_processes, summarise
-from dms_jax.evaluation.metrics import AccuracyCount, SaliencyAverages
+from dms_jax.evaluation.evaluator import evaluate, merge_processes
+from dms_jax.evaluation.figures import compute_figures
+from dms_jax.evaluation.scoring import Evaluation
+from dms_jax.evaluation.thresholds import no_threshold
 
 SIZE, OUTPUTS, CLASSES = 12, 3, 4
-FIGURES = {"mae", "max_f", "threshold", "pictures", "defective", "accuracy"}
+NAMES = tuple("abcd")
+FRAMING = Framing(size=SIZE)
 
 
 def network(images):
@@ -47,7 +49,15 @@ def make_batches(images, masks, labels, rows, extra=0):
         count = max(min(rows, len(images) - start), 0)
         padded = np.zeros((rows, SIZE, SIZE, 3), np.uint8)
         padded[:count] = images[start : start + count]
-        yield EvaluationBatch(padded, masks[start : start + count], labels[start : start + count], ["name"] * count)
+        own = masks[start : start + count]
+        yield EvaluationBatch(
+            padded,
+            [pieces_of(mask.shape, FRAMING) for mask in own],
+            own,
+            labels[start : start + count],
+            [f"{i}.png" for i in range(start, start + count)],
+            np.ones(count, bool),
+        )
 
 
 def slow_figures(images, masks, labels, output):
@@ -65,64 +75,116 @@ def slow_figures(images, masks, labels, output):
         hits.append(np.argmax(probabilities[0, output]) == label)
     p, r = np.mean(precisions, axis=0), np.mean(recalls, axis=0)
     f = 1.3 * p * r / (0.3 * p + r)
-    return {"mae": np.mean(errors), "max_f": np.max(f), "threshold": np.argmax(f)}, np.mean(hits)
+    return {"mae": np.mean(errors), "max_f": np.max(f), "max_f_threshold": np.argmax(f)}, np.mean(hits)
 
 
 def assert_figures(found, expected, pictures):
     assert found["pictures"] == pictures
     assert found["mae"] == pytest.approx(expected["mae"], abs=1e-12)
     assert found["max_f"] == pytest.approx(expected["max_f"], abs=1e-12)
-    assert found["threshold"] == expected["threshold"]
+    assert found["max_f_threshold"] == expected["max_f_threshold"]
 
 
-def numbers(totals):
-    return [evaluator._pack(total) for total in totals]
+def outputs(evaluation):
+    return compute_figures(evaluation, no_threshold("untold"), class_names=NAMES, free_class=0)["outputs"]
+
+
+def scored(predict, batches, **options):
+    return evaluate(predict, batches, with_sod=False, **options)
+
+
+def assert_same(one, other):
+    """Two evaluations agree in all their figures and rows."""
+    figures = [compute_figures(each, no_threshold("untold"), class_names=NAMES, free_class=0) for each in (one, other)]
+    flat = [dict(flattened(each)) for each in figures]
+    assert flat[0].keys() == flat[1].keys()
+    for key, value in flat[0].items():
+        assert flat[1][key] == (pytest.approx(value, rel=1e-12) if isinstance(value, float) else value), key
+    assert one.rows == other.rows
+
+
+def flattened(figures, prefix=""):
+    if isinstance(figures, dict):
+        for key, value in figures.items():
+            yield from flattened(value, f"{prefix}{key}.")
+    elif isinstance(figures, list):
+        for index, value in enumerate(figures):
+            yield from flattened(value, f"{prefix}{index}.")
+    else:
+        yield prefix, figures
 
 
 class TestEvaluate:
     @pytest.mark.parametrize("rows", [1, 4, 5, 32])
     def test_agrees_with_a_slow_loop(self, rows):
         images, masks, labels = make_pictures(10)
-        totals = evaluate(network, make_batches(images, masks, labels, rows))
-        assert len(totals) == OUTPUTS
+        found = outputs(scored(network, make_batches(images, masks, labels, rows)))
+        assert len(found) == OUTPUTS
         defective = [i for i, mask in enumerate(masks) if (mask > 127).any()]
         assert 0 < len(defective) < len(masks) - 4
-        for output, total in enumerate(totals):
-            found = total.compute()
+        for output, figures in enumerate(found):
             expected, accuracy = slow_figures(images, masks, labels, output)
-            assert_figures(found, expected, 10)
-            assert found["accuracy"] == accuracy
+            assert_figures(figures, expected, 10)
+            assert figures["accuracy"] == accuracy
             expected, _ = slow_figures(images[defective], [masks[i] for i in defective], labels[defective], output)
-            assert_figures(found["defective"], expected, len(defective))
+            assert_figures(figures["defective"], expected, len(defective))
+
+    def test_rows_are_those_of_the_final_output(self):
+        images, masks, labels = make_pictures(7)
+        rows = scored(network, make_batches(images, masks, labels, 3), free_class=2, threshold=90).rows
+        assert [row.name for row in rows] == [f"{i}.png" for i in range(7)]
+        for i, row in enumerate(rows):
+            maps, probabilities = network(images[i : i + 1])
+            small = Image.fromarray(maps[0, -1])
+            found = np.asarray(small.resize(masks[i].shape[::-1], Image.BILINEAR))
+            truth, alarm = masks[i] > 127, found > 90
+            assert (row.label, row.predicted) == (labels[i], np.argmax(probabilities[0, -1]))
+            assert row.defect_probability == pytest.approx(1 - probabilities[0, -1, 2], abs=1e-6)
+            assert (row.defective, row.maximum) == (truth.any(), found.max())
+            assert row.iou == pytest.approx((truth & alarm).sum() / (truth | alarm).sum())
+            assert row.f1 == pytest.approx(2 * (truth & alarm).sum() / (truth.sum() + alarm.sum()))
+            assert row.mae == pytest.approx(np.mean(np.abs(found.astype(float) - masks[i])) / 255)
+            assert (row.s_measure, row.weighted_f) == (None, None)
 
     @pytest.mark.parametrize("extra", [0, 1, 3])
     def test_padding_is_never_counted(self, extra):
         images, masks, labels = make_pictures(5)
-        alone = evaluate(network, make_batches(images, masks, labels, 5))
-        padded = evaluate(network, make_batches(images, masks, labels, 4, extra))
-        for one, other in zip(numbers(alone), numbers(padded), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-13)
-        assert padded[0].accuracy.total == padded[0].everything.pictures == 5
+        alone = scored(network, make_batches(images, masks, labels, 5))
+        padded = scored(network, make_batches(images, masks, labels, 4, extra))
+        assert_same(alone, padded)
+        assert padded.outputs[0].accuracy.total == len(padded.rows) == 5
 
-    def test_a_process_without_pictures(self):
-        images, masks, labels = make_pictures(0)
-        totals = evaluate(network, make_batches(images, masks, labels, 4, extra=2))
-        assert len(totals) == OUTPUTS  # as many as in the other processes, to merge with
-        assert totals[0].compute() == OutputTotals.empty().compute()
+    def test_a_process_without_pictures_adds_nothing(self):
+        alone = scored(network, make_batches(*make_pictures(0), 4, extra=2))
+        some = scored(network, make_batches(*make_pictures(3), 4))
+        assert_same(some.merge(alone), some)
+        assert_same(alone.merge(some), some)
 
     def test_no_class_heads_no_accuracy(self):
         images, masks, labels = make_pictures(5)
-        totals = evaluate(without_class_heads, make_batches(images, masks, labels, 2))
-        assert [total.compute()["accuracy"] for total in totals] == [None] * OUTPUTS
-        with_heads = evaluate(network, make_batches(images, masks, labels, 2))
-        assert totals[1].compute() == {**with_heads[1].compute(), "accuracy": None}
+        without = outputs(scored(without_class_heads, make_batches(images, masks, labels, 2)))
+        assert [output["accuracy"] for output in without] == [None] * OUTPUTS
+        with_heads = outputs(scored(network, make_batches(images, masks, labels, 2)))
+        assert without == [{**output, "accuracy": None} for output in with_heads]
+
+    def test_a_single_class_no_accuracy(self):
+        images, masks, labels = make_pictures(5)
+
+        def one_class(batch):
+            maps, _ = network(batch)
+            return maps, np.ones((len(batch), OUTPUTS, 1), np.float32)
+
+        evaluation = scored(one_class, make_batches(images, masks, np.zeros_like(labels), 2))
+        found = compute_figures(evaluation, no_threshold("untold"), class_names=("crack",))
+        assert [output["accuracy"] for output in found["outputs"]] == [None] * OUTPUTS
+        assert found["image_level"]["confusion"] is None
 
     def test_no_defective_pictures_no_figures_of_them(self):
         images, masks, labels = make_pictures(4)
         masks = [np.minimum(mask, 127) for mask in masks]
-        found = evaluate(network, make_batches(images, masks, labels, 2))[0].compute()
-        assert found["defective"] == {"mae": None, "max_f": None, "threshold": None, "pictures": 0}
-        assert found["pictures"] == 4
+        found = outputs(scored(network, make_batches(images, masks, labels, 2)))[0]
+        assert {value for key, value in found["defective"].items() if key != "pictures"} == {None}
+        assert (found["defective"]["pictures"], found["pictures"]) == (0, 4)
 
     def test_outputs_are_not_mixed_up(self):
         mask = np.zeros((SIZE, SIZE), np.uint8)
@@ -132,10 +194,17 @@ class TestEvaluate:
             maps = np.broadcast_to(np.array([0, 51, 255], np.uint8)[None, :, None, None], (2, 3, SIZE, SIZE))
             return maps, np.broadcast_to(np.eye(CLASSES)[:3], (2, 3, CLASSES))
 
-        batch = EvaluationBatch(images, [mask, mask], np.array([1, 2], np.int32), ["a", "b"])
-        totals = evaluate(constant, [batch])
-        assert [total.compute()["mae"] for total in totals] == [0, 0.2, 1]
-        assert [total.compute()["accuracy"] for total in totals] == [0, 0.5, 0.5]
+        batch = EvaluationBatch(
+            images,
+            [pieces_of(mask.shape, FRAMING)] * 2,
+            [mask, mask],
+            np.array([1, 2], np.int32),
+            ["a", "b"],
+            np.ones(2, bool),
+        )
+        found = outputs(scored(constant, [batch]))
+        assert [output["mae"] for output in found] == [0, 0.2, 1]
+        assert [output["accuracy"] for output in found] == [0, 0.5, 0.5]
 
     @pytest.mark.parametrize("failing_call", [1, 2, 3])
     def test_a_failure_of_the_network_is_raised(self, failing_call):
@@ -159,56 +228,84 @@ class TestEvaluate:
             evaluate(network, batches())
 
 
-class TestSummarise:
-    def test_is_the_final_output_and_all_of_them(self):
-        totals = evaluate(network, make_batches(*make_pictures(6), 4))
-        found = summarise(totals)
-        assert found.keys() == FIGURES | {"outputs"}
-        assert found["outputs"] == [total.compute() for total in totals]
-        assert {name: found[name] for name in FIGURES} == found["outputs"][-1] != found["outputs"][0]
-        assert all(output.keys() == FIGURES for output in found["outputs"])
-        assert found["defective"].keys() == FIGURES - {"defective", "accuracy"}
+class TestUnknown:
+    def test_pictures_without_a_mask_count_for_the_labels_alone(self):
+        images, masks, labels = make_pictures(6)
+        (batch,) = make_batches(images, masks, labels, 6)
+        batch.has_mask[2:4] = False
+        known = [0, 1, 4, 5]
+        (rest,) = make_batches(images[known], [masks[i] for i in known], labels[known], 4)
+        found, expected = scored(network, [batch]), scored(network, [rest])
+        for one, other in zip(outputs(found), outputs(expected), strict=True):
+            assert {**one, "accuracy": 0} == {**other, "accuracy": 0}
+        hits = [row.predicted == row.label for row in found.rows]
+        assert outputs(found)[-1]["accuracy"] == np.mean(hits)
+        assert [row.mae is None for row in found.rows] == [i not in known for i in range(6)]
+
+    def test_pictures_without_a_label_have_no_say_in_the_accuracy(self):
+        images, masks, labels = make_pictures(6)
+        (batch,) = make_batches(images, masks, labels, 6)
+        batch.labels[1:] = -1
+        evaluation = scored(network, [batch])
+        assert outputs(evaluation)[0]["accuracy"] in (0, 1)
+        assert [row.label for row in evaluation.rows] == [labels[0], *[None] * 5]
+        assert outputs(evaluation)[0]["pictures"] == 6
 
 
-sums = st.floats(0, 1e6, allow_nan=False)
-curves = st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).random(256) * 1e3)
-averages = st.builds(SaliencyAverages, sums, curves, curves, st.integers(0, 2**53))
-accuracies = st.builds(AccuracyCount, st.integers(0, 2**53), st.integers(0, 2**53))
+class TestTiles:
+    def test_maps_are_joined_and_the_most_defective_tile_decides(self):
+        framing = Framing("tiles", size=SIZE, overlap=0)
+        rng = np.random.default_rng(0)
+        image, mask = rng.integers(0, 256, (SIZE, 30, 3), np.uint8), rng.integers(0, 256, (SIZE, 30), np.uint8)
+        pieces = pieces_of(mask.shape, framing)
+        squares = np.stack([cut(image, piece, framing) for piece in pieces])
+        batch = EvaluationBatch(squares, [pieces], [mask], np.array([1], np.int32), ["a"], np.ones(1, bool))
+        (row,) = scored(network, [batch], free_class=0).rows
+        maps, probabilities = network(squares)
+        whole = join(maps[:, -1], pieces, mask.shape)
+        assert row.mae == pytest.approx(np.abs(whole.astype(float) - mask).mean() / 255)
+        worst = np.argmin(probabilities[:, -1, 0])
+        assert row.predicted == np.argmax(probabilities[worst, -1])
+        assert row.defect_probability == pytest.approx(1 - probabilities[:, -1, 0].min())
+
+    def test_without_a_free_class_the_tiles_vote(self):
+        probabilities = np.array([[[0.9, 0.1]], [[0.2, 0.8]], [[0.4, 0.6]]])
+        np.testing.assert_allclose(evaluator.join_classes(probabilities, None), [[0.5, 0.5]])
+        np.testing.assert_allclose(evaluator.join_classes(probabilities, 0), [[0.2, 0.8]])
 
 
 class TestProcesses:
-    @given(st.builds(OutputTotals, averages, averages, accuracies))
-    def test_packing_loses_nothing(self, total):
-        found = evaluator._unpack(evaluator._pack(total))
-        assert found.accuracy == total.accuracy
-        assert type(found.everything.pictures) is type(found.accuracy.total) is int
-        for one, other in ((found.everything, total.everything), (found.defective, total.defective)):
-            assert (one.mae_sum, one.pictures) == (other.mae_sum, other.pictures)
-            np.testing.assert_array_equal(one.precision_sum, other.precision_sum)
-            np.testing.assert_array_equal(one.recall_sum, other.recall_sum)
-
     def test_one_process_has_nothing_to_merge(self):
-        totals = evaluate(network, make_batches(*make_pictures(2), 2))
-        assert merge_processes(totals) is totals
+        evaluation = scored(network, make_batches(*make_pictures(2), 2))
+        assert merge_processes(evaluation) is evaluation
 
     def test_merged_parts_are_the_whole(self, monkeypatch):
         images, masks, labels = make_pictures(9)
-        whole = evaluate(network, make_batches(images, masks, labels, 3))
+        whole = scored(network, make_batches(images, masks, labels, 3))
+        ranges = [(slice(0, 5), 0), (slice(5, 9), 1), (slice(9, 9), 3)]
         parts = [
-            evaluate(network, make_batches(images[rows], masks[rows], labels[rows], 2, extra))
-            for rows, extra in ((slice(0, 5), 0), (slice(5, 9), 1), (slice(9, 9), 3))
+            scored(network, [*make_batches(images[rows], masks[rows], labels[rows], 2, extra)])
+            for rows, extra in ranges
         ]
-        others = [np.stack(numbers(part)).view(np.uint8) for part in parts[1:]]
+        # What each process would send: first its size, then that many bytes and padding.
+        sent = [[], [], []]
+        gathers = []
+
+        for number, part in enumerate(parts):
+            own = np.frombuffer(evaluator.pickle.dumps(part), np.uint8)
+            sent[number] = [np.array([own.size], np.int32), own]
 
         def gather(array):
-            assert array.dtype == np.uint8  # JAX would round wider numbers
-            return np.stack([array, *others])
+            gathers.append(array)
+            rows = [process[len(gathers) - 1] for process in sent]
+            width = max(len(row) for row in rows)
+            assert len(array) == width
+            return np.stack([np.pad(row, (0, width - len(row))) for row in rows])
 
         monkeypatch.setattr(evaluator.jax, "process_count", lambda: 3)
         monkeypatch.setattr(evaluator.multihost_utils, "process_allgather", gather)
         merged = merge_processes(parts[0])
-        assert len(merged) == OUTPUTS
-        for one, other in zip(numbers(merged), numbers(whole), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-13)
-        assert merged[0].accuracy == whole[0].accuracy
-        assert merged[0].everything.pictures == 9
+        np.testing.assert_array_equal(gathers[1][: sent[0][1].size], sent[0][1])
+        names = [row.name for row in merged.rows]
+        assert names == [f"{i}.png" for i in (*range(5), *range(4))]
+        assert_same(Evaluation(merged.outputs, merged.black, merged.sod, merged.sod_defective, whole.rows), whole)

@@ -89,7 +89,7 @@ def test_averages_agree_with_the_definitions(pairs):
     assert result.max_f == pytest.approx(max_f, rel=1e-12)
     assert result.pictures == len(pairs)
     # Thresholds that tie but for rounding are equally good.
-    assert averages.f_curve()[result.threshold] == pytest.approx(averages.f_curve()[threshold], rel=1e-12)
+    assert averages.f_curve()[result.max_f_threshold] == pytest.approx(averages.f_curve()[threshold], rel=1e-12)
 
 
 @given(st.lists(PAIRS, max_size=3), st.lists(PAIRS, max_size=3))

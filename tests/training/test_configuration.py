@@ -339,6 +339,16 @@ class TestCheckResumes:
         assert str(caught.value).startswith(f"{tmp_path} holds another run")
         assert str(caught.value).count("config.") == 1
 
+    @pytest.mark.parametrize(("dataset", "refused"), [("folder", True), ("mtdd", False)])
+    def test_another_folder_is_another_dataset(self, dataset, refused, tmp_path):
+        earlier = saved_and_loaded(changed(data__dataset=dataset, data__manual_dir="here"), tmp_path)
+        now = changed(data__dataset=dataset, data__manual_dir="there")
+        if refused:
+            with pytest.raises(UserError, match=r"config\.data\.manual_dir \(was 'here', is 'there'\)"):
+                check_resumes(now, earlier, tmp_path)
+        else:
+            check_resumes(now, earlier, tmp_path)
+
     def test_names_every_different_field(self, tmp_path):
         earlier = saved_and_loaded(changed(seed=3, augment__scale=(0.5, 2.0)), tmp_path)
         with pytest.raises(UserError) as caught:

@@ -1,6 +1,7 @@
 """Whole runs of a tiny network: learning, interruption, resumption and what is left behind."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import quickstart
+from dms_jax import cli
 from dms_jax.errors import UserError
 from dms_jax.models.dms import SIZES
 from dms_jax.training import loop
 from dms_jax.training.checkpoint import Checkpoints
 from dms_jax.training.loop import selection_score, train
 from dms_jax.training.metrics_file import read_metrics
+from dms_jax.training.testing import evaluate_run
 
 TINY = {
     "stage_sizes": (1, 1, 1, 1),
@@ -90,8 +93,37 @@ def test_a_run_leaves_what_it_promises(whole: Path) -> None:
     assert results["pictures"] == 5
     assert len(results["outputs"]) == 4
     assert results["outputs"][-1]["mae"] == results["mae"]
-    assert {"max_f", "accuracy", "defective", "threshold"} <= results.keys()
-    assert results["selected_on"] == "validation"
+    assert {"max_f", "accuracy", "defective", "operating_threshold"} <= results.keys()
+    assert results["selected_on"] == results["operating_threshold"]["chosen_on"] == "validation"
+    assert len((whole / "eval" / "test.csv").read_text().splitlines()) == 1 + 5
+
+
+def test_a_finished_run_is_scored_again_and_on_other_splits(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole, workdir)
+    expected = json.loads((whole / "eval" / "test.json").read_text())
+    assert evaluate_run(workdir).results == expected
+    assert cli.main(["evaluate", "--workdir", str(workdir), "--split", "validation", "--csv", str(tmp_path / "c")]) == 0
+    validation = json.loads((workdir / "eval" / "validation.json").read_text())
+    assert validation["operating_threshold"]["chosen_on"] == "validation (these very pictures)"
+    assert validation["operating_threshold"]["value"] == expected["operating_threshold"]["value"]
+    shown = capsys.readouterr().out
+    assert f"validation: {validation['pictures']} pictures" in shown
+    assert all(f"{output['mae']:.5f}" in shown for output in validation["outputs"])
+    assert (tmp_path / "c").read_text() == (workdir / "eval" / "validation.csv").read_text()
+    # Looking at a run does not finish it: one that was to be longer goes on.
+    assert validation["steps"] == STEPS
+
+
+def test_what_cannot_be_scored_is_refused(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no run \(config.json is missing\)"):
+        evaluate_run(tmp_path)
+    shutil.copy(whole / "config.json", tmp_path)
+    with pytest.raises(UserError, match="has no best checkpoint yet"):
+        evaluate_run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
@@ -102,7 +134,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
 
     def dies(batch: Any, mesh: Any) -> Any:
         calls.append(batch)
-        if sum(isinstance(call, dict) for call in calls) == 4:
+        if sum("valid" not in call for call in calls) == 4:  # those with it are evaluated
             raise RuntimeError("power cut in step 4")
         return real(batch, mesh)
 
@@ -173,6 +205,7 @@ def test_a_state_that_is_not_finite_ends_the_run_and_is_not_saved(
         assert checkpoints.latest_step is None
 
 
+@pytest.mark.slow
 def test_overfitting_tests_on_the_pictures_it_learns_from(tmp_path: Path, data_dir: Path) -> None:
     config = tiny_config(data_dir)
     config.steps = 1
@@ -181,6 +214,7 @@ def test_overfitting_tests_on_the_pictures_it_learns_from(tmp_path: Path, data_d
     assert (results["pictures"], results["split"], results["selected_on"]) == (4, "train", "train")
 
 
+@pytest.mark.slow
 def test_without_selection_the_last_step_is_kept_also_of_a_run_that_is_made_longer(
     tmp_path: Path, data_dir: Path
 ) -> None:
@@ -212,3 +246,9 @@ def test_selection_prefers_the_f_measure_on_defective_pictures() -> None:
     none = {"mae": 0.1, "max_f": 0.9, "defective": {"max_f": None}}
     assert selection_score(some) == 0.5
     assert selection_score(none) == -0.1
+
+
+def test_selection_without_any_mask_goes_by_the_labels() -> None:
+    unknown = {"mae": None, "max_f": None}
+    assert selection_score({**unknown, "defective": unknown, "accuracy": 0.75}) == 0.75
+    assert selection_score({**unknown, "defective": unknown, "accuracy": None}) == 0.0

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dms_jax.training.losses import LossConfig, classification_loss, dms_loss, saliency_loss
+from dms_jax.training.losses import LossConfig, classification_loss, dms_loss, saliency_loss, unit_mean
 
 
 def batch(outputs=3, num_classes=4, seed=0):
@@ -126,3 +126,38 @@ def test_mismatches_are_refused():
         dms_loss(saliency, classes[:2], target, label, LossConfig())
     with pytest.raises(ValueError, match="differ in shape"):
         saliency_loss(saliency[0], target[..., 0])
+
+
+def test_weights_are_those_of_pytorch():
+    saliency, classes, target, label = batch()
+    rng = np.random.default_rng(1)
+    pixel_weight, label_weight = rng.random(target.shape, np.float32), rng.random(len(label), np.float32)
+    _, figures = dms_loss(
+        saliency, classes, target, label, LossConfig(), pixel_weight=pixel_weight, label_weight=label_weight
+    )
+    for n, logits in enumerate(saliency):
+        expected = F.binary_cross_entropy_with_logits(
+            torch.tensor(np.asarray(logits)), torch.tensor(target), torch.tensor(pixel_weight)
+        )
+        assert float(figures[f"saliency_loss/{n}"]) == pytest.approx(expected.item(), rel=1e-5)
+    expected = [
+        (F.cross_entropy(torch.tensor(np.asarray(logits)), torch.tensor(label).long(), reduction="none").numpy())
+        for logits in classes
+    ]
+    assert float(figures["class_loss"]) == pytest.approx(np.mean([label_weight * one for one in expected]), rel=1e-5)
+
+
+def test_unit_mean_makes_a_mean_one_over_what_is_known():
+    known = np.array([True, False, True, False])
+    values = np.array([1.0, 50.0, 3.0, np.float32(7)])
+    assert float(jnp.mean(unit_mean(jnp.array(known)) * values)) == pytest.approx(2.0)
+    assert unit_mean(jnp.zeros(3, bool)).tolist() == [0, 0, 0]
+    assert unit_mean(jnp.ones(3, bool)).tolist() == [1, 1, 1]
+
+
+def test_unknown_labels_are_never_looked_up():
+    logits = jnp.array([[0.0, 2.0], [5.0, 1.0]])
+    weight = jnp.array([2.0, 0.0])
+    value, gradient = jax.value_and_grad(classification_loss)(logits, jnp.array([1, -1]), weight)
+    assert float(value) == pytest.approx(np.log1p(np.exp(-2.0)), rel=1e-6)
+    assert gradient[1].tolist() == [0, 0]

@@ -1,25 +1,33 @@
 import json
 
+import numpy as np
 import pytest
 
 from dms_jax.errors import UserError
-from dms_jax.training.results import load_results, results_table, save_results
+from dms_jax.evaluation.figures import compute_figures
+from dms_jax.evaluation.scoring import collect, score_picture
+from dms_jax.evaluation.thresholds import given_threshold
+from dms_jax.training.results import load_results, results_text, save_results
+
+CLASSES = ("free", "crack")
 
 
-def output(mae, max_f, accuracy, defective_mae=0.25, defective_max_f=0.5):
-    return {
-        "mae": mae,
-        "max_f": max_f,
-        "threshold": 3,
-        "pictures": 11,
-        "defective": {"mae": defective_mae, "max_f": defective_max_f, "threshold": 9, "pictures": 4},
-        "accuracy": accuracy,
-    }
+@pytest.fixture(scope="module")
+def evaluation():
+    """Two outputs on three pictures, the second output perfect; the last picture has no defect."""
+    mask = np.array([[0, 255], [0, 0]], np.uint8)
+    picture = {"with_sod": False, "defect_probability": 0.5}
+    return collect(
+        [
+            score_picture([0 * mask, mask], mask, name="a", label=1, predicted=[0, 1], **picture),
+            score_picture([0 * mask, mask], mask, name="b", label=1, predicted=[1, 1], **picture),
+            score_picture([0 * mask + 51, 0 * mask], 0 * mask, name="c", label=0, predicted=[1, 0], **picture),
+        ]
+    )
 
 
 @pytest.fixture
-def results():
-    outputs = [output(0.125, 0.75, 0.5), output(0.0625, 0.875, 0.90625)]
+def results(evaluation):
     return {
         "network": "sdms",
         "size": "full",
@@ -30,25 +38,24 @@ def results():
         "selected_on": "validation",
         "steps": 20,
         "best_step": 15,
-        **outputs[-1],
-        "outputs": outputs,
+        **compute_figures(evaluation, given_threshold(100, 2), class_names=CLASSES, free_class=0),
     }
 
 
 class TestFile:
-    def test_comes_back_as_it_was(self, results, tmp_path):
-        save_results(results, tmp_path, "test")
+    def test_comes_back_as_it_was(self, results, evaluation, tmp_path):
+        save_results(results, tmp_path, "test", evaluation.rows, CLASSES)
         assert load_results(tmp_path, "test") == results
-        assert [path.name for path in (tmp_path / "eval").iterdir()] == ["test.json"]
+        assert sorted(path.name for path in (tmp_path / "eval").iterdir()) == ["test.csv", "test.json"]
         assert json.loads((tmp_path / "eval" / "test.json").read_text()) == results
 
-    def test_is_replaced(self, results, tmp_path):
-        save_results(results, tmp_path, "test")
-        save_results({**results, "mae": None}, tmp_path, "test")
+    def test_is_replaced(self, results, evaluation, tmp_path):
+        save_results(results, tmp_path, "test", evaluation.rows, CLASSES)
+        save_results({**results, "mae": None}, tmp_path, "test", evaluation.rows, CLASSES)
         assert load_results(tmp_path, "test")["mae"] is None
 
-    def test_splits_are_apart(self, results, tmp_path):
-        save_results(results, tmp_path, "validation")
+    def test_splits_are_apart(self, results, evaluation, tmp_path):
+        save_results(results, tmp_path, "validation", evaluation.rows, CLASSES)
         assert load_results(tmp_path, "test") is None
         assert load_results(tmp_path, "validation") == results
 
@@ -57,10 +64,10 @@ class TestFile:
         assert load_results(tmp_path / "absent", "test") is None
 
     @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-    def test_refuses_what_is_not_json_and_keeps_the_earlier(self, results, tmp_path, number):
-        save_results(results, tmp_path, "test")
+    def test_refuses_what_is_not_json_and_keeps_the_earlier(self, results, evaluation, tmp_path, number):
+        save_results(results, tmp_path, "test", evaluation.rows, CLASSES)
         with pytest.raises(ValueError, match="JSON"):
-            save_results({**results, "mae": number}, tmp_path, "test")
+            save_results({**results, "mae": number}, tmp_path, "test", evaluation.rows, CLASSES)
         assert load_results(tmp_path, "test") == results
 
     @pytest.mark.parametrize("text", [b"", b'{"mae": 0.1', b"\xff\xfe", b"[1, 2]", b"null"])
@@ -72,12 +79,10 @@ class TestFile:
         assert caught.value.exit_code == 1
 
 
-class TestTable:
+class TestText:
     def test_says_what_was_measured_on_what(self, results):
-        title, *_ = results_table(results).splitlines()
-        assert title == (
-            "SDMS on mtdd (tiles), test: 11 pictures, 4 of them defective; step 15, selected on validation"
-        )
+        title, *_ = results_text(results).splitlines()
+        assert title == "SDMS on mtdd (tiles), test: 3 pictures, 2 of them defective; step 15, selected on validation"
 
     @pytest.mark.parametrize(
         ("size", "ablation", "name"),
@@ -85,20 +90,18 @@ class TestTable:
     )
     def test_names_the_network(self, results, size, ablation, name):
         changed = {**results, "network": "bdms", "size": size, "ablation": ablation}
-        assert results_table(changed).startswith(f"{name} on mtdd ")
+        assert results_text(changed).startswith(f"{name} on mtdd ")
 
     def test_rows(self, results):
-        _, headers, rule, *rows = results_table(results).splitlines()
-        assert headers.split() == ["output", "MAE", "maxF", "MAE,", "defective", "maxF,", "defective", "accuracy"]
-        assert set(rule) == {"-", " "}
-        assert rows[0].split() == ["0", "0.12500", "0.75000", "0.25000", "0.50000", "0.50000"]
-        assert rows[1].split() == ["1", "(final)", "0.06250", "0.87500", "0.25000", "0.50000", "0.90625"]
-        assert len(rows) == 2
+        _, headers, _, *rows = (line.split() for line in results_text(results).splitlines())
+        assert " ".join(headers) == "output MAE maxF MAE, defective maxF, defective IoU F1 pixel AP accuracy"
+        # The first output's maps are 0 where there is a defect and 51 / 255 where there is none.
+        assert rows[0][:2] == ["0", f"{(0.25 + 0.25 + 0.2) / 3:.5f}"]
+        assert rows[0][-1] == f"{1 / 3:.5f}"
+        assert rows[1] == ["1", "(final)", *["0.00000", "1.00000"] * 2, *["1.00000"] * 4]
+        assert rows[2][:3] == ["all", "black", f"{0.5 / 3:.5f}"]
+        assert rows[2][-1] == "n/a"
 
-    def test_figures_that_do_not_exist(self, results):
-        results["outputs"] = [output(0.5, 0.25, None, None, None)]
-        assert results_table(results).splitlines()[-1].split() == ["0", "(final)", "0.50000", "0.25000", *["n/a"] * 3]
-
-    def test_is_the_same_from_the_file(self, results, tmp_path):
-        save_results(results, tmp_path, "test")
-        assert results_table(load_results(tmp_path, "test")) == results_table(results)
+    def test_is_the_same_from_the_file(self, results, evaluation, tmp_path):
+        save_results(results, tmp_path, "test", evaluation.rows, CLASSES)
+        assert results_text(load_results(tmp_path, "test")) == results_text(results)

@@ -56,6 +56,11 @@ def initial() -> TrainState:
 
 
 def one_step(initial: TrainState, batch: dict[str, np.ndarray], devices: int) -> TrainState:
+    return one_step_each(initial, [batch], devices)[0]
+
+
+def one_step_each(initial: TrainState, batches: list[dict[str, np.ndarray]], devices: int) -> list[TrainState]:
+    """The states that one step from the initial state makes with each of the batches."""
     if jax.device_count() < devices:
         pytest.skip(f"{devices} devices are needed, there are {jax.device_count()}")
     mesh = data_mesh(jax.devices()[:devices])
@@ -68,9 +73,12 @@ def one_step(initial: TrainState, batch: dict[str, np.ndarray], devices: int) ->
         seed=SEED,
         average_decay=DECAY,
     )
-    # The step consumes its state: give it a copy.
-    state = replicate(jax.tree.map(jnp.copy, initial), mesh)
-    return jax.device_get(step(state, shard_batch(batch, mesh)))
+    states = []
+    for batch in batches:
+        # The step consumes its state: give it a copy.
+        state = replicate(jax.tree.map(jnp.copy, initial), mesh)
+        states.append(jax.device_get(step(state, shard_batch(batch, mesh))))
+    return states
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +124,7 @@ def test_a_step_descends_the_gradient_of_the_papers_loss(
     assert int(single.step) == 1
 
 
-@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.parametrize("devices", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_several_devices_compute_what_one_does(
     initial: TrainState, batch: dict[str, np.ndarray], single: TrainState, devices: int
 ) -> None:
@@ -137,6 +145,7 @@ def test_the_average_moves_from_the_old_to_the_new_variables(initial: TrainState
     assert_close(single.averaged["params"], expected, 1e-5)
 
 
+@pytest.mark.slow
 def test_figures_add_up_over_steps(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
     mesh = data_mesh(jax.devices()[:1])
     step = make_train_step(
@@ -174,6 +183,7 @@ def test_prediction_is_the_sigmoid_in_8_bits(initial: TrainState, batch: dict[st
     assert local_rows(probabilities).shape == (BATCH, 6, 3)
 
 
+@pytest.mark.slow
 def test_prediction_without_class_heads_has_no_probabilities(batch: dict[str, np.ndarray]) -> None:
     model = BDMS(**FIELDS, ablation="b")
     state = create_state(model, OPTIMIZER, seed=0)
@@ -182,3 +192,38 @@ def test_prediction_without_class_heads_has_no_probabilities(batch: dict[str, np
         replicate(state.inference_variables, mesh), shard_batch(batch["image"], mesh)
     )
     assert local_rows(probabilities).shape == (BATCH, 0, 3)
+
+
+def test_what_is_unknown_teaches_nothing(initial: TrainState, batch: dict[str, np.ndarray], single: TrainState) -> None:
+    """Masks and labels that are unknown may be anything; over those that are known it is a mean, over all devices."""
+    some = np.arange(BATCH) % 4 != 1
+    masks = [{**batch, "has_mask": known} for known in (np.ones(BATCH, bool), some, ~some)]
+    labels = [{**masks[0], "label": np.where(known, batch["label"], -1).astype(np.int32)} for known in (some, ~some)]
+    other = {**masks[1], "mask": np.where(some[:, None, None, None], batch["mask"], 255 - batch["mask"])}
+    states = one_step_each(initial, [*masks, *labels, other], devices=2)
+    everything, *parts, found = states
+    # The network sees the same pictures each time, so that the losses of the parts add up to that of the whole.
+    for name, (one, rest) in (("saliency_loss", parts[:2]), ("class_loss", parts[2:]), ("accuracy", parts[2:])):
+        whole, *shares = (float(state.metrics[name].compute()) for state in (everything, one, rest))
+        assert shares[0] != pytest.approx(shares[1], rel=1e-3), name
+        assert whole == pytest.approx(np.average(shares, weights=[some.sum(), (~some).sum()]), rel=1e-5), name
+        assert whole == pytest.approx(float(single.metrics[name].compute()), rel=1e-4), name
+    assert_close(found.params, parts[0].params, 1e-6)
+
+
+def test_padding_has_no_say_in_the_loss(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+    mesh = data_mesh(jax.devices()[:1])
+    model, flips = BDMS(**FIELDS, axis_name="data"), AugmentConfig(rotation=0, vertical_flip=True)
+    step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=flips, seed=SEED, average_decay=DECAY)
+    content = np.array([[4, 10, 20, 15]] * BATCH, np.int32)
+    outside = np.ones((1, 32, 32, 1), bool)
+    outside[:, 4:24, 10:25] = False
+
+    def loss(mask: np.ndarray) -> float:
+        state = replicate(jax.tree.map(jnp.copy, initial), mesh)
+        return float(step(state, shard_batch({**batch, "mask": mask, "content": content}, mesh)).metrics["loss"].total)
+
+    padded = np.where(outside, 255 - batch["mask"], batch["mask"])
+    assert loss(padded) == pytest.approx(loss(batch["mask"]), rel=1e-6)
+    inside = np.where(outside, batch["mask"], 255 - batch["mask"])
+    assert loss(inside) != pytest.approx(loss(batch["mask"]), rel=1e-3)

@@ -1,0 +1,53 @@
+"""The console script `dms-jax`: what is done around training, a sub-command each."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+
+from dms_jax.commands import evaluate, prepare
+from dms_jax.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a sub-command.
+
+    Args:
+      argv: the arguments, without the program's name; by default this process's.
+
+    Returns:
+      The exit code: 0 done; 1 a failure that the user can mend; 2 wrong usage. Either is explained on standard error,
+      in a sentence for each thing that is wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog="dms-jax", description="Surface inspection with SDMS and BDMS: all that is done around training."
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (prepare, evaluate):
+        command.add_to(commands)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The name of a file or class may have characters that the terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse has said why, or printed the help
+        return int(stop.code or 0)
+    try:
+        arguments.run(arguments)
+    except UserError as error:
+        for sentence in str(error).splitlines():
+            print(f"dms-jax: {sentence}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"dms-jax: {error}: make room, or name another file or folder.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dms-jax: interrupted.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

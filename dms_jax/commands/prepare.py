@@ -1,0 +1,62 @@
+"""`dms-jax prepare`: a dataset built once, and what is in it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+CONTACT_SHEET_NAME = "contact_sheet.png"
+
+
+def add_to(commands: Any) -> None:
+    """Add the sub-command to argparse's sub-parsers."""
+    command = commands.add_parser(
+        "prepare",
+        help="build a dataset, and show what is in it",
+        description="Build a dataset once (or open it), print counts, sizes, shares and warnings, and write a contact "
+        "sheet of training pictures with the outlines of their masks.",
+    )
+    command.add_argument("--dataset", required=True, metavar="NAME", help="such as mtdd, or folder for your own")
+    command.add_argument(
+        "--manual-dir", default="", metavar="DIR", help="its files as published, or your folder or CSV"
+    )
+    command.add_argument("--data-dir", default="", metavar="DIR", help="where to build it (~/tensorflow_datasets)")
+    command.add_argument("--split", default="", metavar="NAME", help="which way to split it, where it knows several")
+    command.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and list them")
+    command.add_argument("--contact-sheet", type=Path, metavar="FILE", help="PNG (default: beside the built dataset)")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the counts and warnings to this file")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what the flags say.
+
+    Raises:
+      UsageError: a flag's value makes no sense.
+      UserError: the dataset cannot be built or a file cannot be written.
+    """
+    # Imported late: a mistyped flag is answered at once.
+    from dms_jax.data.contact_sheet import write_contact_sheet
+    from dms_jax.data.prepare import prepare
+    from dms_jax.data.summary import summarise, summary_text
+    from dms_jax.evaluation.result_files import write_results
+
+    dataset = prepare(
+        arguments.dataset,
+        split=arguments.split,
+        data_dir=arguments.data_dir,
+        manual_dir=arguments.manual_dir,
+        skip_bad=arguments.skip_bad,
+    )
+    summary = summarise(dataset)
+    print(summary_text(summary))
+    for title, sentences in (("Skipped", dataset.skipped), ("Note", dataset.notes)):
+        for sentence in sentences:
+            print(f"{title}: {sentence}")
+    sheet = arguments.contact_sheet or dataset.directory / CONTACT_SHEET_NAME
+    write_contact_sheet(dataset, "train", sheet)
+    print(f"Contact sheet: {sheet}")
+    if arguments.json:
+        facts = {"skipped": list(dataset.skipped), "notes": list(dataset.notes)}
+        write_results({**summary.as_dict(), **facts}, arguments.json)

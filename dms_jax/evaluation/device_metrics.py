@@ -1,0 +1,185 @@
+"""The field's figures on the device: sums over pictures at 256 thresholds, as `clu.metrics` that merge.
+
+They are those of `dms_jax.evaluation.metrics` for the same 8-bit maps and masks, computed where the maps are: nothing
+but the sums leaves the device. The counts of a picture are exact; precision, recall and their sums are float32, which
+agrees with the host's float64 to six digits.
+"""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from clu import metrics
+
+from dms_jax.evaluation.metrics import EPSILON, NUM_THRESHOLDS, TRUTH_CUT, AccuracyCount, SaliencyAverages
+
+
+@flax.struct.dataclass
+class SaliencySums(metrics.Metric):
+    """Sums over pictures for each of N outputs.
+
+    Attributes:
+      mae: float32 [N], of mean |map - mask| / 255.
+      precision: float32 [N, 256], at `map > t` for t in 0..255.
+      recall: float32 [N, 256].
+      pictures: int32 [].
+    """
+
+    mae: jax.Array
+    precision: jax.Array
+    recall: jax.Array
+    pictures: jax.Array
+
+    @classmethod
+    def from_model_output(
+        cls,
+        *,
+        maps: jax.Array,
+        masks: jax.Array,
+        has_mask: jax.Array,
+        contents: jax.Array,
+        valid: jax.Array,
+        **_: jax.Array,
+    ) -> "SaliencySums":
+        """Sum over a batch.
+
+        Args:
+          maps: uint8 [B, N, H, W], 0..255.
+          masks: uint8 [B, H, W], 0..255.
+          has_mask: bool [B], which masks are known; pictures without one do not count.
+          contents: int32 [B, 4], top, left, height and width of the part that counts; the rest is padding.
+          valid: bool [B], which rows count; the others fill the batch up.
+        """
+        inside = _inside(contents, masks.shape[1:])[:, None]
+        masks = masks[:, None].astype(jnp.int32)
+        maps = maps.astype(jnp.int32)
+        hits, misses = _histograms(maps, masks > TRUTH_CUT, inside)
+        # Pixels above t are those of the whole picture less those up to t.
+        true = hits.sum(-1, keepdims=True)
+        pixels = true + misses.sum(-1, keepdims=True)
+        true_positives = true - jnp.cumsum(hits, axis=-1)
+        predicted = pixels - jnp.cumsum(hits + misses, axis=-1)
+        error = jnp.where(inside, jnp.abs(maps - masks), 0).sum((-2, -1), dtype=jnp.int32) / (255 * pixels[..., 0])
+        counts = valid & has_mask
+        weight = counts.astype(jnp.float32)
+        return cls(
+            mae=jnp.einsum("b,bn->n", weight, error, precision=jax.lax.Precision.HIGHEST),
+            precision=_sum_ratios(weight, true_positives, predicted),
+            recall=_sum_ratios(weight, true_positives, true),
+            pictures=counts.sum(dtype=jnp.int32),
+        )
+
+    def merge(self, other: "SaliencySums") -> "SaliencySums":
+        """Return the sums over both sets of pictures."""
+        return jax.tree.map(jnp.add, self, other)
+
+    def compute(self) -> list[SaliencyAverages]:
+        """Return each output's sums on the host, to compute figures from."""
+        mae, precision, recall = (np.asarray(x, np.float64) for x in (self.mae, self.precision, self.recall))
+        pictures = int(self.pictures)
+        return [SaliencyAverages(float(mae[i]), precision[i], recall[i], pictures) for i in range(len(mae))]
+
+
+@flax.struct.dataclass
+class DefectiveSums(SaliencySums):
+    """The same over the pictures whose mask has a pixel above 127."""
+
+    @classmethod
+    def from_model_output(
+        cls, *, masks: jax.Array, contents: jax.Array, valid: jax.Array, **outputs: jax.Array
+    ) -> "DefectiveSums":
+        """Sum over the defective pictures of a batch; see `SaliencySums`."""
+        defective = ((masks > TRUTH_CUT) & _inside(contents, masks.shape[1:])).any(axis=(1, 2))
+        return super().from_model_output(masks=masks, contents=contents, valid=valid & defective, **outputs)
+
+
+@flax.struct.dataclass
+class LabelHits(metrics.Metric):
+    """How many labels each output predicts.
+
+    Attributes:
+      correct: int32 [N]; no entries without class heads, or with a single class, which cannot be missed.
+      total: int32 [].
+    """
+
+    correct: jax.Array
+    total: jax.Array
+
+    @classmethod
+    def from_model_output(
+        cls, *, probabilities: jax.Array, labels: jax.Array, valid: jax.Array, **_: jax.Array
+    ) -> "LabelHits":
+        """Count over a batch.
+
+        Args:
+          probabilities: float32 [B, N, K], or [B, 0, K].
+          labels: int32 [B]; a negative one is unknown, and not counted.
+          valid: bool [B], which rows count.
+        """
+        if probabilities.shape[2] == 1:
+            probabilities = probabilities[:, :0]
+        valid = valid & (labels >= 0)
+        hits = (jnp.argmax(probabilities, axis=-1) == labels[:, None]) & valid[:, None]
+        return cls(correct=hits.sum(0, dtype=jnp.int32), total=valid.sum(dtype=jnp.int32))
+
+    def merge(self, other: "LabelHits") -> "LabelHits":
+        """Return the counts of both."""
+        return jax.tree.map(jnp.add, self, other)
+
+    def compute(self) -> list[AccuracyCount]:
+        """Return each output's counts on the host."""
+        return [AccuracyCount(int(correct), int(self.total)) for correct in self.correct]
+
+
+@flax.struct.dataclass
+class EvaluationMetrics(metrics.Collection):
+    """All that is measured on the device."""
+
+    everything: SaliencySums
+    defective: DefectiveSums
+    accuracy: LabelHits
+
+
+def device_figures(sums: EvaluationMetrics) -> dict[str, Any]:
+    """The final output's figures, with the keys of `dms_jax.evaluation.figures`.
+
+    Returns:
+      `mae`, `max_f`, `pictures`, `defective` with the same, and `accuracy`; None where a figure does not exist.
+    """
+    computed = sums.compute()
+    final, defective = computed["everything"][-1].compute(), computed["defective"][-1].compute()
+    return {
+        "mae": final.mae,
+        "max_f": final.max_f,
+        "pictures": final.pictures,
+        "defective": {"mae": defective.mae, "max_f": defective.max_f, "pictures": defective.pictures},
+        "accuracy": computed["accuracy"][-1].compute() if computed["accuracy"] else None,
+    }
+
+
+def _inside(contents: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Which pixels are in the part that counts, bool [B, H, W]."""
+    top, left, height, width = (contents[:, i, None, None] for i in range(4))
+    row, column = jnp.arange(size[0])[None, :, None], jnp.arange(size[1])[None, None, :]
+    return (row >= top) & (row < top + height) & (column >= left) & (column < left + width)
+
+
+def _histograms(values: jax.Array, truth: jax.Array, inside: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Count the values 0..255 inside of [B, N, H, W], of true pixels and of others: int32 [B, N, 256] each."""
+    codes = values + NUM_THRESHOLDS * jnp.logical_not(truth)
+    # What does not count has a place of its own, which is then left out.
+    codes = jnp.where(inside, codes, 2 * NUM_THRESHOLDS).reshape(*values.shape[:2], -1)
+
+    def count(row: jax.Array) -> jax.Array:
+        return jnp.bincount(row, length=2 * NUM_THRESHOLDS + 1)
+
+    counts = jax.vmap(jax.vmap(count))(codes)
+    return counts[..., :NUM_THRESHOLDS], counts[..., NUM_THRESHOLDS:-1]
+
+
+def _sum_ratios(weight: jax.Array, numerator: jax.Array, denominator: jax.Array) -> jax.Array:
+    """Sum (numerator + e) / (denominator + e) of [B, N, 256] over the batch, weighted."""
+    ratios = (numerator + jnp.float32(EPSILON)) / (denominator + jnp.float32(EPSILON))
+    return jnp.einsum("b,bnt->nt", weight, ratios, precision=jax.lax.Precision.HIGHEST)

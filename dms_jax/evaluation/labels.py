@@ -1,0 +1,94 @@
+"""The classes of pictures from a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from dms_jax.data.pictures import PICTURE_SUFFIXES
+from dms_jax.errors import UserError
+from dms_jax.evaluation.map_files import match_names, refuse
+
+DEFAULT_FREE_CLASS = "free"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of pictures' classes.
+
+    Attributes:
+      path: the file that it comes from.
+      class_names: the free class first, the others by name.
+      free_class: number of the class without defects; None where there is none.
+      classes: for each picture's name, without suffix, its class and the class that a method took it for, as numbers;
+        None where unknown.
+    """
+
+    path: Path
+    class_names: tuple[str, ...]
+    free_class: int | None
+    classes: Mapping[str, tuple[int | None, int | None]]
+
+    def match(self, names: Iterable[str]) -> dict[str, tuple[int | None, int | None]]:
+        """The classes of pictures, by names that may differ in spaces.
+
+        Raises:
+          UserError: a picture is not in the file; a sentence each.
+        """
+        names = list(names)
+        partner = match_names(names, self.classes)
+        refuse([f"{name} is not in {self.path}: add a line for it." for name in names if name not in partner])
+        return {name: self.classes[partner[name]] for name in names}
+
+
+def read_labels(path: Path, free_class: str = DEFAULT_FREE_CLASS) -> Labels:
+    """Read a CSV file with a header: `name` (or `image`, or `map`), `label` and, if a method predicts it, `predicted`.
+
+    A name is a path relative to the folder of masks, with or without suffix; a label is the name of a class, or empty
+    where it is unknown. Other columns are left alone, as are lines without a name.
+
+    Args:
+      path: the file.
+      free_class: name of the class without defects.
+
+    Raises:
+      UserError: the file cannot be read, lacks a column, names a picture twice, or holds no label.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            lines = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read ({error}): name a CSV file with the columns name and label.") from error
+    key = next((column for column in ("name", "image", "map") if column in columns), None)
+    if key is None or "label" not in columns:
+        raise UserError(
+            f"{path} has the columns {', '.join(columns) or 'none'}: it needs name and label, in its first line."
+        )
+    texts: dict[str, tuple[str, str]] = {}
+    for line in lines:
+        if not (line[key] or "").strip():
+            continue
+        name = _without_suffix(line[key])
+        if name in texts:
+            raise UserError(f"{path} names {name!r} twice: remove one of the lines.")
+        texts[name] = ((line["label"] or "").strip(), (line.get("predicted") or "").strip())
+    known = {text for pair in texts.values() for text in pair if text}
+    if not any(label for label, _ in texts.values()):
+        raise UserError(f"{path} holds no label: fill in the column label.")
+    class_names = tuple(sorted(known, key=lambda name: (name != free_class, name)))
+    numbers = {name: number for number, name in enumerate(class_names)}
+    return Labels(
+        path=path,
+        class_names=class_names,
+        free_class=numbers.get(free_class),
+        classes={name: (numbers.get(label), numbers.get(guess)) for name, (label, guess) in texts.items()},
+    )
+
+
+def _without_suffix(name: str) -> str:
+    path = PurePosixPath(name.strip())
+    return str(path.with_suffix("")) if path.suffix.lower() in PICTURE_SUFFIXES else str(path)

@@ -1,0 +1,195 @@
+"""Folders of saliency maps and masks: which belongs to which, and what may be read as a map.
+
+Nothing is left out, resized or stretched unasked: what cannot be scored as it stands is named, in a sentence each.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dms_jax.data.pictures import PICTURE_SUFFIXES, as_mask, load_picture
+from dms_jax.errors import UserError
+
+# How many sentences of one kind are shown before the rest is counted.
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class MapPair:
+    """A saliency map and its mask, of one name."""
+
+    name: str
+    map_path: Path
+    mask_path: Path
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The pairs of two folders, in the order of names.
+
+    Attributes:
+      pairs: every mask with its map.
+      notes: sentences on what was matched although the names differ, and on files that are no pictures.
+    """
+
+    pairs: tuple[MapPair, ...]
+    notes: tuple[str, ...]
+
+
+def match_maps(maps: Path, masks: Path) -> Matching:
+    """Match the pictures of two folders, and of the folders in them, by their names without extension.
+
+    Names that differ in nothing but spaces, or in how Unicode writes an accent, are one, where that is unambiguous.
+
+    Raises:
+      UserError: a folder is missing or has no picture, one folder is the other or lies in it, two files of one folder
+        have one name, a mask has no map or a map no mask; a sentence each.
+    """
+    _refuse_nested(maps, masks)
+    notes: list[str] = []
+    found_maps, found_masks = _list_pictures(maps, notes), _list_pictures(masks, notes)
+    partner = match_names(found_masks, found_maps)
+    problems = [
+        f"{found_masks[name]} has no map in {maps}: add {name}.png there, or remove the mask."
+        for name in found_masks
+        if name not in partner
+    ]
+    extra = found_maps.keys() - partner.values()
+    problems += [
+        f"{found_maps[name]} has no mask in {masks}: add {name}.png there, or remove the map." for name in sorted(extra)
+    ]
+    refuse(problems)
+    pairs = [MapPair(name, found_maps[partner[name]], found_masks[name]) for name in found_masks]
+    notes += shortened(
+        [
+            f"{pair.map_path} is taken for the map of {pair.mask_path}, although the names differ."
+            for pair in pairs
+            if partner[pair.name] != pair.name or _differ_in_case(pair.map_path.suffix, pair.mask_path.suffix)
+        ]
+    )
+    return Matching(tuple(pairs), tuple(notes))
+
+
+def match_names(wanted: Iterable[str], offered: Iterable[str]) -> dict[str, str]:
+    """For each wanted name the offered one that is the same or, if only one is, the same but for spaces and accents."""
+    wanted, offered = list(wanted), set(offered)
+    partner = {name: name for name in wanted if name in offered}
+    left = [name for name in wanted if name not in partner]
+    loose: dict[str, list[str]] = defaultdict(list)
+    for name in offered - partner.keys():
+        loose[_loosely(name)].append(name)
+    counts: dict[str, int] = defaultdict(int)
+    for name in left:
+        counts[_loosely(name)] += 1
+    for name in left:
+        candidates = loose[_loosely(name)]
+        if len(candidates) == 1 and counts[_loosely(name)] == 1:
+            partner[name] = candidates[0]
+    return partner
+
+
+def read_map(path: Path) -> tuple[np.ndarray, str | None]:
+    """Read a saliency map as it was filed.
+
+    Returns:
+      uint8 [H, W], 0..255, and a sentence where it was not plain grey; else None.
+
+    Raises:
+      UserError: the file is no picture, or its pixels are not 8-bit greys: 16 bits, floating point, colours or
+        transparency, which could be read in more than one way.
+    """
+    image = load_picture(path)
+    if image.mode == "L":
+        return np.asarray(image), None
+    if image.mode.startswith(("I", "F")):
+        raise UserError(f"{path} has pixels of more than 8 bits: save the map with 8 bits, 255 for certain.")
+    transparent = image.mode == "P" and "transparency" in image.info
+    if transparent or image.mode not in ("1", "P", "RGB"):
+        kind = "P with transparency" if transparent else image.mode
+        raise UserError(f"{path} has pixels of kind {kind!r}: save the map as 8-bit grey, 255 for certain.")
+    colours = np.asarray(image.convert("RGB"))
+    if not (colours == colours[..., :1]).all():
+        raise UserError(f"{path} is in colour: save the map as 8-bit grey, 255 for certain.")
+    return np.ascontiguousarray(colours[..., 0]), f"{path} is read as 8-bit grey, although it was saved otherwise."
+
+
+def read_truth(path: Path) -> tuple[np.ndarray, str | None]:
+    """Read a mask as it was filed.
+
+    Returns:
+      uint8 [H, W], 0..255, and a sentence where it was not plain grey (see `dms_jax.data.pictures.read_mask` for how it
+      was read); else None.
+
+    Raises:
+      UserError: the file is no picture, or no pixel would count: 0 and 1 instead of 0 and 255, for instance.
+    """
+    image = load_picture(path)
+    mask = np.asarray(as_mask(image, path))
+    if image.mode == "L":
+        return mask, None
+    return mask, f"{path} is read as an 8-bit grey mask, although it was saved with pixels of kind {image.mode!r}."
+
+
+def shortened(sentences: Sequence[str]) -> list[str]:
+    """The first sentences, and one that counts the rest."""
+    more = len(sentences) - _SHOWN
+    return [*sentences[:_SHOWN], *([f"There are {more} more like the last."] if more > 0 else [])]
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise what is wrong, if anything is, a line each.
+
+    Raises:
+      UserError: there is a problem.
+    """
+    if problems:
+        raise UserError("\n".join(shortened(problems)))
+
+
+def _refuse_nested(maps: Path, masks: Path) -> None:
+    if maps.resolve() == masks.resolve():
+        raise UserError(f"{maps} is the folder of maps and of masks: name two folders.")
+    for inner, outer in ((maps, masks), (masks, maps)):
+        if inner.is_dir() and inner.resolve().is_relative_to(outer.resolve()):
+            raise UserError(f"{inner} lies in {outer}, all of which is read: move one out of the other.")
+
+
+def _list_pictures(folder: Path, notes: list[str]) -> dict[str, Path]:
+    """The pictures in a folder and those in it, by path without suffix, in order; adds to `notes` what is left out."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: name one that holds pictures.")
+    pictures: dict[str, Path] = {}
+    others: list[str] = []
+    problems: list[str] = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() and not path.is_file():
+            others.append(f"{path} is a link to a folder or to nothing, and left out.")
+        if not path.is_file():
+            continue
+        if path.suffix.lower() not in PICTURE_SUFFIXES:
+            others.append(f"{path} is no picture, and left out.")
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in pictures:
+            problems.append(f"{pictures[name]} and {path} have one name: remove one of them.")
+        pictures[name] = path
+    refuse(problems)
+    if not pictures:
+        raise UserError(f"{folder} holds no pictures: name a folder that does.")
+    notes += shortened(others)
+    return pictures
+
+
+def _loosely(name: str) -> str:
+    # macOS writes an accent as a character of its own.
+    return "".join(unicodedata.normalize("NFC", name).split())
+
+
+def _differ_in_case(suffix: str, other: str) -> bool:
+    return suffix != other and suffix.lower() == other.lower()

@@ -1,0 +1,227 @@
+"""One picture's maps to its scores, and any number of pictures' scores to sums: what every evaluation does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dms_jax.evaluation.metrics import AccuracyCount, PictureScores, SaliencyAverages, score_black_map, score_map
+from dms_jax.evaluation.pixels import PixelCounts
+from dms_jax.evaluation.sod_measures import SodAverages, measure
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRow:
+    """The few numbers that are kept of a picture, those of the final output.
+
+    Attributes:
+      name: of the picture.
+      label: its class, or None.
+      predicted: the class that it was taken for, or None.
+      defective: whether its mask has a pixel above 127; None where the mask is unknown, as are the figures from `mae`.
+      maximum: the map's largest value, 0..255.
+      defect_probability: 1 - the probability of the free class, 0..1; None without class head or free class.
+      mae: mean |map - mask| / 255.
+      iou: at the operating threshold; None without one, or where neither map nor mask has a defective pixel.
+      f1: likewise.
+      s_measure: see `dms_jax.evaluation.sod_measures`; None if it was not measured.
+      weighted_f: likewise.
+    """
+
+    name: str
+    label: int | None
+    predicted: int | None
+    defective: bool | None
+    maximum: int
+    defect_probability: float | None
+    mae: float | None
+    iou: float | None
+    f1: float | None
+    s_measure: float | None
+    weighted_f: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredPicture:
+    """All that one picture comes to, to be added to an `Evaluation`.
+
+    Attributes:
+      row: what is kept of it.
+      outputs: scores of each output's map, coarse to final; None where the mask is unknown.
+      predicted: the class that each output takes it for; empty without class heads.
+      black: scores of a map that is black everywhere; None where the mask is unknown.
+      sod: S-measure, E-measure and weighted F of the final map; None if they were not measured.
+    """
+
+    row: PictureRow
+    outputs: tuple[PictureScores | None, ...]
+    predicted: tuple[int, ...]
+    black: PictureScores | None
+    sod: SodAverages | None
+
+
+def score_picture(
+    maps: Sequence[NDArray[np.uint8]],
+    mask: NDArray[np.uint8] | None,
+    *,
+    name: str,
+    label: int | None = None,
+    predicted: Sequence[int] = (),
+    defect_probability: float | None = None,
+    threshold: int | None = None,
+    with_sod: bool = True,
+) -> ScoredPicture:
+    """Score the maps of one picture.
+
+    Args:
+      maps: of each output, coarse to final, uint8 [H, W], 0..255, at the mask's size.
+      mask: uint8 [H, W], 0..255, as filed; None where it is unknown.
+      name: of the picture.
+      label: its class, if known.
+      predicted: the class that each output takes it for, or nothing.
+      defect_probability: 1 - the final output's probability of the free class.
+      threshold: the operating threshold, 0..255: `map > threshold` is called defective.
+      with_sod: measure S, E and weighted F too, which takes several times as long as all the rest.
+
+    Raises:
+      ValueError: a map or the mask is not uint8 [H, W], or their sizes differ.
+    """
+    known = {"name": name, "label": label, "predicted": predicted[-1] if len(predicted) else None}
+    known |= {"maximum": int(maps[-1].max()), "defect_probability": defect_probability}
+    if mask is None:
+        unknown = dict.fromkeys(("defective", "mae", "iou", "f1", "s_measure", "weighted_f"))
+        return ScoredPicture(PictureRow(**known, **unknown), (None,) * len(maps), tuple(predicted), None, None)
+    outputs = tuple(score_map(saliency_map, mask) for saliency_map in maps)
+    sod = measure(maps[-1], mask) if with_sod else None
+    final = outputs[-1]
+    row = PictureRow(
+        **known,
+        defective=final.defective,
+        mae=final.mae,
+        iou=None if threshold is None else final.iou(threshold),
+        f1=None if threshold is None else final.f1(threshold),
+        s_measure=sod and sod.s_sum,
+        weighted_f=sod and sod.weighted_f_sum,
+    )
+    return ScoredPicture(row, outputs, tuple(predicted), score_black_map(mask), sod)
+
+
+@dataclass(frozen=True, eq=False)
+class SetTotals:
+    """Sums of one output over a set of pictures: averaged over them, and pooled."""
+
+    saliency: SaliencyAverages = field(default_factory=SaliencyAverages.empty)
+    pixels: PixelCounts = field(default_factory=PixelCounts.empty)
+
+    def add(self, scores: PictureScores) -> SetTotals:
+        """Return these sums with one picture more."""
+        return SetTotals(self.saliency.add(scores), self.pixels.add(scores))
+
+    def merge(self, other: SetTotals) -> SetTotals:
+        """Return the sums over both sets."""
+        return SetTotals(self.saliency.merge(other.saliency), self.pixels.merge(other.pixels))
+
+
+@dataclass(frozen=True, eq=False)
+class OutputTotals:
+    """Running sums of one output of the network, or of one method's maps.
+
+    Attributes:
+      everything: over all pictures.
+      defective: over the pictures whose mask has a pixel above 127.
+      per_class: over the pictures of each class, by its number; pictures without a label are in none.
+      accuracy: of the labels; counts nothing without class heads.
+    """
+
+    everything: SetTotals = field(default_factory=SetTotals)
+    defective: SetTotals = field(default_factory=SetTotals)
+    per_class: Mapping[int, SetTotals] = field(default_factory=dict)
+    accuracy: AccuracyCount = field(default_factory=AccuracyCount)
+
+    def add(self, scores: PictureScores | None, label: int | None, predicted: int | None) -> OutputTotals:
+        """Return these sums with one picture more; without scores, its mask is unknown, and only its label counts."""
+        per_class, accuracy = dict(self.per_class), self.accuracy
+        if label is not None and predicted is not None:
+            accuracy = accuracy.add(predicted, label)
+        if scores is None:
+            return replace(self, accuracy=accuracy)
+        if label is not None:
+            per_class[label] = per_class.get(label, SetTotals()).add(scores)
+        defective = self.defective.add(scores) if scores.defective else self.defective
+        return OutputTotals(self.everything.add(scores), defective, per_class, accuracy)
+
+    def merge(self, other: OutputTotals) -> OutputTotals:
+        """Return the sums over both sets of pictures."""
+        per_class = dict(self.per_class)
+        for label, totals in other.per_class.items():
+            per_class[label] = per_class[label].merge(totals) if label in per_class else totals
+        return OutputTotals(
+            self.everything.merge(other.everything),
+            self.defective.merge(other.defective),
+            per_class,
+            self.accuracy.merge(other.accuracy),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Everything measured on a set of pictures; see `dms_jax.evaluation.figures` for what it comes to.
+
+    Attributes:
+      outputs: sums of each output, coarse to final; empty over no pictures.
+      black: sums of maps that are black everywhere, on the same pictures.
+      sod: S-measure, E-measure and weighted F of the final output.
+      sod_defective: the same over the pictures whose mask has a pixel above 127.
+      rows: the numbers kept of each picture.
+    """
+
+    outputs: tuple[OutputTotals, ...] = ()
+    black: OutputTotals = field(default_factory=OutputTotals)
+    sod: SodAverages = field(default_factory=SodAverages)
+    sod_defective: SodAverages = field(default_factory=SodAverages)
+    rows: tuple[PictureRow, ...] = ()
+
+    def merge(self, other: Evaluation) -> Evaluation:
+        """Return the evaluation of both sets of pictures, as when two processes scored a part each.
+
+        Raises:
+          ValueError: both have outputs, but not as many.
+        """
+        if not self.outputs or not other.outputs:
+            return self if self.outputs else other
+        return Evaluation(
+            tuple(mine.merge(theirs) for mine, theirs in zip(self.outputs, other.outputs, strict=True)),
+            self.black.merge(other.black),
+            self.sod.merge(other.sod),
+            self.sod_defective.merge(other.sod_defective),
+            self.rows + other.rows,
+        )
+
+
+def collect(pictures: Iterable[ScoredPicture]) -> Evaluation:
+    """Sum scored pictures up; of each, no more than its row is kept.
+
+    Raises:
+      ValueError: the pictures have not the same number of outputs.
+    """
+    outputs: list[OutputTotals] = []
+    rows: list[PictureRow] = []
+    whole = Evaluation()
+    for picture in pictures:
+        outputs = outputs or [OutputTotals()] * len(picture.outputs)
+        predicted = picture.predicted or (None,) * len(picture.outputs)
+        outputs = [
+            total.add(scores, picture.row.label, guess)
+            for total, scores, guess in zip(outputs, picture.outputs, predicted, strict=True)
+        ]
+        rows.append(picture.row)
+        if picture.black is not None:
+            whole = replace(whole, black=whole.black.add(picture.black, None, None))
+        if picture.sod is not None:
+            whole = replace(whole, sod=whole.sod.merge(picture.sod))
+            if picture.row.defective:
+                whole = replace(whole, sod_defective=whole.sod_defective.merge(picture.sod))
+    return replace(whole, outputs=tuple(outputs), rows=tuple(rows))

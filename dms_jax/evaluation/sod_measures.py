@@ -1,0 +1,91 @@
+"""S-measure, E-measure and weighted F-measure, as PySODMetrics measures them.
+
+Its conventions are not those of the other figures here. It stretches each map so that its least value becomes 0 and
+its largest 1 (a map that peaks at 3 of 255 counts as certain), takes `mask > 128` for the truth, and scores weighted F
+0 for every picture without a defect, whatever the map. E divides by one pixel less than there are, so that a perfect
+map of few pixels exceeds 1. The measures are those of Fan et al., ICCV 2017 (S), Fan et
+al., IJCAI 2018 (E) and Margolin et al., CVPR 2014 (weighted F).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONVENTION = (
+    "pysodmetrics: each map stretched to 0..1, truth is mask > 128, weighted F of a picture without a defect is 0"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SodAverages:
+    """Sums of the three measures over pictures; `merge` returns new ones.
+
+    Attributes:
+        s_sum: sum of the S-measure.
+        e_sum: float64 [T], sum of the E-measure at each of the library's thresholds; or 0.0 over no pictures.
+        weighted_f_sum: sum of the weighted F-measure.
+        pictures: how many pictures were summed.
+    """
+
+    s_sum: float = 0.0
+    e_sum: NDArray[np.float64] | float = 0.0
+    weighted_f_sum: float = 0.0
+    pictures: int = 0
+
+    def merge(self, other: SodAverages) -> SodAverages:
+        """Return the sums over both sets of pictures."""
+        return SodAverages(
+            self.s_sum + other.s_sum,
+            self.e_sum + other.e_sum,
+            self.weighted_f_sum + other.weighted_f_sum,
+            self.pictures + other.pictures,
+        )
+
+    def compute(self) -> dict[str, float | None]:
+        """Return `s_measure`, `max_e`, `mean_e` and `weighted_f`, higher is better; None over no pictures.
+
+        `max_e` is the largest value of the E-measure's averaged curve over the thresholds, `mean_e` its mean.
+        """
+        if not self.pictures:
+            return {"s_measure": None, "max_e": None, "mean_e": None, "weighted_f": None}
+        curve = self.e_sum / self.pictures
+        return {
+            "s_measure": self.s_sum / self.pictures,
+            "max_e": float(np.max(curve)),
+            "mean_e": float(np.mean(curve)),
+            "weighted_f": self.weighted_f_sum / self.pictures,
+        }
+
+
+def measure(saliency_map: NDArray[np.uint8], mask: NDArray[np.uint8]) -> SodAverages:
+    """Measure one saliency map against its mask.
+
+    Args:
+        saliency_map: uint8 [H, W], 0..255.
+        mask: uint8 [H, W], 0..255, as filed.
+
+    Returns:
+        The three measures, as the sums over this one picture.
+    """
+    # Imported late: it takes seconds, which a run that has only begun to train should not wait for.
+    from py_sod_metrics import Emeasure, Smeasure, WeightedFmeasure
+
+    class SmeasureToTheEdge(Smeasure):
+        """Smeasure, which is not a number where the defect's centre lies in the last row or column."""
+
+        def ssim(self, pred: NDArray[np.float64], gt: NDArray[np.bool_]) -> float:
+            # No pixel lies beyond such a centre, and the score of that quadrant has no weight.
+            return super().ssim(pred, gt) if pred.size else 0.0
+
+    # An instance a picture: the library's own keep a curve for every picture.
+    s, e, weighted_f = SmeasureToTheEdge(), Emeasure(), WeightedFmeasure()
+    for measure_ in (s, e, weighted_f):
+        measure_.step(saliency_map, mask)
+    e_curve = np.asarray(e.get_results()["em"]["curve"], np.float64)
+    if mask.size == 1:
+        # The library divides by the number of pixels less one.
+        e_curve = np.minimum(e_curve, 1)
+    return SodAverages(float(s.get_results()["sm"]), e_curve, float(weighted_f.get_results()["wfm"]), 1)

@@ -1,0 +1,86 @@
+import json
+
+import pytest
+from PIL import Image
+
+from dms_jax.cli import main
+from dms_jax.data.datasets.drawing import CLASS_NAMES
+from dms_jax.data.prepare import prepare
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A user's folder: one class with masks and one without, two files that cannot be used."""
+    root = tmp_path_factory.mktemp("mine")
+    for split, count in (("train", 12), ("test", 4)):
+        for label in ("good", "hole"):
+            (root / split / label).mkdir(parents=True)
+        (root / "masks" / split / "hole").mkdir(parents=True)
+        for i in range(count):
+            Image.new("L", (20, 30), 40 + i).save(root / split / "good" / f"{i}.png")
+            Image.new("L", (20, 30), 140 + i).save(root / split / "hole" / f"{i}.png")
+            mask = Image.new("L", (20, 30))
+            mask.paste(255, (2, 3, 8, 8))
+            mask.save(root / "masks" / split / "hole" / f"{i}.png")
+    return root
+
+
+def test_shows_what_is_in_a_folder(pictures, tmp_path, capsys):
+    arguments = ["prepare", "--dataset", "folder", "--manual-dir", str(pictures), "--data-dir", str(tmp_path)]
+    assert main([*arguments, "--json", str(tmp_path / "facts.json")]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    rows = [line.split() for line in shown.out.splitlines()]
+    counts = {row[0]: [int(number) for number in row[1:]] for row in rows if row and row[0] in ("good", "hole")}
+    assert {name: (train + validation, test, whole) for name, (train, validation, test, whole) in counts.items()} == {
+        "good": (12, 4, 16),
+        "hole": (12, 4, 16),
+    }
+    dataset = prepare("folder", manual_dir=str(pictures), data_dir=str(tmp_path))
+    sheet = dataset.directory / "contact_sheet.png"
+    assert f"Contact sheet: {sheet}" in shown.out
+    with Image.open(sheet) as picture:
+        assert picture.format == "PNG"
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert facts["whole"]["classes"] == {"good": 16, "hole": 16}
+    assert facts["skipped"] == []
+
+
+def test_bad_files_are_refused_or_skipped_and_listed(pictures, tmp_path, capsys):
+    bad = pictures / "train" / "hole" / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    try:
+        arguments = ["prepare", "--dataset", "folder", "--manual-dir", str(pictures), "--data-dir", str(tmp_path)]
+        assert main(arguments) == 1
+        refused = capsys.readouterr()
+        assert refused.out == ""
+        assert "bad.jpg" in refused.err
+        assert len(refused.err.splitlines()) == 1
+        sheet = tmp_path / "sheets" / "mine.png"
+        assert main([*arguments, "--skip-bad", "--contact-sheet", str(sheet)]) == 0
+        skipped = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Skipped: ")]
+        assert len(skipped) == 1
+        assert "bad.jpg" in skipped[0]
+        assert sheet.is_file()
+    finally:
+        bad.unlink()
+
+
+def test_a_dataset_that_draws_itself(tmp_path, capsys):
+    assert main(["prepare", "--dataset", "synthetic", "--data-dir", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in CLASS_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "--dataset"),
+        (["--dataset", "mvtec"], 2, "dataset 'mvtec' is unknown"),
+        (["--dataset", "mtdd", "--split", "random"], 2, "split 'random'"),
+        (["--dataset", "mtdd", "--manual-dir", "absent"], 1, "absent"),
+    ],
+)
+def test_exit_codes(arguments, code, message, tmp_path, capsys):
+    assert main(["prepare", *arguments, "--data-dir", str(tmp_path)]) == code
+    assert message in capsys.readouterr().err

@@ -1,0 +1,136 @@
+"""The sums on the device against the host's, over one device and several, batches and padding."""
+
+from functools import partial, reduce
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+from PIL import Image
+
+from dms_jax.evaluation.device_metrics import EvaluationMetrics, device_figures
+from dms_jax.evaluation.map_evaluation import evaluate_maps
+from dms_jax.training.step import data_mesh, make_eval_step, shard_batch
+
+BATCH, OUTPUTS, SIZE, CLASSES = 8, 3, 24, 4
+
+
+def make_batch(seed, valid=BATCH):
+    """Maps and masks with empty, full, single-pixel and grey pictures among them."""
+    rng = np.random.default_rng(seed)
+    maps = rng.integers(0, 256, (BATCH, OUTPUTS, SIZE, SIZE), np.uint8)
+    masks = rng.choice(np.array([0, 0, 60, 127, 128, 255], np.uint8), (BATCH, SIZE, SIZE))
+    maps[0], maps[1], masks[1], masks[2], masks[3] = 0, 255, 255, 0, 0
+    masks[4] = 0
+    masks[4, 3, 5] = 255
+    return {
+        "image": maps,  # the network of these tests gives back what it is shown
+        "mask": masks[..., None],
+        "has_mask": np.ones(BATCH, bool),
+        "content": np.array([[0, 0, SIZE, SIZE]] * BATCH, np.int32),
+        "label": rng.integers(-1, CLASSES, BATCH).astype(np.int32),
+        "valid": np.arange(BATCH) < valid,
+        "probabilities": rng.dirichlet(np.ones(CLASSES), (BATCH, OUTPUTS)).astype(np.float32),
+    }
+
+
+def sums_of(batches, devices, class_heads=True):
+    if jax.device_count() < devices:
+        pytest.skip(f"{devices} devices are needed")
+    mesh = data_mesh(jax.devices()[:devices])
+    sums = []
+    for batch in batches:
+        probabilities = batch["probabilities"] if class_heads else batch["probabilities"][:, :0]
+
+        def predict(variables, images, probabilities=probabilities):
+            return images, shard_batch(probabilities, mesh)
+
+        truth = {name: value for name, value in batch.items() if name != "probabilities"}
+        sums.append(make_eval_step(predict, mesh)(None, shard_batch(truth, mesh)))
+    return reduce(EvaluationMetrics.merge, sums)
+
+
+def write_pictures(folder, pictures):
+    folder.mkdir()
+    for name, picture in pictures.items():
+        Image.fromarray(picture).save(folder / f"{name}.png")
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_agrees_with_files_of_the_same_8_bit_maps(tmp_path, devices):
+    batches = [make_batch(0), make_batch(1, valid=5)]
+    figures = device_figures(sums_of(batches, devices))
+    rows = [(batch, i) for batch in batches for i in np.flatnonzero(batch["valid"])]
+    write_pictures(tmp_path / "maps", {str(n): batch["image"][i, -1] for n, (batch, i) in enumerate(rows)})
+    write_pictures(tmp_path / "masks", {str(n): batch["mask"][i, ..., 0] for n, (batch, i) in enumerate(rows)})
+    expected = evaluate_maps(tmp_path / "maps", tmp_path / "masks", with_sod=False).figures
+    assert figures["pictures"] == expected["pictures"] == 13
+    assert figures["defective"]["pictures"] == expected["defective"]["pictures"] == 9
+    for name in ("mae", "max_f"):
+        assert figures[name] == pytest.approx(expected[name], rel=1e-6)
+        assert figures["defective"][name] == pytest.approx(expected["defective"][name], rel=1e-6)
+    known = [(batch["probabilities"][i, -1].argmax(), batch["label"][i]) for batch, i in rows if batch["label"][i] >= 0]
+    assert figures["accuracy"] == np.mean([guess == label for guess, label in known])
+
+
+def test_every_output_has_its_sums():
+    batch = make_batch(2)
+    computed = sums_of([batch], 1).compute()
+    errors = np.abs(batch["image"].astype(int) - batch["mask"][:, None, ..., 0]).mean(axis=(2, 3)).sum(axis=0) / 255
+    assert [sums.mae_sum for sums in computed["everything"]] == pytest.approx(list(errors), rel=1e-6)
+    hits = (batch["probabilities"].argmax(-1) == batch["label"][:, None]).sum(axis=0)
+    assert [count.correct for count in computed["accuracy"]] == hits.tolist()
+
+
+def test_padding_and_unknown_masks_do_not_count(tmp_path):
+    batch = make_batch(6)
+    batch["content"][:, 0], batch["content"][:, 2] = 5, 12
+    batch["content"][:, 1], batch["content"][:, 3] = 3, 20
+    batch["has_mask"][5] = False
+    figures = device_figures(sums_of([batch], 2))
+    known = [i for i in range(BATCH) if i != 5]
+    write_pictures(tmp_path / "maps", {str(i): batch["image"][i, -1, 5:17, 3:23] for i in known})
+    masks = {i: batch["mask"][i, 5:17, 3:23, 0] for i in known}
+    write_pictures(tmp_path / "masks", {str(i): mask for i, mask in masks.items()})
+    expected = evaluate_maps(tmp_path / "maps", tmp_path / "masks", with_sod=False).figures
+    assert figures["pictures"] == expected["pictures"] == 7
+    assert figures["defective"]["pictures"] == sum((mask > 127).any() for mask in masks.values()) < 6
+    for name in ("mae", "max_f"):
+        assert figures[name] == pytest.approx(expected[name], rel=1e-6)
+        assert figures["defective"][name] == pytest.approx(expected["defective"][name], rel=1e-6)
+
+
+def test_batches_of_padding_add_nothing():
+    batch, padding = make_batch(3), make_batch(4, valid=0)
+    alone, padded = device_figures(sums_of([batch], 2)), device_figures(sums_of([batch, padding], 2))
+    assert padded == alone
+
+
+def test_figures_that_do_not_exist():
+    padding = device_figures(sums_of([make_batch(5, valid=0)], 1, class_heads=False))
+    nothing = {"mae": None, "max_f": None, "pictures": 0}
+    assert padding == {**nothing, "defective": nothing, "accuracy": None}
+
+
+def test_nothing_but_sums_is_exchanged():
+    """The compiled measurement reduces its sums, and gathers neither maps nor masks."""
+    if jax.device_count() < 2:
+        pytest.skip("two devices are needed")
+    mesh = data_mesh(jax.devices()[:2])
+
+    def measure(batch):
+        sums = EvaluationMetrics.single_from_model_output(
+            maps=batch["image"],
+            probabilities=batch["probabilities"],
+            masks=batch["mask"][..., 0],
+            has_mask=batch["has_mask"],
+            contents=batch["content"],
+            labels=batch["label"],
+            valid=batch["valid"],
+        )
+        return jax.lax.psum(sums, "data")
+
+    sharded = jax.jit(partial(jax.shard_map, mesh=mesh, in_specs=P("data"), out_specs=P())(measure))
+    program = sharded.lower(shard_batch(make_batch(0), mesh)).compile().as_text()
+    assert "all-reduce" in program
+    assert "all-gather" not in program

@@ -1,0 +1,140 @@
+import os
+import tracemalloc
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_pairs import save_pictures
+from PIL import Image
+
+from dms_jax.errors import UserError
+from dms_jax.evaluation import map_evaluation, scoring
+from dms_jax.evaluation.labels import Labels
+from dms_jax.evaluation.map_evaluation import evaluate_maps
+from dms_jax.evaluation.thresholds import given_threshold
+
+BLACK = np.zeros((4, 6), np.uint8)
+DEFECT = BLACK.copy()
+DEFECT[1:3, 2:4] = 255
+
+
+def folders(root, maps, masks):
+    return save_pictures(root / "maps", maps), save_pictures(root / "masks", masks)
+
+
+def linked_folders(root, count):
+    """Folders of links to one map and one mask."""
+    sources = save_pictures(root, {"map": DEFECT, "mask": DEFECT})
+    made = []
+    for kind in ("map", "mask"):
+        folder = root / f"{count}-{kind}s"
+        folder.mkdir()
+        for number in range(count):
+            os.link(sources / f"{kind}.png", folder / f"{number}.png")
+        made.append(folder)
+    return made
+
+
+def test_maps_are_scored_against_their_own_masks(tmp_path):
+    rng = np.random.default_rng(0)
+    pairs = {f"{i}/n": (rng.integers(0, 256, (5, 3 + i), np.uint8), rng.integers(0, 256, (5, 3 + i))) for i in range(9)}
+    maps, masks = ({name: pair[index] for name, pair in pairs.items()} for index in (0, 1))
+    results = evaluate_maps(*folders(tmp_path, maps, masks))
+    assert [row.name for row in results.evaluation.rows] == list(pairs)
+    for row, (saliency_map, mask) in zip(results.evaluation.rows, pairs.values(), strict=True):
+        assert row.mae == pytest.approx(np.abs(saliency_map / 255 - mask / 255).mean())
+    assert results.figures["mae"] == pytest.approx(np.mean([row.mae for row in results.evaluation.rows]))
+    assert results.figures["operating_threshold"] == {
+        "value": None,
+        "chosen_on": None,
+        "note": "none was given, nor pictures to choose one on",
+    }
+    assert results.notes == ()
+
+
+def test_labels_and_threshold_reach_the_rows(tmp_path):
+    labels = Labels(Path("labels.csv"), ("free", "crack"), 0, {"a": (1, 1), "b": (0, None)})
+    folder = folders(tmp_path, {"a": DEFECT, "b": BLACK}, {"a": DEFECT, "b": BLACK})
+    results = evaluate_maps(*folder, labels=labels, threshold=given_threshold(100))
+    first, second = results.evaluation.rows
+    assert (first.label, first.predicted, first.iou) == (1, 1, 1)
+    assert (second.label, second.predicted, second.iou) == (0, None, None)
+    assert results.class_names == ("free", "crack")
+    assert results.figures["accuracy"] == 1
+    assert results.figures["per_class"]["crack"]["iou"] == 1
+
+
+def test_every_problem_has_its_sentence(tmp_path):
+    maps, masks = folders(
+        tmp_path,
+        {"a": Image.fromarray(BLACK.astype(np.uint16)), "b": BLACK[:, :5], "c": BLACK, "d": DEFECT},
+        {"a": DEFECT, "b": DEFECT, "c": DEFECT // 255, "d": DEFECT},
+    )
+    with pytest.raises(UserError) as error:
+        evaluate_maps(maps, masks)
+    sixteen_bits, size, ones = str(error.value).splitlines()
+    assert sixteen_bits == f"{maps}/a.png has pixels of more than 8 bits: save the map with 8 bits, 255 for certain."
+    assert size == (
+        f"{maps}/b.png has 5 x 4 pixels but its mask {masks}/b.png has 6 x 4: "
+        "resize the map, or allow it with --resize."
+    )
+    assert ones.startswith(f"{masks}/c.png has no pixel above 1")
+
+
+def test_resized_maps_are_reported(tmp_path):
+    maps, masks = folders(tmp_path, {"a": np.full((2, 3), 255)}, {"a": np.full((4, 6), 255)})
+    results = evaluate_maps(maps, masks, resize=True)
+    assert results.figures["mae"] == 0
+    assert results.notes == (f"{maps}/a.png has 3 x 2 pixels but its mask {masks}/a.png has 6 x 4, and was resized.",)
+
+
+def test_notes_are_a_few_of_each_kind(tmp_path):
+    names = [f"{i:02}" for i in range(30)]
+    grey = Image.fromarray(np.stack([DEFECT] * 3, -1))
+    maps, masks = folders(tmp_path, dict.fromkeys(names, grey), dict.fromkeys(names, Image.fromarray(DEFECT > 0)))
+    notes = evaluate_maps(maps, masks).notes
+    assert len(notes) == 22
+    assert notes[0] == f"{maps}/00.png is read as 8-bit grey, although it was saved otherwise."
+    assert notes[10] == notes[21] == "There are 20 more like the last."
+
+
+def test_pictures_of_one_pixel(tmp_path):
+    white, black = np.full((1, 1), 255), np.zeros((1, 1))
+    results = evaluate_maps(*folders(tmp_path, {"a": white, "b": black}, {"a": white, "b": black}))
+    assert results.figures["mae"] == 0
+    assert results.figures["sod"]["s_measure"] == 1
+    assert results.figures["sod"]["max_e"] == 1
+
+
+def test_no_picture_is_kept(tmp_path, monkeypatch):
+    """Of the pictures that were scored, no more stay alive than are in hand at a time."""
+    alive, most = weakref.WeakSet(), 0
+
+    def score_and_count(maps, mask, **arguments):
+        nonlocal most
+        scored = scoring.score_picture(maps, mask, **arguments)
+        alive.add(scored.outputs[0])
+        most = max(most, len(alive))
+        return scored
+
+    monkeypatch.setattr(map_evaluation, "score_picture", score_and_count)
+    results = evaluate_maps(*linked_folders(tmp_path, 300), with_sod=False)
+    assert len(results.evaluation.rows) == 300
+    assert len(alive) <= 1
+    assert most < 2 * 64
+
+
+def test_what_is_kept_grows_by_the_rows_alone(tmp_path):
+    def kept(count):
+        folder = linked_folders(tmp_path, count)
+        tracemalloc.start()
+        results = evaluate_maps(*folder, with_sod=False)
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert results.figures["pictures"] == count
+        return size
+
+    few, many = kept(100), kept(500)
+    # A row is a few numbers and a name; the counts of a picture at 256 thresholds are 4 KB, its map more.
+    assert (many - few) / 400 < 1000

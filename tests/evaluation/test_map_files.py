@@ -1,0 +1,233 @@
+import numpy as np
+import pytest
+from picture_pairs import save_pictures
+from PIL import Image
+
+from dms_jax.errors import UserError
+from dms_jax.evaluation.map_files import match_maps, match_names, read_map, read_truth, shortened
+
+BLACK = np.zeros((2, 3), np.uint8)
+GREYS = np.array([[0, 1, 100], [127, 128, 255]], np.uint8)
+
+
+def folders(root, maps, masks):
+    """Folders of black pictures of these names."""
+    for folder, names in (("maps", maps), ("masks", masks)):
+        (root / folder).mkdir()
+        save_pictures(root / folder, dict.fromkeys(names, BLACK))
+    return root / "maps", root / "masks"
+
+
+def sentences(error):
+    return str(error.value).splitlines()
+
+
+def test_pairs_are_in_the_order_of_names_and_nested(tmp_path):
+    maps, masks = folders(tmp_path, ["b", "Ü/ß é", "a.1"], ["Ü/ß é", "a.1", "b"])
+    matching = match_maps(maps, masks)
+    assert [pair.name for pair in matching.pairs] == ["a.1", "b", "Ü/ß é"]
+    for pair in matching.pairs:
+        assert pair.map_path == maps / f"{pair.name}.png"
+        assert pair.mask_path == masks / f"{pair.name}.png"
+    assert matching.notes == ()
+
+
+def test_every_map_and_mask_without_partner_is_named(tmp_path):
+    maps, masks = folders(tmp_path, ["a", "extra", "sub/b"], ["a", "missing", "b"])
+    with pytest.raises(UserError) as error:
+        match_maps(maps, masks)
+    assert sentences(error) == [
+        f"{masks}/b.png has no map in {maps}: add b.png there, or remove the mask.",
+        f"{masks}/missing.png has no map in {maps}: add missing.png there, or remove the mask.",
+        f"{maps}/extra.png has no mask in {masks}: add extra.png there, or remove the map.",
+        f"{maps}/sub/b.png has no mask in {masks}: add sub/b.png there, or remove the map.",
+    ]
+    assert error.value.exit_code == 1
+
+
+def test_names_that_differ_by_a_space_are_matched_and_reported(tmp_path):
+    maps, masks = folders(tmp_path, ["Blowhole(1)", "b"], ["Blowhole (1)", "b"])
+    matching = match_maps(maps, masks)
+    assert [(pair.name, pair.map_path.name) for pair in matching.pairs] == [
+        ("Blowhole (1)", "Blowhole(1).png"),
+        ("b", "b.png"),
+    ]
+    assert matching.notes == (
+        f"{maps}/Blowhole(1).png is taken for the map of {masks}/Blowhole (1).png, although the names differ.",
+    )
+
+
+def test_accents_match_in_either_unicode_form(tmp_path):
+    maps, masks = folders(tmp_path, ["fe\u0301lure"], ["f\u00e9lure"])
+    matching = match_maps(maps, masks)
+    assert len(matching.pairs) == len(matching.notes) == 1
+
+
+def test_case_of_the_extension_is_matched_and_reported(tmp_path):
+    maps, masks = folders(tmp_path, ["a.PNG", "b.png", "c.bmp"], ["a.png", "b.png", "c.png"])
+    matching = match_maps(maps, masks)
+    assert [pair.name for pair in matching.pairs] == ["a", "b", "c"]
+    assert matching.notes == (f"{maps}/a.PNG is taken for the map of {masks}/a.png, although the names differ.",)
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    maps, masks = folders(tmp_path, ["a.png", "a.bmp"], ["a"])
+    with pytest.raises(UserError) as error:
+        match_maps(maps, masks)
+    assert sentences(error) == [f"{maps}/a.bmp and {maps}/a.png have one name: remove one of them."]
+
+
+def test_files_that_are_no_pictures_are_reported(tmp_path):
+    maps, masks = folders(tmp_path, ["a"], ["a"])
+    (maps / "notes.txt").write_text("")
+    (masks / "Thumbs.db").write_text("")
+    assert match_maps(maps, masks).notes == (
+        f"{maps}/notes.txt is no picture, and left out.",
+        f"{masks}/Thumbs.db is no picture, and left out.",
+    )
+
+
+def test_links_to_pictures_are_read_and_others_are_reported(tmp_path):
+    maps, masks = folders(tmp_path, ["a"], ["a", "b"])
+    (maps / "b.png").symlink_to(masks / "b.png")
+    (maps / "elsewhere").symlink_to(masks)
+    (maps / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    matching = match_maps(maps, masks)
+    assert [pair.name for pair in matching.pairs] == ["a", "b"]
+    assert matching.notes == (
+        f"{maps}/elsewhere is a link to a folder or to nothing, and left out.",
+        f"{maps}/gone.png is a link to a folder or to nothing, and left out.",
+    )
+
+
+def test_missing_and_empty_folders_are_refused(tmp_path):
+    maps, masks = folders(tmp_path, [], ["a"])
+    with pytest.raises(UserError, match=r"maps holds no pictures: name a folder that does\.$"):
+        match_maps(maps, masks)
+    with pytest.raises(UserError, match=r"nowhere is not a folder: name one that holds pictures\.$"):
+        match_maps(tmp_path / "nowhere", masks)
+    with pytest.raises(UserError, match=r"a\.png is not a folder"):
+        match_maps(masks / "a.png", masks)
+
+
+def test_one_folder_in_the_other_is_refused(tmp_path):
+    masks = save_pictures(tmp_path / "masks", {"a": BLACK, "maps/a": BLACK})
+    (tmp_path / "link").symlink_to(masks)
+    with pytest.raises(UserError, match=r"is the folder of maps and of masks: name two folders\.$"):
+        match_maps(tmp_path / "link", masks)
+    for maps, masks_ in ((masks / "maps", masks), (masks, masks / "maps")):
+        with pytest.raises(UserError, match=r"/maps lies in .*/masks, all of which is read: move one out of the other"):
+            match_maps(maps, masks_)
+
+
+def test_long_lists_are_cut_and_counted(tmp_path):
+    maps, masks = folders(tmp_path, ["a"], ["a", *(f"b{i:02}" for i in range(25))])
+    with pytest.raises(UserError) as error:
+        match_maps(maps, masks)
+    assert len(sentences(error)) == 11
+    assert sentences(error)[-1] == "There are 15 more like the last."
+    assert shortened(["a"] * 10) == ["a"] * 10
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offered", "matched"),
+    [
+        (["a b"], ["ab"], {"a b": "ab"}),
+        (["a b"], ["ab", "a b"], {"a b": "a b"}),
+        (["a b"], ["ab", "a  b"], {}),
+        (["a b", "a  b"], ["ab"], {}),
+        (["a b", "ab"], ["ab"], {"ab": "ab"}),
+        (["a"], ["b"], {}),
+    ],
+)
+def test_names_are_matched_where_unambiguous(wanted, offered, matched):
+    assert match_names(wanted, offered) == matched
+
+
+def palette_picture(colours):
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([value for colour in colours for value in colour])
+    picture.putpixel((1, 0), 1)
+    return picture
+
+
+def test_grey_map_is_read_as_filed(tmp_path):
+    save_pictures(tmp_path, {"a": GREYS})
+    saliency_map, note = read_map(tmp_path / "a.png")
+    np.testing.assert_array_equal(saliency_map, GREYS)
+    assert saliency_map.dtype == np.uint8
+    assert note is None
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (Image.fromarray(np.stack([GREYS] * 3, -1)), GREYS),
+        (Image.fromarray(GREYS > 127), np.where(GREYS > 127, 255, 0)),
+        (palette_picture([(7, 7, 7), (250, 250, 250)]), [[7, 250]]),
+    ],
+    ids=["equal channels", "1 bit", "palette of greys"],
+)
+def test_maps_that_can_be_read_in_one_way_only_are_read_and_reported(tmp_path, picture, expected):
+    save_pictures(tmp_path, {"a": picture})
+    saliency_map, note = read_map(tmp_path / "a.png")
+    np.testing.assert_array_equal(saliency_map, expected)
+    assert saliency_map.dtype == np.uint8
+    assert note == f"{tmp_path}/a.png is read as 8-bit grey, although it was saved otherwise."
+
+
+COLOUR = np.stack([GREYS, GREYS, BLACK], -1)
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "why"),
+    [
+        ("a.png", Image.fromarray(GREYS.astype(np.uint16) * 257), "has pixels of more than 8 bits"),
+        ("a.tiff", Image.fromarray(GREYS.astype(np.float32) / 255), "has pixels of more than 8 bits"),
+        ("a.tiff", Image.fromarray(GREYS.astype(np.int32)), "has pixels of more than 8 bits"),
+        ("a.png", Image.fromarray(COLOUR), "is in colour"),
+        ("a.png", palette_picture([(0, 0, 0), (255, 0, 0)]), "is in colour"),
+        ("a.png", Image.fromarray(np.stack([GREYS] * 4, -1)), "has pixels of kind 'RGBA'"),
+        ("a.png", Image.fromarray(GREYS).convert("LA"), "has pixels of kind 'LA'"),
+        ("a.jpg", Image.fromarray(COLOUR).convert("CMYK"), "has pixels of kind 'CMYK'"),
+    ],
+)
+def test_maps_that_could_be_read_in_several_ways_are_refused(tmp_path, name, picture, why):
+    save_pictures(tmp_path, {name: picture})
+    with pytest.raises(UserError) as error:
+        read_map(tmp_path / name)
+    mend = "with 8 bits" if "more than 8 bits" in why else "as 8-bit grey"
+    assert sentences(error) == [f"{tmp_path}/{name} {why}: save the map {mend}, 255 for certain."]
+
+
+def test_transparent_palette_is_refused(tmp_path):
+    palette_picture([(0, 0, 0), (255, 255, 255)]).save(tmp_path / "a.png", transparency=b"\x00\xff")
+    with pytest.raises(UserError, match=r"a\.png has pixels of kind 'P with transparency': save the map as 8-bit grey"):
+        read_map(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("read", [read_map, read_truth])
+def test_damaged_files_are_refused(tmp_path, read):
+    rng = np.random.default_rng(0)
+    save_pictures(tmp_path, {"a": rng.integers(0, 256, (40, 40))})
+    whole = (tmp_path / "a.png").read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"no picture", b"P5 0 0 255\n"):
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(UserError, match=r"a\.png cannot be read as a picture \(.*\): replace it\.$"):
+            read(tmp_path / "a.png")
+
+
+def test_masks_are_read_as_filed(tmp_path):
+    save_pictures(tmp_path, {"grey": GREYS, "bits": Image.fromarray(GREYS > 127)})
+    mask, note = read_truth(tmp_path / "grey.png")
+    np.testing.assert_array_equal(mask, GREYS)
+    assert note is None
+    mask, note = read_truth(tmp_path / "bits.png")
+    np.testing.assert_array_equal(mask, np.where(GREYS > 127, 255, 0))
+    assert note == f"{tmp_path}/bits.png is read as an 8-bit grey mask, although it was saved with pixels of kind '1'."
+
+
+def test_mask_of_zeros_and_ones_is_refused(tmp_path):
+    save_pictures(tmp_path, {"a": GREYS > 127})
+    with pytest.raises(UserError, match=r"a\.png has no pixel above 1, so that no defect would be seen in it: .*255"):
+        read_truth(tmp_path / "a.png")

@@ -1,0 +1,175 @@
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from picture_pairs import PAIR_LISTS, PAIRS
+from PIL import Image
+from py_sod_metrics import Emeasure, FmeasureHandler, FmeasureV2, Smeasure, WeightedFmeasure
+
+from dms_jax.evaluation.metrics import SaliencyAverages, score_map
+from dms_jax.evaluation.sod_measures import SodAverages, measure
+
+RELEASED_MAPS = Path(__file__).parents[3] / "shared" / "released_maps"
+
+
+def measured(pairs):
+    averages = SodAverages()
+    for saliency_map, mask in pairs:
+        averages = averages.merge(measure(saliency_map, mask))
+    return averages
+
+
+def released_pairs(method):
+    if not RELEASED_MAPS.is_dir():
+        pytest.skip("needs ../shared/released_maps: the maps that SDMS's authors published")
+    for path in sorted((RELEASED_MAPS / method).glob("*.png")):
+        yield np.asarray(Image.open(path)), np.asarray(Image.open(RELEASED_MAPS / "GT" / path.name))
+
+
+def library_f_curve(pairs):
+    """F at each threshold, averaged over pictures, as pysodmetrics computes it."""
+    fmeasure = FmeasureV2({"fm": FmeasureHandler(with_dynamic=True, with_adaptive=False, beta=0.3)})
+    for saliency_map, mask in pairs:
+        fmeasure.step(saliency_map, mask)
+    return fmeasure.get_results()["fm"]["dynamic"]
+
+
+def slow_library_f_curve(pairs):
+    """The same from pysodmetrics' conventions, threshold by threshold; from 255 down, as the library orders them."""
+    curves = []
+    for saliency_map, mask in pairs:
+        truth = mask > 128
+        stretched = saliency_map / 255
+        if stretched.max() > stretched.min():
+            stretched = (stretched - stretched.min()) / (stretched.max() - stretched.min())
+        levels = np.floor(stretched * 255).astype(np.uint8)
+        curve = []
+        for threshold in range(255, -1, -1):
+            called = levels >= threshold
+            hits = np.count_nonzero(called & truth)
+            # A picture without a defect has no hit, hence F = 0 whatever its map.
+            precision = hits / np.count_nonzero(called) if called.any() else 0.0
+            recall = hits / np.count_nonzero(truth) if truth.any() else 0.0
+            curve.append(1.3 * precision * recall / (0.3 * precision + recall) if hits else 0.0)
+        curves.append(curve)
+    return np.mean(curves, axis=0)
+
+
+def slow_s_measure(saliency_map, mask):
+    """S-measure (Fan et al., ICCV 2017) of the stretched map: half objects, half regions around the centre."""
+    x, truth = saliency_map / 255, (mask > 128).astype(float)
+    if x.max() > x.min():
+        x = (x - x.min()) / (x.max() - x.min())
+    share = truth.mean()
+    if share in (0, 1):
+        return x.mean() if share else 1 - x.mean()
+
+    def of_object(values):
+        spread = values.std(ddof=1) if values.size > 1 else 0.0
+        return 2 * values.mean() / (values.mean() ** 2 + 1 + spread)
+
+    def ssim(part, truth_part):
+        if not part.size:
+            return 0.0
+        less_one = max(part.size - 1, np.spacing(1))
+        p, t = part.mean(), truth_part.mean()
+        variance = (np.sum((part - p) ** 2) + np.sum((truth_part - t) ** 2)) / less_one
+        above = 4 * p * t * np.sum((part - p) * (truth_part - t)) / less_one
+        below = (p**2 + t**2) * variance
+        return above / (below + np.spacing(1)) if above else float(below == 0)
+
+    objects = share * of_object(x[truth > 0]) + (1 - share) * of_object(1 - x[truth == 0])
+    row, column = (int(centre) + 1 for centre in np.argwhere(truth).mean(0).round())
+    regions = sum(
+        x[part].size / x.size * ssim(x[part], truth[part])
+        for part in (np.s_[:row, :column], np.s_[:row, column:], np.s_[row:, :column], np.s_[row:, column:])
+    )
+    return max(0.0, (objects + regions) / 2)
+
+
+def our_max_f(pairs):
+    averages = SaliencyAverages.empty()
+    for saliency_map, mask in pairs:
+        averages = averages.add(score_map(saliency_map, mask))
+    return averages.compute().max_f
+
+
+@settings(max_examples=50, deadline=None)
+@given(PAIR_LISTS)
+def test_averages_are_those_of_pysodmetrics_over_all_pictures(pairs):
+    s, e, weighted_f = Smeasure(), Emeasure(), WeightedFmeasure()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for pair in pairs:
+            for library_measure in (s, e, weighted_f):
+                library_measure.step(*pair)
+        figures = measured(pairs).compute()
+        s_measure = s.get_results()["sm"]
+    assert figures.keys() == {"s_measure", "max_e", "mean_e", "weighted_f"}
+    if np.isfinite(s_measure):  # which the library's is not for a defect centred in the last row or column
+        assert figures["s_measure"] == pytest.approx(s_measure, rel=1e-9)
+    curve = e.get_results()["em"]["curve"]
+    if all(mask.size > 1 for _, mask in pairs):
+        assert figures["max_e"] == pytest.approx(max(curve), rel=1e-9)
+        assert figures["mean_e"] == pytest.approx(sum(curve) / len(curve), rel=1e-9)
+    assert figures["weighted_f"] == pytest.approx(weighted_f.get_results()["wfm"], rel=1e-9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(PAIRS)
+def test_every_picture_has_finite_measures(pair):
+    pixels = pair[1].size
+    for value in measured([pair]).compute().values():
+        assert 0 <= value <= max(1, pixels / max(1, pixels - 1)) + 1e-9
+
+
+@settings(max_examples=100, deadline=None)
+@given(PAIRS)
+def test_s_measure_is_that_of_its_definition(pair):
+    assert measure(*pair).compute()["s_measure"] == pytest.approx(slow_s_measure(*pair), abs=1e-9)
+
+
+@pytest.mark.parametrize("pixel", [(0, 0), (5, 0), (0, 7), (5, 7), (2, 7), (5, 3)])
+def test_perfect_map_of_a_defect_at_the_edge_has_s_measure_1(pixel):
+    mask = np.zeros((6, 8), np.uint8)
+    mask[pixel] = 255
+    assert measure(mask, mask).compute()["s_measure"] == pytest.approx(1)
+
+
+def test_one_pixel():
+    white, black = np.full((1, 1), 255, np.uint8), np.zeros((1, 1), np.uint8)
+    assert measure(white, white).compute()["max_e"] == 1
+    assert measure(white, black).compute()["max_e"] == 0
+
+
+def test_nothing_measured_has_no_figures():
+    assert SodAverages().compute() == {"s_measure": None, "max_e": None, "mean_e": None, "weighted_f": None}
+
+
+def test_what_pysodmetrics_says_of_released_maps_follows_from_its_conventions():
+    """One folder of maps has two maxF, 0.929 and 0.192, and each is right in its convention."""
+    pairs = list(released_pairs("SDMS"))
+    curve = library_f_curve(pairs)
+    np.testing.assert_allclose(curve, slow_library_f_curve(pairs), rtol=1e-12)
+    assert our_max_f(pairs) == pytest.approx(0.92949, abs=5e-6)
+    assert curve.max() == pytest.approx(0.19155, abs=5e-6)
+
+
+def test_faint_map_is_certain_for_pysodmetrics_and_faint_here():
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:5, 3:6] = 255
+    faint = np.where(mask > 0, 3, 0).astype(np.uint8)
+    assert library_f_curve([(faint, mask)])[0] == pytest.approx(1)
+    scores = score_map(faint, mask)
+    assert (scores.iou(2), scores.iou(3)) == (1, 0)
+    assert scores.mae == pytest.approx((252 / 255) * 9 / 64)
+    assert measure(faint, mask).compute()["weighted_f"] == pytest.approx(1)
+
+
+def test_truth_of_zero_and_one_is_empty_for_pysodmetrics():
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:5, 3:6] = 1
+    assert library_f_curve([(mask * 255, mask)]).max() == 0
+    assert measure(mask * 255, mask).compute()["weighted_f"] == 0
