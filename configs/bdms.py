@@ -7,7 +7,8 @@ With recipe=scratch, 7000 steps take eight minutes on one H200 and reach MAE 0.0
 pictures, maxF 0.789 on the defective ones (docs/results.md).
 
 Arguments: dataset=mtdd|neu_seg|crackforest|rsdds|folder|synthetic, split=paper|tiles (of neu_seg: published or
-grouped), size=full|lite|small, ablation=a|b|c|d|e|baseline, recipe=paper|scratch. With dataset=folder,
+grouped), size=full|lite|small, backbone=resnext101_32x4d|... (see configs/common.py), ablation=a|b|c|d|e|baseline,
+recipe=paper|scratch. With dataset=folder,
 --config.data.manual_dir=DIR names your own pictures (see README.md). The paper's recipe begins with a backbone trained
 on ImageNet; `scratch` is for those who have none: see `apply_scratch_recipe`.
 """
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 from configs import common
 from dms_jax.data.datasets import DATASETS
 from dms_jax.models.dms import ABLATIONS, SIZES
+from dms_jax.models.resnext import BACKBONES
 
 
 def get_config(argument: str | None = None) -> ConfigDict:
@@ -26,10 +28,13 @@ def get_config(argument: str | None = None) -> ConfigDict:
 
 def network_config(network: str, argument: str | None) -> ConfigDict:
     """The paper's settings for either network."""
-    chosen = common.parse_argument(argument, dataset="mtdd", split="", size="full", ablation="", recipe="paper")
+    chosen = common.parse_argument(
+        argument, dataset="mtdd", split="", size="full", backbone="", ablation="", recipe="paper"
+    )
     config = common.default_config()
     config.model.network = network
     config.model.size = common.choose("size", chosen["size"], tuple(SIZES))
+    config.model.backbone = common.choose("backbone", chosen["backbone"], ("", *BACKBONES))
     config.model.ablation = common.choose("ablation", chosen["ablation"], ABLATIONS)
     config.data.dataset = common.choose("dataset", chosen["dataset"], tuple(DATASETS))
     config.data.split = chosen["split"]

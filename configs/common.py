@@ -16,9 +16,20 @@ def default_config() -> ConfigDict:
     config.model = ConfigDict()
     config.model.network = "bdms"  # or sdms
     config.model.size = "full"  # lite, small
+    # resnext101_32x4d, resnext101_32x8d, resnext101_64x4d, resnext50_32x4d, resnet50, resnet101; empty: the size's.
+    config.model.backbone = ""
     config.model.ablation = ""  # a, b, c, d, e, baseline: the paper's Tables 2 and 3
     config.model.feature_growth = ""  # concat, reduce; empty: as the size has it
     config.model.saliency_prior = True  # saliency starts at the training set's share of defective pixels
+
+    # Whose BatchNorm keeps the statistics that it came with: backbone or all; empty: nobody's.
+    config.model.frozen_statistics = ""
+
+    # What the first step starts from, the former before the latter; random numbers elsewhere.
+    config.init = ConfigDict()
+    config.init.checkpoint = ""  # work directory of another run: its best network
+    config.init.skip = ""  # comma-separated patterns of what not to take from it, such as step*/classes
+    config.init.backbone = ""  # what `dms-jax import-weights` wrote
 
     config.data = ConfigDict()
     config.data.dataset = "mtdd"
@@ -60,7 +71,8 @@ def default_config() -> ConfigDict:
     config.optimizer.weight_decay = 5e-4
     config.optimizer.power = 0.9
     config.optimizer.warmup_steps = 0
-    config.optimizer.double_bias_rate = False
+    config.optimizer.double_bias_rate = False  # as in R3Net: biases at twice the rate, without decay
+    config.optimizer.backbone_multiplier = 1.0  # of the learning rate
     config.average_decay = 0.0  # exponential average of the weights, which is then what is tested; 0: none
 
     config.log_every = 50

@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from dms_jax.commands import evaluate, prepare
+from dms_jax.commands import evaluate, export_weights, import_weights, prepare
 from dms_jax.errors import UserError
 
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="dms-jax", description="Surface inspection with SDMS and BDMS: all that is done around training."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (prepare, evaluate):
+    for command in (prepare, evaluate, import_weights, export_weights):
         command.add_to(commands)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a file or class may have characters that the terminal cannot show.

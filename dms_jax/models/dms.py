@@ -14,6 +14,7 @@ from dms_jax.models.side_outputs import SideOutput
 
 ABLATIONS = ("", "a", "b", "c", "d", "e", "baseline")
 FEATURE_GROWTHS = ("concat", "reduce")
+FROZEN_STATISTICS = ("", "backbone", "all")
 SDMS_SCHEDULE = ("HF", "MF", "LF")
 BDMS_SCHEDULE = (*SDMS_SCHEDULE, "reset LF", "MF", "HF")
 _STRIDES = {"LF": 4, "MF": 8, "HF": 16}
@@ -65,6 +66,8 @@ class DMS(nn.Module):
       groups: groups of the backbone's 3 x 3 convolutions.
       width_per_group: channels of a group in the backbone's first stage.
       base_channels: channels of the backbone's stem; its stages have 4 to 32 times as many.
+      frozen_statistics: whose BatchNorm goes by its running statistics in training too, and leaves them as they are:
+        nobody's, that of the "backbone", or "all".
       dtype: type of the computation; parameters, BatchNorm statistics and logits are float32.
       axis_name: device axis over which BatchNorm averages its statistics; None outside a sharded training step.
 
@@ -82,6 +85,7 @@ class DMS(nn.Module):
     groups: int = 32
     width_per_group: int = 4
     base_channels: int = 64
+    frozen_statistics: Literal["", "backbone", "all"] = ""
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
@@ -98,6 +102,9 @@ class DMS(nn.Module):
                 f"base_channels={self.base_channels} and width_per_group={self.width_per_group} leave a group no "
                 "channel: their product must be at least 64."
             )
+        if self.frozen_statistics not in FROZEN_STATISTICS:
+            known = ", ".join(map(repr, FROZEN_STATISTICS))
+            raise ValueError(f"frozen_statistics={self.frozen_statistics!r}: known are {known}.")
         if not self.schedule:
             raise ValueError("schedule=(): at least one step is needed.")
         for entry in self.schedule:
@@ -122,7 +129,8 @@ class DMS(nn.Module):
 
         Args:
           images: float [B, H, W, 3], normalised by ImageNet's mean and standard deviation; any H and W.
-          train: BatchNorm uses the batch's statistics, and updates its averages in the collection "batch_stats".
+          train: BatchNorm uses the batch's statistics, and updates its averages in the collection "batch_stats", but
+            where `frozen_statistics` says otherwise.
 
         Returns:
           A `DMSOutput` with as many entries as the schedule.
@@ -136,7 +144,8 @@ class DMS(nn.Module):
             name="backbone",
             **options,
         )
-        l0, l1, l2, l3, l4 = backbone(images.astype(self.dtype), train=train)
+        l0, l1, l2, l3, l4 = backbone(images.astype(self.dtype), train=train and self.frozen_statistics == "")
+        train = train and self.frozen_statistics != "all"
         width = self.side_channels
         aspp = self.ablation == "c"
         sides = {

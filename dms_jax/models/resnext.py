@@ -5,11 +5,22 @@ Xie et al., "Aggregated Residual Transformations for Deep Neural Networks", CVPR
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from dms_jax.models.layers import Array, Dtype, batch_norm, he_normal_fan_out, max_pool
+
+# The backbones that weights trained on ImageNet are published of, as fields of `ResNeXt`. The first is the paper's.
+BACKBONES: dict[str, dict[str, Any]] = {
+    "resnext101_32x4d": {"stage_sizes": (3, 4, 23, 3), "groups": 32, "width_per_group": 4, "base_channels": 64},
+    "resnext101_32x8d": {"stage_sizes": (3, 4, 23, 3), "groups": 32, "width_per_group": 8, "base_channels": 64},
+    "resnext101_64x4d": {"stage_sizes": (3, 4, 23, 3), "groups": 64, "width_per_group": 4, "base_channels": 64},
+    "resnext50_32x4d": {"stage_sizes": (3, 4, 6, 3), "groups": 32, "width_per_group": 4, "base_channels": 64},
+    "resnet50": {"stage_sizes": (3, 4, 6, 3), "groups": 1, "width_per_group": 64, "base_channels": 64},
+    "resnet101": {"stage_sizes": (3, 4, 23, 3), "groups": 1, "width_per_group": 64, "base_channels": 64},
+}
 
 
 class Bottleneck(nn.Module):

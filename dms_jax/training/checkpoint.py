@@ -10,8 +10,10 @@ from typing import Any, Self
 
 import grain
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
+from dms_jax.errors import UserError
 from dms_jax.training.state import TrainState
 
 
@@ -137,8 +139,46 @@ def has_best(workdir: Path) -> bool:
     return _has_step(workdir / "best")
 
 
+def read_best(workdir: Path) -> tuple[dict[str, Any], int]:
+    """The variables {"params", "batch_stats"} of a run's best checkpoint as NumPy arrays, and its step.
+
+    Raises:
+      UserError: the work directory has none, or it cannot be read.
+    """
+    steps = _steps(workdir / "best")
+    if not steps:
+        raise UserError(f"{workdir} has no best checkpoint: name the work directory of a run that has been evaluated.")
+    return read_tree(workdir / "best" / str(max(steps)) / "variables"), max(steps)
+
+
+def write_tree(folder: Path, tree: Any) -> None:
+    """Write nested dictionaries of arrays to a folder that does not exist yet."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder.absolute(), tree)
+
+
+def read_tree(folder: Path) -> Any:
+    """Read what `write_tree` or a checkpoint's item holds, as NumPy arrays, whatever devices it was written from.
+
+    Raises:
+      UserError: the folder is damaged.
+    """
+    folder = folder.absolute()
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            tree = checkpointer.metadata(folder).item_metadata.tree
+            kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+            return checkpointer.restore(folder, restore_args=kinds)
+    except (OSError, ValueError, KeyError, AttributeError) as error:  # damage shows in many places
+        raise UserError(f"{folder} is damaged: make it anew ({' '.join(str(error).split())[:200]}).") from error
+
+
 def _has_step(folder: Path) -> bool:
-    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
+    return bool(_steps(folder))
+
+
+def _steps(folder: Path) -> list[int]:
+    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
 
 
 def _abstract(tree: Any) -> Any:

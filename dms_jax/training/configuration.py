@@ -14,7 +14,8 @@ from dms_jax.data.augment import AugmentConfig
 from dms_jax.data.framing import MODES, Framing
 from dms_jax.errors import UsageError, UserError
 from dms_jax.models import DMS
-from dms_jax.models.dms import ABLATIONS, FEATURE_GROWTHS, NETWORKS, SIZES
+from dms_jax.models.dms import ABLATIONS, FEATURE_GROWTHS, FROZEN_STATISTICS, NETWORKS, SIZES
+from dms_jax.models.resnext import BACKBONES
 from dms_jax.training.losses import LossConfig
 from dms_jax.training.optimizer import OptimizerConfig
 
@@ -52,8 +53,10 @@ _ONE_OF = {
     "dtype": ("auto", "float32", "bfloat16"),
     "model.network": tuple(NETWORKS),
     "model.size": tuple(SIZES),
+    "model.backbone": ("", *BACKBONES),
     "model.ablation": ABLATIONS,
     "model.feature_growth": ("", *FEATURE_GROWTHS),
+    "model.frozen_statistics": FROZEN_STATISTICS,
     "data.resize": MODES,
     "data.select_on": ("validation", "test", "none"),
 }
@@ -90,7 +93,7 @@ def check(config: ConfigDict, devices: int = 1) -> None:
       UserError: a field is missing, as in a run of an older version.
     """
     fields = flatten(config)
-    missing = {*_AT_LEAST, *_ONE_OF, *_WITHIN, "data.skip_bad"} - fields.keys()
+    missing = {*_AT_LEAST, *_ONE_OF, *_WITHIN, "data.skip_bad", "init.checkpoint"} - fields.keys()
     if missing:
         raise UserError(f"config.{min(missing)} is missing: the run was made by an older version; train it anew.")
     for name, value in fields.items():
@@ -114,6 +117,13 @@ def check(config: ConfigDict, devices: int = 1) -> None:
             f"config.batch_size={config.batch_size} cannot be divided among {devices} devices: "
             f"choose a multiple of {devices}."
         )
+    if fields["model.frozen_statistics"] and not (fields["init.checkpoint"] or fields["init.backbone"]):
+        raise UsageError(
+            f"config.model.frozen_statistics={fields['model.frozen_statistics']} needs statistics to keep: name "
+            "config.init.checkpoint or config.init.backbone."
+        )
+    if fields["init.skip"] and not fields["init.checkpoint"]:
+        raise UsageError("config.init.skip is about config.init.checkpoint, which is empty: name one.")
     for section in (augment_config, loss_config, optimizer_config):
         section(config)
     weights, outputs = fields["loss.output_weights"], len(build_model(config, num_classes=1).schedule)
@@ -124,11 +134,13 @@ def check(config: ConfigDict, devices: int = 1) -> None:
 def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = None) -> DMS:
     """The network that the configuration describes."""
     fields = dict(SIZES[config.model.size])
+    fields |= BACKBONES.get(config.model.backbone, {})
     if config.model.feature_growth:
         fields["feature_growth"] = config.model.feature_growth
     return NETWORKS[config.model.network](
         num_classes=num_classes,
         ablation=config.model.ablation,
+        frozen_statistics=config.model.frozen_statistics,
         dtype=compute_dtype(config),
         axis_name=axis_name,
         **fields,
@@ -211,6 +223,18 @@ def load(workdir: Path) -> ConfigDict | None:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not valid JSON: choose another --workdir, or remove this one.") from error
     return ConfigDict(_with_tuples(fields))
+
+
+def load_run(workdir: Path) -> ConfigDict:
+    """Read the configuration of the run in a work directory.
+
+    Raises:
+      UserError: there is no run, or the file is damaged.
+    """
+    config = load(workdir)
+    if config is None:
+        raise UserError(f"{workdir} holds no run ({CONFIG_NAME} is missing): name a work directory.")
+    return config
 
 
 def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path) -> None:

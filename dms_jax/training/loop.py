@@ -22,12 +22,13 @@ from dms_jax.errors import UserError
 from dms_jax.evaluation.device_metrics import EvaluationMetrics, device_figures
 from dms_jax.training import configuration
 from dms_jax.training.checkpoint import Checkpoints, has_checkpoint
+from dms_jax.training.initialization import check_sources, starting_state
 from dms_jax.training.interruption import collect_interruptions
 from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
 from dms_jax.training.preamble import announce_devices, describe_run
 from dms_jax.training.results import load_results, results_text
 from dms_jax.training.splits import Splits, choose_splits
-from dms_jax.training.state import TrainState, abstract_state, create_state, empty_metrics
+from dms_jax.training.state import TrainState, empty_metrics
 from dms_jax.training.step import (
     DATA_AXIS,
     Batch,
@@ -70,6 +71,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             if jax.process_index() == 0:
                 print(results_text(results))
             return results
+    else:
+        check_sources(config, configuration.build_model(config, num_classes=1))
     dataset = open_dataset(config)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -111,17 +114,12 @@ class _Run:
         model = configuration.build_model(config, len(self.dataset.class_names), DATA_AXIS)
         optimizer = create_optimizer(configuration.optimizer_config(config), config.steps)
         batches = self._training_batches()
-        average = config.average_decay > 0
         resumes = checkpoints.latest_step is not None
-        if resumes:
-            template = abstract_state(model, optimizer, self.mesh, average=average)
-            state = checkpoints.restore(template, batches)
-        else:
-            share = self.splits.defective_share() if config.model.saliency_prior else None
-            state = create_state(model, optimizer, seed=config.seed, defective_share=share, average=average)
-            state = replicate(state, self.mesh)
-            if is_first_process:
-                describe_run(config, self.dataset, state.params, self.workdir)
+        state, sentences = starting_state(
+            config, model, optimizer, self.mesh, checkpoints, batches, self.splits.defective_share
+        )
+        if is_first_process and not resumes:
+            describe_run(config, self.dataset, state.params, self.workdir)
         train_step = make_train_step(
             model,
             optimizer,
@@ -140,8 +138,8 @@ class _Run:
             resume_step=int(state.step) if resumes else None,
             active=is_first_process,
         ) as writer:
-            if resumes:
-                writer.text(f"resuming after step {int(state.step)}")
+            for sentence in sentences:
+                writer.text(sentence)
             try:
                 state = self._steps(state, batches, train_step, eval_step, writer)
             finally:

@@ -18,6 +18,7 @@ class OptimizerConfig:
         power: of the polynomial decay; 0 keeps the rate constant.
         warmup_steps: number of steps over which the rate rises linearly; 0 starts at the full rate.
         double_bias_rate: biases learn at twice the rate and without L2, as in R3Net.
+        backbone_multiplier: factor of the rate for the parameters under "backbone"; 0 leaves them as they are.
 
     Raises:
         ValueError: a field is out of its range; the message names it.
@@ -29,13 +30,14 @@ class OptimizerConfig:
     power: float = 0.9
     warmup_steps: int = 0
     double_bias_rate: bool = False
+    backbone_multiplier: float = 1.0
 
     def __post_init__(self):
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}.")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum}.")
-        for name in ("weight_decay", "power", "warmup_steps"):
+        for name in ("weight_decay", "power", "warmup_steps", "backbone_multiplier"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
 
@@ -68,19 +70,19 @@ def create_optimizer(config: OptimizerConfig, total_steps: int) -> optax.Gradien
 
     g = gradient + weight_decay p; buffer = momentum buffer + g; p = p - lr buffer. The L2 term reaches every
     parameter, BatchNorm's scales and biases and the PReLU slopes included, because the published recipe
-    excepts none; `double_bias_rate` excepts biases.
+    excepts none; `double_bias_rate` excepts biases. `backbone_multiplier` multiplies the rate, and so the effect
+    of the L2 term too, as a parameter group's rate does in PyTorch.
 
     Raises:
         ValueError: `total_steps` is below 1.
     """
-    sgd = optax.sgd(learning_rate_schedule(config, total_steps), momentum=config.momentum)
-    if not config.double_bias_rate:
-        return optax.chain(optax.add_decayed_weights(config.weight_decay), sgd)
-    return optax.chain(
-        optax.add_decayed_weights(config.weight_decay, mask=_is_not_bias),
-        sgd,
-        optax.masked(optax.scale(2.0), _is_bias),
-    )
+    decay = optax.add_decayed_weights(config.weight_decay, mask=_is_not_bias if config.double_bias_rate else None)
+    parts = [decay, optax.sgd(learning_rate_schedule(config, total_steps), momentum=config.momentum)]
+    if config.double_bias_rate:
+        parts.append(optax.masked(optax.scale(2.0), _is_bias))
+    if config.backbone_multiplier != 1:
+        parts.append(optax.masked(optax.scale(config.backbone_multiplier), _is_in_backbone))
+    return optax.chain(*parts)
 
 
 def _is_bias(params):
@@ -90,3 +92,7 @@ def _is_bias(params):
 
 def _is_not_bias(params):
     return jax.tree.map(lambda is_bias: not is_bias, _is_bias(params))
+
+
+def _is_in_backbone(params):
+    return jax.tree_util.tree_map_with_path(lambda path, _: getattr(path[0], "key", None) == "backbone", params)

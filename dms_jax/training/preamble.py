@@ -43,6 +43,5 @@ def describe_run(config: ConfigDict, dataset: PreparedDataset, params: Any, work
         f"parameters (each one in {path}):",
         *(f"  {name:<10} {count:>12,}" for name, count in parts.items()),
         f"  {'total':<10} {sum(parts.values()):>12,}",
-        "the paper starts from a backbone trained on ImageNet; this run starts from random weights",
     ]
     print(*lines, sep="\n", file=sys.stderr)

@@ -139,9 +139,7 @@ def evaluate_run(
     Raises:
       UserError: there is no run, or it has no checkpoint to predict with yet, or its dataset cannot be had.
     """
-    config = configuration.load(workdir)
-    if config is None:
-        raise UserError(f"{workdir} holds no run ({configuration.CONFIG_NAME} is missing): name a work directory.")
+    config = configuration.load_run(workdir)
     if not has_best(workdir):
         raise UserError(f"{workdir} has no best checkpoint yet: train until config.evaluate_every at least.")
     with config.unlocked():

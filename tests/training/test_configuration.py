@@ -101,7 +101,7 @@ class TestConfigFiles:
     @pytest.mark.parametrize(
         ("name", "argument", "message"),
         [
-            ("bdms", "sise=full", "'sise' is unknown; known keys are dataset, split, size, ablation"),
+            ("bdms", "sise=full", "'sise' is unknown; known keys are dataset, split, size, backbone, ablation"),
             ("sdms", "full", "'full' is not key=value"),
             ("bdms", "size=full,size=lite", "'size' is given twice"),
             ("bdms", "size=big", "size='big' is unknown; known are full, lite, small"),

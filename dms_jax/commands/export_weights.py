@@ -1,0 +1,56 @@
+"""`dms-jax export-weights`: a trained network for those who deploy with PyTorch."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_to(commands: Any) -> None:
+    """Add the sub-command to argparse's sub-parsers."""
+    command = commands.add_parser(
+        "export-weights",
+        help="write a run's best network as a PyTorch state dict",
+        description="Write the best network of a run as a state dict: torchvision's names under `backbone`, then lf, "
+        "mf, hf (side outputs), phi.N (transitions), first and residual.N (saliency), classify.N (class heads).",
+    )
+    command.add_argument("--workdir", type=Path, required=True, metavar="DIR", help="work directory of the run")
+    command.add_argument("--output", type=Path, required=True, metavar="FILE", help=".pth, .pt or .safetensors")
+    command.add_argument("--format", choices=("torch",), default="torch", help="whose names and layout (torch)")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what the flags say.
+
+    Raises:
+      UsageError: the output's suffix is none of those above.
+      UserError: there is no trained run, or the file cannot be written.
+    """
+    # Imported late: a mistyped flag is answered at once.
+    from dms_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
+    from dms_jax.interop.torch_files import check_suffix, write_tensors
+    from dms_jax.interop.torch_names import network_rows
+    from dms_jax.interop.torch_weights import to_tensors
+    from dms_jax.training import configuration
+    from dms_jax.training.checkpoint import read_best
+
+    check_suffix(arguments.output)
+    config = configuration.load_run(arguments.workdir)
+    configuration.check(config)
+    variables, step = read_best(arguments.workdir)
+    model = configuration.build_model(config, num_classes=1)
+    tensors = to_tensors(variables, network_rows(model), batches=step)
+    description = {
+        "network": config.model.network,
+        "size": config.model.size,
+        "ablation": config.model.ablation,
+        "input": f"RGB / 255, mean {tuple(IMAGENET_MEAN)}, standard deviation {tuple(IMAGENET_STD)}",
+        "image_size": str(config.data.image_size),
+        "step": str(step),
+    }
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(arguments.output, tensors, description)
+    print(f"{arguments.output}: {len(tensors)} tensors of step {step}")
+    print(f"input: {description['input']}, {config.data.image_size} x {config.data.image_size} pixels")

@@ -1,0 +1,1 @@
+"""Weights of other frameworks, to and from ours."""

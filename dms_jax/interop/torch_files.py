@@ -1,0 +1,140 @@
+"""Files of tensors as PyTorch users keep them: `.pth` (needs PyTorch) and `.safetensors` (does not)."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from dms_jax.errors import UsageError, UserError
+
+SUFFIXES = (".pth", ".pt", ".safetensors")
+# Under one of these, training scripts keep the state dict among other things.
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Read a state dict.
+
+    A safetensors file is known by its header, whatever it is called; anything else is PyTorch's to read, with
+    `weights_only=True`: a pickle that wants to run code is refused. A checkpoint that has the state dict in an entry
+    `state_dict`, `model_state_dict`, `model_state` or `model` is understood.
+
+    Args:
+      path: the file.
+
+    Returns:
+      Name to tensor; tensors of floating point are float32.
+
+    Raises:
+      UserError: the file cannot be read, holds something else or something that is not finite, or PyTorch is needed
+        and not installed.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): name a .pth or .safetensors file.") from error
+    # Eight bytes of the header's length, then the header, which is JSON.
+    tensors = _read_safetensors(path) if start[8:] == b"{" else _read_torch(path)
+    tensors = {name: np.asarray(tensor, _float32(tensor.dtype)) for name, tensor in tensors.items()}
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise UserError(f"{path}: {name} has values that are not finite: the file is damaged, get another copy.")
+    return tensors
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], description: Mapping[str, str]) -> None:
+    """Write a state dict, for `torch.load` or for safetensors as the file's suffix says.
+
+    Args:
+      path: `.pth`, `.pt` or `.safetensors`; its folder must exist.
+      tensors: name to tensor.
+      description: kept in the header of a safetensors file; a `.pth` file has the tensors alone.
+
+    Raises:
+      UsageError: the suffix is another one.
+      UserError: PyTorch is needed and not installed.
+    """
+    check_suffix(path)
+    temporary = path.with_name(path.name + ".tmp")
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import save_file
+
+        save_file(
+            {name: np.array(tensor, order="C") for name, tensor in tensors.items()},
+            temporary,
+            metadata=dict(description),
+        )
+    else:
+        torch = _import_torch(path, "written")
+        torch.save({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()}, temporary)
+    temporary.replace(path)
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a name that does not say which kind of file it is to be.
+
+    Raises:
+      UsageError: the suffix is not one of `SUFFIXES`.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}: the suffix says the kind.")
+
+
+def _float32(dtype: np.dtype) -> np.dtype:
+    # bfloat16 is no floating type of NumPy's own.
+    return np.dtype(np.float32) if jnp.issubdtype(dtype, jnp.floating) else dtype
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is no sound safetensors file ({error}): get another copy, or save it anew.") from error
+
+
+def _read_torch(path: Path) -> dict[str, np.ndarray]:
+    torch = _import_torch(path, "read")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # The reason stands on one of the lines; the first one advises to run the code.
+        raise UserError(
+            f"{path} holds more than tensors, or is damaged; what else it holds may run code of its author's choice "
+            "and is not loaded: save model.state_dict() where you trust it."
+        ) from error
+    except Exception as error:  # the reader's own failures come in many kinds
+        raise UserError(
+            f"{path} is no file of PyTorch's nor a safetensors file: name a .pth or .safetensors."
+        ) from error
+    for wrapper in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    tensors = {} if not isinstance(content, Mapping) else {k: v for k, v in content.items() if _is_tensor(torch, k, v)}
+    if not tensors:
+        raise UserError(f"{path} holds no state dict (names with tensors): save model.state_dict() instead.")
+    return {
+        name: (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
+        for name, tensor in tensors.items()
+    }
+
+
+def _is_tensor(torch: Any, name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, torch.Tensor)
+
+
+def _import_torch(path: Path, done: str) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError(
+            f"{path} can only be {done} with PyTorch, which is not installed: pip install -e '.[torch]', or use a "
+            ".safetensors file."
+        ) from error
+    return torch
