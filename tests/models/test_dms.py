@@ -196,12 +196,33 @@ def test_a_refinement_adds_to_the_map_before_it() -> None:
         ({"schedule": ("XF",)}, "'XF'"),
         ({"schedule": ("reset HF", "MF")}, "nothing to reset"),
         ({"num_classes": 0}, "num_classes=0"),
+        ({"frozen_statistics": "head"}, "frozen_statistics='head'"),
         ({"width_per_group": 4}, "base_channels=8 and width_per_group=4"),
     ],
 )
 def test_values_that_are_not_known_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BDMS(**{**TINY, **fields})
+
+
+@pytest.mark.parametrize("frozen", ["backbone", "all"])
+def test_frozen_statistics_are_used_in_training_and_stay(frozen: str) -> None:
+    model = SDMS(**TINY, frozen_statistics=frozen)
+    images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3)) + 1.0
+    expected, variables = initialise(model, images)
+    output, updates = jax.jit(lambda v: model.apply(v, images, train=True, mutable=["batch_stats"]))(variables)
+    moved = {
+        path[0].key
+        for path, same in jax.tree_util.tree_leaves_with_path(
+            jax.tree.map(np.array_equal, updates["batch_stats"], variables["batch_stats"])
+        )
+        if not same
+    }
+    heads = {"side_lf", "side_mf", "side_hf", "step0", "step1", "step2"}
+    assert moved == (heads if frozen == "backbone" else set())
+    for name, feature in output.features.items():
+        agrees = np.allclose(feature, expected.features[name], rtol=1e-4, atol=1e-5)
+        assert agrees == (frozen == "all" or (name.startswith("L") and name != "LF")), name
 
 
 def test_gradients_reach_every_parameter_through_the_summed_loss() -> None:

@@ -113,7 +113,10 @@ class TestWrongUsage:
     @pytest.mark.parametrize(
         ("argument", "message"),
         [
-            ("sise=full", r"^config argument 'sise' is unknown; known keys are dataset, split, size, backbone, ablation"),
+            (
+                "sise=full",
+                r"^config argument 'sise' is unknown; known keys are dataset, split, size, backbone, ablation",
+            ),
             ("size=big", r"^config argument size='big' is unknown; known are full, lite, small\.$"),
             ("size", r"^config argument 'size' is not key=value"),
             ("size=full,size=lite", r"^config argument 'size' is given twice\.$"),

@@ -7,7 +7,7 @@ import torch
 
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer, learning_rate_schedule
 
-SHAPES = {"dense": {"kernel": (3, 4), "bias": (4,)}, "norm": {"scale": (4,), "bias": (4,)}}
+SHAPES = {"backbone": {"kernel": (3, 4), "bias": (4,)}, "norm": {"scale": (4,), "bias": (4,)}}
 TOTAL_STEPS = 20
 
 
@@ -21,7 +21,7 @@ def parameters():
 
 
 def function(params, x, tanh):
-    hidden = tanh(x @ params["dense"]["kernel"] + params["dense"]["bias"][None])
+    hidden = tanh(x @ params["backbone"]["kernel"] + params["backbone"]["bias"][None])
     return ((hidden * params["norm"]["scale"][None] + params["norm"]["bias"][None]) ** 2).mean()
 
 
@@ -99,9 +99,27 @@ def test_double_bias_rate_agrees_with_two_groups_of_torch():
     config = OptimizerConfig(learning_rate=0.05, weight_decay=0.05, double_bias_rate=True)
 
     def groups(params):
-        biases = [params["dense"]["bias"], params["norm"]["bias"]]
-        others = [params["dense"]["kernel"], params["norm"]["scale"]]
+        biases = [params["backbone"]["bias"], params["norm"]["bias"]]
+        others = [params["backbone"]["kernel"], params["norm"]["scale"]]
         return [{"params": biases, "lr": 0.1}, {"params": others, "weight_decay": 0.05}]
+
+    assert_same(train(config), train_torch(config, groups, lambda step: (1 - step / TOTAL_STEPS) ** 0.9))
+
+
+@pytest.mark.parametrize("multiplier", [0.1, 0.0])
+def test_the_backbone_multiplier_agrees_with_groups_of_torch(multiplier):
+    config = OptimizerConfig(
+        learning_rate=0.05, weight_decay=0.05, double_bias_rate=True, backbone_multiplier=multiplier
+    )
+
+    def groups(params):
+        rate = 0.05 * multiplier
+        return [
+            {"params": [params["backbone"]["kernel"]], "lr": rate, "weight_decay": 0.05},
+            {"params": [params["backbone"]["bias"]], "lr": 2 * rate},
+            {"params": [params["norm"]["scale"]], "weight_decay": 0.05},
+            {"params": [params["norm"]["bias"]], "lr": 0.1},
+        ]
 
     assert_same(train(config), train_torch(config, groups, lambda step: (1 - step / TOTAL_STEPS) ** 0.9))
 
@@ -144,6 +162,7 @@ def test_power_zero_keeps_the_rate():
         ("weight_decay", -1e-4),
         ("power", -1.0),
         ("warmup_steps", -1),
+        ("backbone_multiplier", -0.1),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(field, value):
