@@ -22,6 +22,7 @@ def default_config() -> ConfigDict:
     config.model.feature_growth = ""  # concat, reduce; empty: as the size has it
     config.model.saliency_prior = True  # saliency starts at the training set's share of defective pixels
 
+    config.model.remat = False  # about half the memory in training, for more time: the same numbers
     # Whose BatchNorm keeps the statistics that it came with: backbone or all; empty: nobody's.
     config.model.frozen_statistics = ""
 

@@ -1,13 +1,14 @@
 """SDMS and BDMS: the backbone, the side outputs and a schedule of refinement steps, with the paper's ablations."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
 
-from dms_jax.models.layers import Array, Dtype, resize_aligned
+from dms_jax.models.layers import Array, Dtype, applied, resize_aligned
 from dms_jax.models.refinement import RefinementState, RefinementStep
 from dms_jax.models.resnext import ResNeXt
 from dms_jax.models.side_outputs import SideOutput
@@ -68,6 +69,8 @@ class DMS(nn.Module):
       base_channels: channels of the backbone's stem; its stages have 4 to 32 times as many.
       frozen_statistics: whose BatchNorm goes by its running statistics in training too, and leaves them as they are:
         nobody's, that of the "backbone", or "all".
+      remat: keep only what the bottlenecks, side outputs and steps hand on; what is inside is computed again for the
+        gradient. Less memory, more time, the same numbers.
       dtype: type of the computation; parameters, BatchNorm statistics and logits are float32.
       axis_name: device axis over which BatchNorm averages its statistics; None outside a sharded training step.
 
@@ -86,6 +89,7 @@ class DMS(nn.Module):
     width_per_group: int = 4
     base_channels: int = 64
     frozen_statistics: Literal["", "backbone", "all"] = ""
+    remat: bool = False
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
@@ -141,6 +145,7 @@ class DMS(nn.Module):
             self.groups,
             self.width_per_group,
             self.base_channels,
+            self.remat,
             name="backbone",
             **options,
         )
@@ -148,10 +153,11 @@ class DMS(nn.Module):
         train = train and self.frozen_statistics != "all"
         width = self.side_channels
         aspp = self.ablation == "c"
+        run = partial(applied, train=train, remat=self.remat)
         sides = {
-            "LF": SideOutput(width, name="side_lf", **options)(l0, l1, train=train),
-            "MF": SideOutput(width, name="side_mf", **options)(l2, train=train),
-            "HF": SideOutput(width, aspp=aspp, name="side_hf", **options)(l3, l4, train=train),
+            "LF": run(SideOutput(width, name="side_lf", **options), l0, l1),
+            "MF": run(SideOutput(width, name="side_mf", **options), l2),
+            "HF": run(SideOutput(width, aspp=aspp, name="side_hf", **options), l3, l4),
         }
         features = {"L0": l0, "L1": l1, "L2": l2, "L3": l3, "L4": l4, **sides}
         saliency, classes = [], []
@@ -159,7 +165,7 @@ class DMS(nn.Module):
         for i, entry in enumerate(self.schedule):
             following = self.schedule[i + 1].removeprefix("reset ") if i + 1 < len(self.schedule) else None
             size = sides[following].shape[1:3] if following else None
-            state, output = self._step(i, following)(state, sides[entry.removeprefix("reset ")], size, train=train)
+            state, output = run(self._step(i, following), state, sides[entry.removeprefix("reset ")], size=size)
             features[f"F{i}"] = state.feature
             saliency.append(resize_aligned(output.saliency, images.shape[1:3]))
             if output.classes is not None:

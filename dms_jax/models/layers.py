@@ -177,6 +177,22 @@ def max_pool(x: Array) -> Array:
     return jax.lax.platform_dependent(x, cpu=max_pool_by_slices, default=by_window)
 
 
+def applied(module: nn.Module, *arrays: Any, train: bool, remat: bool, **options: Any) -> Any:
+    """Call a module on its arrays.
+
+    Args:
+      module: with a keyword `train`; already named.
+      *arrays: arrays, dataclasses of arrays or None.
+      train: handed on.
+      remat: do not keep what the module computes on the way for the gradient, but compute it again: less memory, more
+        time, the same result.
+      **options: handed on; no arrays.
+    """
+    if not remat:
+        return module(*arrays, train=train, **options)
+    return nn.remat(lambda module, *arrays: module(*arrays, train=train, **options))(module, *arrays)
+
+
 class TransposedConvBlock(nn.Module):
     """A 4 x 4 transposed convolution of stride 2 without bias, BatchNorm, PReLU: twice the size, then cropped.
 

@@ -10,7 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from dms_jax.models.layers import Array, Dtype, batch_norm, he_normal_fan_out, max_pool
+from dms_jax.models.layers import Array, Dtype, applied, batch_norm, he_normal_fan_out, max_pool
 
 # The backbones that weights trained on ImageNet are published of, as fields of `ResNeXt`. The first is the paper's.
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -83,6 +83,7 @@ class ResNeXt(nn.Module):
       groups: groups of the 3 x 3 convolutions ("cardinality").
       width_per_group: channels of a group in the first stage, for a base of 64.
       base_channels: channels of the stem.
+      remat: compute what is inside of each bottleneck again for the gradient, instead of keeping it.
       dtype: type of the computation.
       axis_name: device axis over which BatchNorm averages its statistics, or None.
     """
@@ -91,6 +92,7 @@ class ResNeXt(nn.Module):
     groups: int = 32
     width_per_group: int = 4
     base_channels: int = 64
+    remat: bool = False
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
@@ -118,7 +120,7 @@ class ResNeXt(nn.Module):
             planes = self.base_channels << stage
             width = planes * self.width_per_group // 64 * self.groups
             for block in range(blocks):
-                x = Bottleneck(
+                bottleneck = Bottleneck(
                     width,
                     4 * planes,
                     stride=2 if stage > 0 and block == 0 else 1,
@@ -126,6 +128,7 @@ class ResNeXt(nn.Module):
                     dtype=self.dtype,
                     axis_name=self.axis_name,
                     name=f"stage{stage + 1}_block{block + 1}",
-                )(x, train=train)
+                )
+                x = applied(bottleneck, x, train=train, remat=self.remat)
             maps.append(x)
         return tuple(maps)

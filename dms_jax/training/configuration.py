@@ -93,7 +93,7 @@ def check(config: ConfigDict, devices: int = 1) -> None:
       UserError: a field is missing, as in a run of an older version.
     """
     fields = flatten(config)
-    missing = {*_AT_LEAST, *_ONE_OF, *_WITHIN, "data.skip_bad", "init.checkpoint"} - fields.keys()
+    missing = {*_AT_LEAST, *_ONE_OF, *_WITHIN, "data.skip_bad", "init.checkpoint", "model.remat"} - fields.keys()
     if missing:
         raise UserError(f"config.{min(missing)} is missing: the run was made by an older version; train it anew.")
     for name, value in fields.items():
@@ -141,6 +141,7 @@ def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = No
         num_classes=num_classes,
         ablation=config.model.ablation,
         frozen_statistics=config.model.frozen_statistics,
+        remat=config.model.remat,
         dtype=compute_dtype(config),
         axis_name=axis_name,
         **fields,

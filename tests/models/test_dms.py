@@ -225,6 +225,29 @@ def test_frozen_statistics_are_used_in_training_and_stay(frozen: str) -> None:
         assert agrees == (frozen == "all" or (name.startswith("L") and name != "LF")), name
 
 
+def test_remat_changes_neither_gradients_nor_statistics() -> None:
+    images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
+    _, variables = initialise(SDMS(**TINY), images)
+
+    def gradients(remat: bool) -> tuple[Any, Any, str]:
+        model = SDMS(**TINY, remat=remat)
+
+        def loss(params: Any) -> Any:
+            output, updates = model.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])
+            return sum(jnp.mean(s**2) for s in output.saliency) + sum(jnp.mean(c**2) for c in output.classes), updates
+
+        lowered = jax.jit(jax.grad(loss, has_aux=True)).lower(variables["params"])
+        return *lowered.compile()(variables["params"]), lowered.as_text()
+
+    expected, statistics, plain = gradients(False)
+    found, found_statistics, with_remat = gradients(True)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), found, expected)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found_statistics, statistics)
+    # The forward convolutions are there twice.
+    assert with_remat.count("stablehlo.convolution") > 1.2 * plain.count("stablehlo.convolution")
+
+
 def test_gradients_reach_every_parameter_through_the_summed_loss() -> None:
     model = BDMS(**TINY)
     images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
