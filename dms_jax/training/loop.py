@@ -14,6 +14,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from dms_jax.compilation_cache import keep_compiled_programs
 from dms_jax.data.pieces import PieceSource
 from dms_jax.data.pipeline import square_batches, training_batches, training_order
 from dms_jax.data.prepare import PreparedDataset
@@ -60,6 +61,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         or the run was interrupted.
     """
     started = time.monotonic()
+    keep_compiled_programs()
     mesh = data_mesh()
     configuration.check(config, mesh.size)
     earlier = configuration.load(workdir)

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
+from dms_jax.compilation_cache import keep_compiled_programs
 from dms_jax.data.pipeline import evaluation_batches
 from dms_jax.data.prepare import PreparedDataset, prepare
 from dms_jax.data.source import ExampleSource
@@ -145,6 +146,7 @@ def evaluate_run(
     with config.unlocked():
         config.data.data_dir = config.data.data_dir if data_dir is None else data_dir
         config.data.manual_dir = config.data.manual_dir if manual_dir is None else manual_dir
+    keep_compiled_programs()
     mesh = data_mesh()
     if config.batch_size % mesh.size:
         config.batch_size = -(-config.batch_size // mesh.size) * mesh.size

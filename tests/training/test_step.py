@@ -1,5 +1,7 @@
 """The compiled steps: one device against a plain gradient, and several devices against one."""
 
+import math
+import re
 from typing import Any
 
 import jax
@@ -7,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import Mesh
 
 from dms_jax.data.augment import AugmentConfig, augment_batch, example_keys, normalize
 from dms_jax.models import BDMS
@@ -59,12 +62,14 @@ def one_step(initial: TrainState, batch: dict[str, np.ndarray], devices: int) ->
     return one_step_each(initial, [batch], devices)[0]
 
 
-def one_step_each(initial: TrainState, batches: list[dict[str, np.ndarray]], devices: int) -> list[TrainState]:
-    """The states that one step from the initial state makes with each of the batches."""
+def mesh_of(devices: int) -> Mesh:
     if jax.device_count() < devices:
         pytest.skip(f"{devices} devices are needed, there are {jax.device_count()}")
-    mesh = data_mesh(jax.devices()[:devices])
-    step = make_train_step(
+    return data_mesh(jax.devices()[:devices])
+
+
+def train_step_on(mesh: Mesh) -> Any:
+    return make_train_step(
         BDMS(**FIELDS, axis_name="data"),
         OPTIMIZER,
         mesh,
@@ -73,6 +78,12 @@ def one_step_each(initial: TrainState, batches: list[dict[str, np.ndarray]], dev
         seed=SEED,
         average_decay=DECAY,
     )
+
+
+def one_step_each(initial: TrainState, batches: list[dict[str, np.ndarray]], devices: int) -> list[TrainState]:
+    """The states that one step from the initial state makes with each of the batches."""
+    mesh = mesh_of(devices)
+    step = train_step_on(mesh)
     states = []
     for batch in batches:
         # The step consumes its state: give it a copy.
@@ -137,6 +148,45 @@ def test_several_devices_compute_what_one_does(
     assert_close(several.batch_stats, single.batch_stats, 1e-4)
     for name, average in single.metrics.items():
         assert float(several.metrics[name].compute()) == pytest.approx(float(average.compute()), rel=1e-4), name
+
+
+def exchanged(compiled: str) -> tuple[set[str], int]:
+    """The kinds of exchange between devices in a compiled program, and how many numbers they exchange."""
+    kinds, numbers = set(), 0
+    pattern = r"= (.+?) (all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)(?:-start)?\("
+    for shapes, kind in re.findall(pattern, compiled):
+        kinds.add(kind)
+        dimensions = re.findall(r"\w+\[([\d,]*)\]", shapes)
+        numbers += sum(math.prod(int(size) for size in shape.split(",") if size) for shape in dimensions)
+    return kinds, numbers
+
+
+def test_devices_exchange_sums_and_no_activations(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+    mesh = mesh_of(2)
+    arguments = replicate(jax.tree.map(jnp.copy, initial), mesh), shard_batch(batch, mesh)
+    kinds, numbers = exchanged(train_step_on(mesh).lower(*arguments).compile().as_text())
+    assert kinds == {"all-reduce"}
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(initial.params))
+    # The gradient, the mean and the mean square of every norm in both directions, and a few figures.
+    statistics = sum(leaf.size for leaf in jax.tree.leaves(initial.batch_stats))
+    assert parameters <= numbers < parameters + 3 * statistics + 200
+
+
+def test_partitioning_by_the_compiler_would_gather_the_batch() -> None:
+    """Why the step is not a plain jit , and that the test above can see it."""
+    mesh = mesh_of(2)
+    images, kernel = np.ones((4, 8, 8, 4), np.float32), np.ones((3, 3, 2, 4), np.float32)
+
+    def convolve(images: Any, kernel: Any) -> Any:
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(
+            images, kernel, (1, 1), "SAME", dimension_numbers=layout, feature_group_count=2
+        )
+
+    compiled = jax.jit(convolve).lower(shard_batch(images, mesh), replicate(kernel, mesh)).compile()
+    kinds, numbers = exchanged(compiled.as_text())
+    assert "all-gather" in kinds
+    assert numbers >= images.size
 
 
 def test_the_average_moves_from_the_old_to_the_new_variables(initial: TrainState, single: TrainState) -> None:
