@@ -1,0 +1,108 @@
+"""The project's compiled training and prediction steps, timed with their inputs already on the device."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from timing import latency, seconds_per_call
+
+from dms_jax.data.augment import AugmentConfig
+from dms_jax.models.dms import NETWORKS, SIZES
+from dms_jax.training.losses import LossConfig
+from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
+from dms_jax.training.state import TrainState, create_state
+from dms_jax.training.step import DATA_AXIS, data_mesh, make_predict_step, make_train_step, replicate, shard_batch
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One step's time.
+
+    Attributes:
+      job: "train", "predict" or "latency" (a prediction that nothing is queued behind).
+      batch: pictures a step, of all devices together.
+      seconds: a step.
+      temporary_bytes: what the compiled step needs beside its inputs and outputs, on each device.
+    """
+
+    job: str
+    batch: int
+    seconds: float
+    temporary_bytes: int
+
+
+class Bench:
+    """A network on the first devices, with random weights.
+
+    Args:
+      network: "bdms" or "sdms".
+      size: "full", "lite" or "small".
+      image_size: side of the pictures in pixels.
+      devices: how many share a batch.
+      dtype: to compute in.
+      remat: see `dms_jax.models.DMS`.
+      budget: seconds that each measurement takes, about.
+    """
+
+    def __init__(
+        self, network: str, size: str, image_size: int, devices: int, dtype: Any, remat: bool, budget: float
+    ) -> None:
+        self.mesh = data_mesh(jax.devices()[:devices])
+        self.image_size = image_size
+        self.budget = budget
+        self.model = NETWORKS[network](num_classes=6, dtype=dtype, axis_name=DATA_AXIS, remat=remat, **SIZES[size])
+        self.optimizer = create_optimizer(OptimizerConfig(), 20_000)
+        self._initial: TrainState | None = None
+
+    def train(self, batch: int) -> Timed:
+        """Time the whole training step: augmentation, forward and backward pass, update."""
+        return self._timed("train", batch, *self.prepare("train", batch))
+
+    def predict(self, batch: int) -> Timed:
+        """Time prediction: normalisation, forward pass, 8-bit maps of every output, probabilities."""
+        return self._timed("predict", batch, *self.prepare("predict", batch))
+
+    def latency(self, batch: int) -> Timed:
+        """Time a prediction that nothing is queued behind."""
+        return self._timed("latency", batch, *self.prepare("predict", batch))
+
+    def prepare(self, job: str, batch: int) -> tuple[jax.stages.Compiled, Callable[[], Any]]:
+        """The compiled step of "train" or "predict", and a function that runs it once."""
+        pictures = shard_batch(self._pictures(batch), self.mesh)
+        if job == "predict":
+            variables = replicate(self._state().inference_variables, self.mesh)
+            compiled = make_predict_step(self.model, self.mesh).lower(variables, pictures["image"]).compile()
+            return compiled, lambda: compiled(variables, pictures["image"])
+        step = make_train_step(
+            self.model, self.optimizer, self.mesh, loss=LossConfig(), augment=AugmentConfig(), seed=0
+        )
+        state = replicate(jax.tree.map(jnp.copy, self._state()), self.mesh)
+        compiled = step.lower(state, pictures).compile()
+
+        def call() -> TrainState:
+            nonlocal state
+            state = compiled(state, pictures)
+            return state
+
+        return compiled, call
+
+    def _timed(self, job: str, batch: int, compiled: jax.stages.Compiled, call: Callable[[], Any]) -> Timed:
+        seconds = latency(call) if job == "latency" else seconds_per_call(call, self.budget)
+        return Timed(job, batch, seconds, compiled.memory_analysis().temp_size_in_bytes)
+
+    def _state(self) -> TrainState:
+        if self._initial is None:
+            self._initial = create_state(self.model, self.optimizer, seed=0)
+        return self._initial
+
+    def _pictures(self, batch: int) -> dict[str, np.ndarray]:
+        random = np.random.default_rng(0)
+        side = self.image_size
+        return {
+            "image": random.integers(0, 256, (batch, side, side, 3), np.uint8),
+            "mask": (random.random((batch, side, side, 1)) > 0.9).astype(np.uint8) * 255,
+            "label": random.integers(0, 6, batch, np.int32),
+        }

@@ -1,0 +1,47 @@
+"""How long a compiled function takes, and how fast the device multiplies matrices."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def seconds_per_call(call: Callable[[], Any], budget: float = 1.0, repetitions: int = 5) -> float:
+    """Median time of a call that returns arrays, in seconds.
+
+    Calls are queued, as a training loop queues them: the host's work for the next overlaps with the device's for this
+    one. Each repetition lasts about `budget` seconds, five calls at least.
+    """
+    for _ in range(3):
+        jax.block_until_ready(call())
+    start = time.perf_counter()
+    jax.block_until_ready(call())
+    calls = max(5, int(budget / max(1e-4, time.perf_counter() - start)))
+    times = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        for _ in range(calls):
+            result = call()
+        jax.block_until_ready(result)
+        times.append((time.perf_counter() - start) / calls)
+    return statistics.median(times)
+
+
+def latency(call: Callable[[], Any], calls: int = 100) -> float:
+    """Median time until a call's result is there, in seconds: nothing is queued behind it."""
+    times = []
+    for _ in range(calls + 10):
+        start = time.perf_counter()
+        jax.block_until_ready(call())
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[10:])
+
+
+def matrix_rate(dtype: Any, size: int, budget: float = 1.0) -> float:
+    """Floating-point operations per second of a product of two square matrices."""
+    a = jax.random.normal(jax.random.key(0), (size, size), dtype)
+    multiply = jax.jit(lambda a: jnp.matmul(a, a))
+    return 2 * size**3 / seconds_per_call(lambda: multiply(a), budget)

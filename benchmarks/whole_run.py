@@ -1,0 +1,76 @@
+"""`train.py` as a user starts it: time to the first step, and pictures per second after it."""
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dms_jax.data.pieces import PieceSource
+from dms_jax.data.pipeline import training_batches, training_order
+from dms_jax.training import configuration
+from dms_jax.training.metrics_file import METRICS_NAME, read_metrics
+from dms_jax.training.splits import choose_splits
+from dms_jax.training.testing import open_dataset
+
+ROOT = Path(__file__).resolve().parent.parent
+_FIRST_STEP = re.compile(r"first step done ([\d.]+) s after the start")
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """What a run of `train.py` came to.
+
+    Attributes:
+      first_step: seconds from the start to the end of the first step.
+      pictures_per_second: median over the intervals at which the run logs, without the first.
+    """
+
+    first_step: float
+    pictures_per_second: float
+
+
+def whole_run(workdir: Path, arguments: Sequence[str], cache: Path) -> WholeRun:
+    """Run `train.py`.
+
+    Args:
+      workdir: must not exist.
+      arguments: of the command line, without --workdir.
+      cache: where it keeps compiled programs.
+
+    Raises:
+      RuntimeError: the run failed; the message is its last line.
+    """
+    command = [sys.executable, str(ROOT / "train.py"), *arguments, f"--workdir={workdir}"]
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    speeds = [
+        line["train/pictures_per_second"]
+        for line in read_metrics(workdir / METRICS_NAME)
+        if "train/pictures_per_second" in line
+    ]
+    return WholeRun(float(_FIRST_STEP.search(done.stderr)[1]), statistics.median(speeds[1:]))
+
+
+def pipeline_rate(config: configuration.ConfigDict, seconds: float) -> float:
+    """Pictures per second of the host's pipeline alone: read, decode, resize, batch."""
+    splits = choose_splits(open_dataset(config), config)
+    pieces = [PieceSource(source, configuration.framing_config(config)) for source in splits.train]
+    order = training_order(pieces, seed=config.seed, defective_fraction=config.data.balance)
+    batches = training_batches(order, workers=config.data.workers, **configuration.reading_options(config))
+    try:
+        for _ in range(10):
+            next(batches)
+        count, start = 0, time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            next(batches)
+            count += 1
+        return count * config.batch_size / (time.perf_counter() - start)
+    finally:
+        batches.close()
