@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from dms_jax.models import DMS
-from dms_jax.models.layers import TransposedConv
+from dms_jax.models.convolution import TransposedConv
 
 
 def forward_flops(model: DMS, height: int, width: int) -> int:

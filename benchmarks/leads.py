@@ -94,6 +94,31 @@ def transposed() -> tuple[Ways, list[tuple[int, ...]]]:
     return ways, [(38, 38, 512), (4, 4, 512, 512)]
 
 
+def pointwise(side: int, inputs: int, outputs: int) -> tuple[Ways, list[tuple[int, ...]]]:
+    """A 1 x 1 convolution of a bottleneck, as one and as a matrix product."""
+    ways: Ways = {"conv": conv, "product": lambda x, k: jnp.dot(x, k[0, 0])}
+    return ways, [(side, side, inputs), (1, 1, inputs, outputs)]
+
+
+def stem() -> tuple[Ways, list[tuple[int, ...]]]:
+    """The 7 x 7 convolution of stride 2 on three channels, as one and as 4 x 4 of stride 1 on twelve."""
+
+    def direct(x: jax.Array, k: jax.Array) -> jax.Array:
+        return conv(x, k, stride=2)
+
+    def folded(x: jax.Array, k: jax.Array) -> jax.Array:
+        # Input row 2p + a is row p of phase a: tap i of the kernel, at row 2m + i - 3, is tap (i + 1) // 2 of phase
+        # (i + 1) % 2, at row m + (i + 1) // 2 - 2.
+        batch, height, width, channels = x.shape
+        x = x.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+        x = x.reshape(batch, height // 2, width // 2, 4 * channels)
+        k = jnp.pad(k, ((1, 0), (1, 0), (0, 0), (0, 0))).reshape(4, 2, 4, 2, channels, -1).transpose(0, 2, 1, 3, 4, 5)
+        k = k.reshape(4, 4, 4 * channels, -1)
+        return jax.lax.conv_general_dilated(x, k, (1, 1), ((2, 1), (2, 1)), dimension_numbers=_LAYOUT)
+
+    return {"7 x 7, stride 2": direct, "4 x 4 of 12 channels": folded}, [(300, 300, 3), (7, 7, 3, 64)]
+
+
 def saliency_head() -> tuple[Ways, list[tuple[int, ...]]]:
     """The last 1 x 1 convolution of a residual block, to one channel in float32."""
 
@@ -127,7 +152,37 @@ def normalised() -> tuple[Ways, list[tuple[int, ...]]]:
     def floor(x: jax.Array, scale: jax.Array) -> jax.Array:
         return jnp.where(x >= 0, x, 0.25 * x) * scale.astype(x.dtype)
 
-    ways = {"float32": two_moments, "applied in bfloat16": in_bfloat16, "PReLU alone": floor}
+    @jax.custom_vjp
+    def by_hand(x: jax.Array, scale: jax.Array) -> jax.Array:
+        return two_moments(x, scale)
+
+    def by_hand_forward(x: jax.Array, scale: jax.Array) -> tuple[jax.Array, Any]:
+        y = x.astype(jnp.float32)
+        mean = jnp.mean(y, (0, 1, 2))
+        variance = jnp.maximum(jnp.mean(y * y, (0, 1, 2)) - mean * mean, 0)
+        inverse = jax.lax.rsqrt(variance + 1e-5)
+        y = (y - mean) * (scale * inverse)
+        return jnp.where(y >= 0, y, 0.25 * y).astype(x.dtype), (x, scale, mean, inverse)
+
+    def by_hand_backward(kept: Any, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x, scale, mean, inverse = kept
+        # One pass reads x and the cotangent for the sums, the second for the gradient; nothing else is kept.
+        x, g = jax.lax.optimization_barrier((x, g))
+        normal = (x.astype(jnp.float32) - mean) * inverse
+        d = jnp.where(normal * scale >= 0, 1.0, 0.25) * g.astype(jnp.float32)
+        sums = jnp.mean(d, (0, 1, 2)), jnp.mean(d * normal, (0, 1, 2))
+        count = x.size // x.shape[-1]
+        dx = (scale * inverse) * (d - sums[0] - normal * sums[1])
+        return dx.astype(x.dtype), (sums[1] * count).astype(scale.dtype)
+
+    by_hand.defvjp(by_hand_forward, by_hand_backward)
+
+    ways = {
+        "float32": two_moments,
+        "float32, gradient by hand": by_hand,
+        "applied in bfloat16": in_bfloat16,
+        "PReLU alone": floor,
+    }
     return ways, [(75, 75, 768), (768,)]
 
 
@@ -166,6 +221,9 @@ LEADS: dict[str, Callable[[], tuple[Ways, list[tuple[int, ...]]]]] = {
     "plain": plain,
     "saliency_joined": saliency_joined,
     "features_joined": features_joined,
+    "pointwise_stage1": lambda: pointwise(75, 256, 128),
+    "pointwise_stage3": lambda: pointwise(19, 512, 1024),
+    "stem": stem,
     "grouped_stage1": lambda: grouped(75, 128),
     "grouped_stage2": lambda: grouped(38, 256),
     "grouped_stage3": lambda: grouped(19, 512),

@@ -73,9 +73,10 @@ class Bench:
         """The compiled step of "train" or "predict", and a function that runs it once."""
         pictures = shard_batch(self._pictures(batch), self.mesh)
         if job == "predict":
-            variables = replicate(self._state().inference_variables, self.mesh)
-            compiled = make_predict_step(self.model, self.mesh).lower(variables, pictures["image"]).compile()
-            return compiled, lambda: compiled(variables, pictures["image"])
+            step = make_predict_step(self.model, self.mesh)
+            prepared = step.prepare(replicate(self._state().inference_variables, self.mesh))
+            compiled = step.run.lower(prepared, pictures["image"]).compile()
+            return compiled, lambda: compiled(prepared, pictures["image"])
         step = make_train_step(
             self.model, self.optimizer, self.mesh, loss=LossConfig(), augment=AugmentConfig(), seed=0
         )

@@ -8,8 +8,9 @@ import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
 
-from dms_jax.models.layers import Array, Dtype, applied, resize_aligned
+from dms_jax.models.layers import Array, Dtype, applied
 from dms_jax.models.refinement import RefinementState, RefinementStep
+from dms_jax.models.resize import resize_aligned
 from dms_jax.models.resnext import ResNeXt
 from dms_jax.models.side_outputs import SideOutput
 
@@ -71,6 +72,8 @@ class DMS(nn.Module):
         nobody's, that of the "backbone", or "all".
       remat: keep only what the bottlenecks, side outputs and steps hand on; what is inside is computed again for the
         gradient. Less memory, more time, the same numbers.
+      folded: every BatchNorm is folded into the convolution before it: a network for prediction, whose variables
+        `dms_jax.models.folding.fold_batch_norm` makes.
       dtype: type of the computation; parameters, BatchNorm statistics and logits are float32.
       axis_name: device axis over which BatchNorm averages its statistics; None outside a sharded training step.
 
@@ -90,6 +93,7 @@ class DMS(nn.Module):
     base_channels: int = 64
     frozen_statistics: Literal["", "backbone", "all"] = ""
     remat: bool = False
+    folded: bool = False
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
@@ -139,7 +143,7 @@ class DMS(nn.Module):
         Returns:
           A `DMSOutput` with as many entries as the schedule.
         """
-        options = {"dtype": self.dtype, "axis_name": self.axis_name}
+        options = {"folded": self.folded, "dtype": self.dtype, "axis_name": self.axis_name}
         backbone = ResNeXt(
             self.stage_sizes,
             self.groups,
@@ -185,6 +189,7 @@ class DMS(nn.Module):
             transition_features=self.side_channels if self.feature_growth == "reduce" else None,
             residual_channels=self.residual_channels,
             refine=self.refines,
+            folded=self.folded,
             dtype=self.dtype,
             axis_name=self.axis_name,
             name=f"step{index}",

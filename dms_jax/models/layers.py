@@ -6,69 +6,55 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
+
+from dms_jax.models.convolution import Conv, TransposedConv
+from dms_jax.models.normalization import Activation, BatchNorm, activate
+from dms_jax.models.resize import resize_aligned
 
 Array = jax.Array
 Dtype = Any
 
-he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-# A transposed kernel is stored [h, w, out, in]: the axes swap their roles.
-he_normal_fan_out_transposed = nn.initializers.variance_scaling(2.0, "fan_out", "normal", in_axis=-1, out_axis=-2)
-# He's scale on a single output channel would start the saliency logits at a spread of about ten. A small one lets
-# them start at their bias, and every refinement at the map that it refines.
-saliency_kernel_init = nn.initializers.normal(0.01)
 
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
-
-
-def aligned_corner_weights(in_size: int, out_size: int) -> np.ndarray:
-    """Matrix [out_size, in_size] of bilinear interpolation with aligned corners along one axis.
-
-    Output pixel i lies at input position i * (in_size - 1) / (out_size - 1); an output of one pixel lies at 0.
-    """
-    scale = (in_size - 1) / (out_size - 1) if out_size > 1 else 0.0
-    position = np.arange(out_size) * scale
-    low = np.minimum(position.astype(np.int64), in_size - 1)
-    high = np.minimum(low + 1, in_size - 1)
-    fraction = position - low
-    weights = np.zeros((out_size, in_size))
-    np.add.at(weights, (np.arange(out_size), low), 1.0 - fraction)
-    np.add.at(weights, (np.arange(out_size), high), fraction)
-    return weights.astype(np.float32)
-
-
-def resize_aligned(x: Array, size: tuple[int, int]) -> Array:
-    """Bilinear resize with aligned corners ("up" in the paper's eq. 1), as two small matrix products.
+def conv_norm(
+    conv: Conv | TransposedConv,
+    norm: str,
+    *maps: Array,
+    train: bool,
+    axis_name: str | None,
+    activation: Activation = "none",
+    slope: Array | None = None,
+    residual: Array | None = None,
+) -> Array:
+    """act(BatchNorm(conv(maps)) + residual), called within a module's `__call__`.
 
     Args:
-      x: [B, h, w, C], floating point.
-      size: (H, W) of the result.
+      conv: with a bias where its normalisation has been folded into it (`dms_jax.models.folding`).
+      norm: name of the BatchNorm.
+      *maps: [B, H, W, C_i].
+      train: BatchNorm uses the batch's statistics and updates its averages.
+      axis_name: device axis over which BatchNorm averages its statistics, or None.
+      activation: see `activate`.
+      slope: of "prelu".
+      residual: of the result's shape, or None.
 
-    Returns:
-      [B, H, W, C] of x's type; x itself where the size is already right.
+    Raises:
+      ValueError: training, with the normalisation folded.
     """
-    height, width = size
-    # Accelerators multiply float32 matrices in lower precision by default: saliency logits deserve better.
-    precision = jax.lax.Precision.HIGHEST
-    if x.shape[1] != height:
-        rows = jnp.asarray(aligned_corner_weights(x.shape[1], height), x.dtype)
-        x = jnp.einsum("oh,bhwc->bowc", rows, x, precision=precision)
-    if x.shape[2] != width:
-        columns = jnp.asarray(aligned_corner_weights(x.shape[2], width), x.dtype)
-        x = jnp.einsum("ow,bhwc->bhoc", columns, x, precision=precision)
-    return x
+    x = conv(*maps)
+    if not conv.use_bias:
+        return BatchNorm(activation, axis_name, name=norm)(x, train=train, slope=slope, residual=residual)
+    if train:
+        raise ValueError("A network whose BatchNorm is folded predicts only: train the one that it was folded from.")
+    return activate(x if residual is None else x + residual, activation, slope)
 
 
-def batch_norm(*, train: bool, dtype: Dtype, axis_name: str | None, name: str) -> nn.BatchNorm:
-    """Batch normalisation with the defaults of the network: momentum 0.9 (PyTorch's 0.1), epsilon 1e-5."""
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=0.9,
-        epsilon=1e-5,
-        dtype=dtype,
-        axis_name=axis_name,
-        name=name,
-    )
+class PReLUSlope(nn.Module):
+    """The one learned slope of a PReLU (He et al., 2015), 0.25 at first, as `flax.linen.PReLU` keeps it."""
+
+    @nn.compact
+    def __call__(self) -> Array:
+        """The slope, float32 []."""
+        return self.param("negative_slope", lambda key: jnp.asarray(0.25, jnp.float32))
 
 
 class ConvBlock(nn.Module):
@@ -78,6 +64,7 @@ class ConvBlock(nn.Module):
       features: output channels o.
       kernel_size: k, odd; the padding keeps the spatial size.
       dilation: spacing of the kernel's taps.
+      folded: BatchNorm is folded into the convolution.
       dtype: type of the computation; parameters are float32.
       axis_name: device axis over which BatchNorm averages its statistics, or None.
     """
@@ -85,96 +72,60 @@ class ConvBlock(nn.Module):
     features: int
     kernel_size: int = 3
     dilation: int = 1
+    folded: bool = False
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """Map [B, H, W, C] to [B, H, W, features]."""
-        padding = self.dilation * (self.kernel_size // 2)
-        x = nn.Conv(
+    def __call__(self, *maps: Array, train: bool) -> Array:
+        """Map [B, H, W, C_i] each, as if joined along their channels, to [B, H, W, features]."""
+        conv = Conv(
             self.features,
-            (self.kernel_size, self.kernel_size),
-            padding=((padding, padding), (padding, padding)),
-            kernel_dilation=self.dilation,
-            use_bias=False,
+            self.kernel_size,
+            dilation=self.dilation,
+            use_bias=self.folded,
             dtype=self.dtype,
-            kernel_init=he_normal_fan_out,
             name="conv",
-        )(x)
-        x = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name, name="norm")(x)
-        return nn.PReLU(negative_slope_init=0.25, name="prelu")(x)
+        )
+        slope = PReLUSlope(name="prelu")()
+        return conv_norm(conv, "norm", *maps, train=train, axis_name=self.axis_name, activation="prelu", slope=slope)
 
 
-class TransposedConv(nn.Module):
-    """PyTorch's `ConvTranspose2d(C, features, 4, 2, padding=1, bias=False)`.
+@jax.custom_vjp
+def max_pool(x: Array) -> Array:
+    """3 x 3 max-pool of stride 2 and padding 1: [B, H, W, C] to [B, ceil(H / 2), ceil(W / 2), C].
 
-    The parameter `kernel` is [4, 4, features, C], that of `flax.linen.ConvTranspose(..., transpose_kernel=True)`.
-
-    Attributes:
-      features: output channels.
-      dtype: type of the computation; the kernel is float32.
+    Where several pixels of a window are the largest, its gradient is shared among them.
     """
-
-    features: int
-    dtype: Dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Map [B, h, w, C] to [B, 2h, 2w, features]."""
-        shape = (4, 4, self.features, x.shape[-1])
-        kernel = self.param("kernel", he_normal_fan_out_transposed, shape)
-        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        # XLA's CPU backend multiplies with the zeros that the stride puts between the pixels, one by one.
-        return jax.lax.platform_dependent(x, kernel, cpu=transposed_conv_by_phases, default=transposed_conv)
+    return reduce(jnp.maximum, _windows(x))
 
 
-def transposed_conv(x: Array, kernel: Array) -> Array:
-    """Transposed convolution of stride 2, torch padding 1: x [B, h, w, C], kernel [4, 4, D, C] to [B, 2h, 2w, D]."""
-    return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT, transpose_kernel=True)
-
-
-def transposed_conv_by_phases(x: Array, kernel: Array) -> Array:
-    """`transposed_conv` as four 2 x 2 convolutions, one for each phase of the stride.
-
-    Along one axis, out[2m] = in[m-1] k[3] + in[m] k[1] and out[2m+1] = in[m] k[2] + in[m+1] k[0].
-    """
-    batch, height, width, _ = x.shape
-    features = kernel.shape[2]
-    # Of an even and of an odd output pixel: the taps, and the padding that brings their inputs under them.
-    phases = (((3, 1), (1, 0)), ((2, 0), (0, 1)))
-    rows = []
-    for row_taps, row_padding in phases:
-        row = []
-        for column_taps, column_padding in phases:
-            taps = kernel[jnp.array(row_taps)[:, None], jnp.array(column_taps)[None, :]].swapaxes(2, 3)
-            padding = (row_padding, column_padding)
-            row.append(jax.lax.conv_general_dilated(x, taps, (1, 1), padding, dimension_numbers=_LAYOUT))
-        rows.append(jnp.stack(row, axis=3).reshape(batch, height, 2 * width, features))
-    return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, features)
-
-
-def max_pool_by_slices(x: Array) -> Array:
-    """The larger of the nine pixels under a 3 x 3 window of stride 2, padding 1: [B, H, W, C] to [B, H/2, W/2, C]."""
+def _windows(x: Array) -> list[Array]:
+    """The nine pixels under a 3 x 3 window of stride 2, padding 1: [B, ceil(H / 2), ceil(W / 2), C] each."""
     batch, height, width, channels = x.shape
-    size = ((height + 1) // 2, (width + 1) // 2)
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    slices = [
-        jax.lax.slice(padded, (0, i, j, 0), (batch, i + 2 * size[0] - 1, j + 2 * size[1] - 1, channels), (1, 2, 2, 1))
+    rows, columns = (height + 1) // 2, (width + 1) // 2
+    return [
+        jax.lax.slice(padded, (0, i, j, 0), (batch, i + 2 * rows - 1, j + 2 * columns - 1, channels), (1, 2, 2, 1))
         for i in range(3)
         for j in range(3)
     ]
-    return reduce(jnp.maximum, slices)
 
 
-def max_pool(x: Array) -> Array:
-    """3 x 3 max-pool of stride 2 and padding 1: [B, H, W, C] to [B, ceil(H / 2), ceil(W / 2), C]."""
+def _max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
+    y = max_pool(x)
+    return y, (x, y)
 
-    def by_window(x: Array) -> Array:
-        return nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
 
-    # XLA's CPU backend scatters the gradient of a window pixel by pixel.
-    return jax.lax.platform_dependent(x, cpu=max_pool_by_slices, default=by_window)
+def _max_pool_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array]:
+    x, y = saved
+    (_, pull_back) = jax.vjp(_windows, x)
+    largest = [window == y for window in _windows(x)]
+    share = g.astype(jnp.float32) / sum(is_largest.astype(jnp.float32) for is_largest in largest)
+    return pull_back([jnp.where(is_largest, share, 0).astype(x.dtype) for is_largest in largest])
+
+
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def applied(module: nn.Module, *arrays: Any, train: bool, remat: bool, **options: Any) -> Any:
@@ -201,11 +152,13 @@ class TransposedConvBlock(nn.Module):
 
     Attributes:
       features: output channels.
+      folded: BatchNorm is folded into the convolution.
       dtype: type of the computation; parameters are float32.
       axis_name: device axis over which BatchNorm averages its statistics, or None.
     """
 
     features: int
+    folded: bool = False
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
@@ -215,9 +168,9 @@ class TransposedConvBlock(nn.Module):
 
         A size beyond (2h, 2w) is reached by `resize_aligned`.
         """
-        x = TransposedConv(self.features, dtype=self.dtype, name="conv")(x)
-        x = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name, name="norm")(x)
-        x = nn.PReLU(negative_slope_init=0.25, name="prelu")(x)
+        conv = TransposedConv(self.features, use_bias=self.folded, dtype=self.dtype, name="conv")
+        slope = PReLUSlope(name="prelu")()
+        x = conv_norm(conv, "norm", x, train=train, axis_name=self.axis_name, activation="prelu", slope=slope)
         if size is None:
             return x
         return resize_aligned(x[:, : size[0], : size[1]], size)

@@ -12,14 +12,8 @@ import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
 
-from dms_jax.models.layers import (
-    Array,
-    ConvBlock,
-    Dtype,
-    TransposedConvBlock,
-    resize_aligned,
-    saliency_kernel_init,
-)
+from dms_jax.models.layers import Array, ConvBlock, Dtype, TransposedConvBlock
+from dms_jax.models.resize import resize_aligned
 
 Join = Literal["concat", "add", "replace"]
 Transition = Literal["conv", "transposed", "none"]
@@ -56,29 +50,41 @@ class ResidualRefinementBlock(nn.Module):
 
     Attributes:
       features: channels of the two blocks.
+      folded: BatchNorm is folded into the convolutions.
       dtype: type of the computation; the logits are float32.
       axis_name: device axis over which BatchNorm averages its statistics, or None.
     """
 
     features: int = 128
+    folded: bool = False
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
     def __call__(self, feature: Array, saliency: Array | None, *, train: bool) -> Array:
         """Map feature [B, h, w, C] and logits [B, h, w, 1], or feature alone, to float32 logits [B, h, w, 1]."""
-        x = feature
-        if saliency is not None:
-            x = jnp.concatenate((feature, saliency.astype(feature.dtype)), axis=-1)
-        options = {"dtype": self.dtype, "axis_name": self.axis_name}
-        x = ConvBlock(self.features, 3, name="block1", **options)(x, train=train)
+        maps = (feature,) if saliency is None else (feature, saliency)
+        options = {"folded": self.folded, "dtype": self.dtype, "axis_name": self.axis_name}
+        x = ConvBlock(self.features, 3, name="block1", **options)(*maps, train=train)
         x = ConvBlock(self.features, 3, name="block2", **options)(x, train=train)
-        return saliency_head(name="saliency")(x)
+        return SaliencyHead(name="saliency")(x)
 
 
-def saliency_head(name: str) -> nn.Conv:
-    """1 x 1 convolution with bias to one channel of float32 logits."""
-    return nn.Conv(1, (1, 1), dtype=jnp.float32, kernel_init=saliency_kernel_init, name=name)
+class SaliencyHead(nn.Module):
+    """1 x 1 convolution with bias to one channel of float32 logits.
+
+    Parameters `kernel` [1, 1, C, 1] and `bias` [1] are those of `flax.linen.Conv`. With one output channel it is a sum,
+    which no convolution's kernel computes well.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map [B, h, w, C] to float32 [B, h, w, 1]."""
+        # He's scale on a single output channel would start the logits at a spread of about ten. A small one lets them
+        # start at their bias, and every refinement at the map that it refines.
+        kernel = self.param("kernel", nn.initializers.normal(0.01), (1, 1, x.shape[-1], 1))
+        bias = self.param("bias", nn.initializers.zeros_init(), (1,))
+        return jnp.sum(x.astype(jnp.float32) * kernel[0, 0, :, 0], axis=-1, keepdims=True) + bias
 
 
 class RefinementStep(nn.Module):
@@ -96,6 +102,7 @@ class RefinementStep(nn.Module):
       transition_features: output channels of phi; None keeps those of its input.
       residual_channels: channels of the residual refinement block.
       refine: False gives S_i = r(F_i) (ablation E).
+      folded: BatchNorm is folded into the convolutions.
       dtype: type of the computation; saliency and class logits are float32.
       axis_name: device axis over which BatchNorm averages its statistics, or None.
     """
@@ -107,6 +114,7 @@ class RefinementStep(nn.Module):
     transition_features: int | None = None
     residual_channels: int = 128
     refine: bool = True
+    folded: bool = False
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
@@ -131,9 +139,9 @@ class RefinementStep(nn.Module):
           The next state and this step's output.
         """
         feature = self._transition(self._join(state, side), size, train)
-        options = {"dtype": self.dtype, "axis_name": self.axis_name}
+        options = {"folded": self.folded, "dtype": self.dtype, "axis_name": self.axis_name}
         if state is None:
-            saliency = saliency_head(name="saliency")(feature)
+            saliency = SaliencyHead(name="saliency")(feature)
         else:
             before = resize_aligned(state.saliency, feature.shape[1:3])
             block = ResidualRefinementBlock(self.residual_channels, name="residual", **options)
@@ -162,7 +170,7 @@ class RefinementStep(nn.Module):
         if self.reset or self.transition == "none":
             return x
         features = self.transition_features or x.shape[-1]
-        options = {"dtype": self.dtype, "axis_name": self.axis_name, "name": "transition"}
+        options = {"folded": self.folded, "dtype": self.dtype, "axis_name": self.axis_name, "name": "transition"}
         if self.transition == "transposed":
             return TransposedConvBlock(features, **options)(x, size, train=train)
         return ConvBlock(features, 3, **options)(x, train=train)

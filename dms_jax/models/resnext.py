@@ -10,7 +10,9 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from dms_jax.models.layers import Array, Dtype, applied, batch_norm, he_normal_fan_out, max_pool
+from dms_jax.models.convolution import Conv
+from dms_jax.models.layers import Array, Dtype, applied, conv_norm, max_pool
+from dms_jax.models.normalization import Activation
 
 # The backbones that weights trained on ImageNet are published of, as fields of `ResNeXt`. The first is the paper's.
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -31,6 +33,7 @@ class Bottleneck(nn.Module):
       features: output channels.
       stride: spatial stride.
       groups: groups of the 3 x 3 convolution.
+      folded: BatchNorm is folded into the convolutions.
       dtype: type of the computation.
       axis_name: device axis over which BatchNorm averages its statistics, or None.
     """
@@ -39,6 +42,7 @@ class Bottleneck(nn.Module):
     features: int
     stride: int = 1
     groups: int = 32
+    folded: bool = False
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
@@ -46,30 +50,35 @@ class Bottleneck(nn.Module):
     def __call__(self, x: Array, *, train: bool) -> Array:
         """Map [B, H, W, C] to [B, ceil(H / stride), ceil(W / stride), features]."""
 
-        def conv(features: int, kernel: int, name: str, stride: int = 1, groups: int = 1) -> nn.Conv:
-            padding = kernel // 2
-            return nn.Conv(
+        def block(
+            x: Array,
+            features: int,
+            kernel: int,
+            names: tuple[str, str],
+            *,
+            stride: int = 1,
+            groups: int = 1,
+            activation: Activation = "none",
+            residual: Array | None = None,
+        ) -> Array:
+            conv = Conv(
                 features,
-                (kernel, kernel),
-                strides=stride,
-                padding=((padding, padding), (padding, padding)),
-                feature_group_count=groups,
-                use_bias=False,
+                kernel,
+                stride=stride,
+                groups=groups,
+                use_bias=self.folded,
                 dtype=self.dtype,
-                kernel_init=he_normal_fan_out,
-                name=name,
+                name=names[0],
+            )
+            return conv_norm(
+                conv, names[1], x, train=train, axis_name=self.axis_name, activation=activation, residual=residual
             )
 
-        def norm(name: str) -> nn.BatchNorm:
-            return batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name, name=name)
-
-        y = nn.relu(norm("norm1")(conv(self.width, 1, "conv1")(x)))
-        y = nn.relu(norm("norm2")(conv(self.width, 3, "conv2", self.stride, self.groups)(y)))
-        y = norm("norm3")(conv(self.features, 1, "conv3")(y))
+        y = block(x, self.width, 1, ("conv1", "norm1"), activation="relu")
+        y = block(y, self.width, 3, ("conv2", "norm2"), stride=self.stride, groups=self.groups, activation="relu")
         if self.stride != 1 or x.shape[-1] != self.features:
-            x = conv(self.features, 1, "downsample_conv", self.stride)(x)
-            x = norm("downsample_norm")(x)
-        return nn.relu(x + y)
+            x = block(x, self.features, 1, ("downsample_conv", "downsample_norm"), stride=self.stride)
+        return block(y, self.features, 1, ("conv3", "norm3"), activation="relu", residual=x)
 
 
 class ResNeXt(nn.Module):
@@ -84,6 +93,7 @@ class ResNeXt(nn.Module):
       width_per_group: channels of a group in the first stage, for a base of 64.
       base_channels: channels of the stem.
       remat: compute what is inside of each bottleneck again for the gradient, instead of keeping it.
+      folded: BatchNorm is folded into the convolutions.
       dtype: type of the computation.
       axis_name: device axis over which BatchNorm averages its statistics, or None.
     """
@@ -93,6 +103,7 @@ class ResNeXt(nn.Module):
     width_per_group: int = 4
     base_channels: int = 64
     remat: bool = False
+    folded: bool = False
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
@@ -103,18 +114,9 @@ class ResNeXt(nn.Module):
         L0 is the stem after its max-pool, [B, H/4, W/4, b]; L1 to L4 have 4b, 8b, 16b and 32b channels at strides of
         4, 8, 16 and 32, sizes rounded up.
         """
-        x = nn.Conv(
-            self.base_channels,
-            (7, 7),
-            strides=2,
-            padding=((3, 3), (3, 3)),
-            use_bias=False,
-            dtype=self.dtype,
-            kernel_init=he_normal_fan_out,
-            name="stem_conv",
-        )(images)
-        x = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name, name="stem_norm")(x)
-        x = max_pool(nn.relu(x))
+        conv = Conv(self.base_channels, 7, stride=2, use_bias=self.folded, dtype=self.dtype, name="stem_conv")
+        x = conv_norm(conv, "stem_norm", images, train=train, axis_name=self.axis_name, activation="relu")
+        x = max_pool(x)
         maps = [x]
         for stage, blocks in enumerate(self.stage_sizes):
             planes = self.base_channels << stage
@@ -125,6 +127,7 @@ class ResNeXt(nn.Module):
                     4 * planes,
                     stride=2 if stage > 0 and block == 0 else 1,
                     groups=self.groups,
+                    folded=self.folded,
                     dtype=self.dtype,
                     axis_name=self.axis_name,
                     name=f"stage{stage + 1}_block{block + 1}",

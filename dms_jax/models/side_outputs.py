@@ -3,7 +3,8 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from dms_jax.models.layers import Array, ConvBlock, Dtype, resize_aligned
+from dms_jax.models.layers import Array, ConvBlock, Dtype
+from dms_jax.models.resize import resize_aligned
 
 
 class ASPP(nn.Module):
@@ -14,20 +15,23 @@ class ASPP(nn.Module):
 
     Attributes:
       features: output channels.
+      folded: BatchNorm is folded into the convolutions.
       dtype: type of the computation.
       axis_name: device axis over which BatchNorm averages its statistics, or None.
     """
 
     features: int = 256
+    folded: bool = False
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         """Map [B, H, W, C] to [B, H, W, features]."""
+        options = {"folded": self.folded, "dtype": self.dtype, "axis_name": self.axis_name}
 
         def block(features: int, kernel: int, name: str, dilation: int = 1) -> ConvBlock:
-            return ConvBlock(features, kernel, dilation=dilation, dtype=self.dtype, axis_name=self.axis_name, name=name)
+            return ConvBlock(features, kernel, dilation=dilation, name=name, **options)
 
         half = self.features // 2
         branches = [block(half, 1, "point")(x, train=train)]
@@ -44,12 +48,14 @@ class SideOutput(nn.Module):
     Attributes:
       features: channels of each of the three blocks.
       aspp: the third block is an `ASPP` (ablation C).
+      folded: BatchNorm is folded into the convolutions.
       dtype: type of the computation.
       axis_name: device axis over which BatchNorm averages its statistics, or None.
     """
 
     features: int = 256
     aspp: bool = False
+    folded: bool = False
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
@@ -58,7 +64,7 @@ class SideOutput(nn.Module):
         """Map x [B, H, W, C] and, where given, coarser [B, h, w, D] to [B, H, W, features]."""
         if coarser is not None:
             x = jnp.concatenate((x, resize_aligned(coarser, x.shape[1:3])), axis=-1)
-        options = {"dtype": self.dtype, "axis_name": self.axis_name}
+        options = {"folded": self.folded, "dtype": self.dtype, "axis_name": self.axis_name}
         x = ConvBlock(self.features, 3, name="block1", **options)(x, train=train)
         x = ConvBlock(self.features, 3, name="block2", **options)(x, train=train)
         if self.aspp:

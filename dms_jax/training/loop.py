@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from dms_jax.compilation_cache import keep_compiled_programs
 from dms_jax.data.pieces import PieceSource
 from dms_jax.data.pipeline import square_batches, training_batches, training_order
 from dms_jax.data.prepare import PreparedDataset
-from dms_jax.data.source import ExampleSource
 from dms_jax.errors import UserError
 from dms_jax.evaluation.device_metrics import EvaluationMetrics, device_figures
 from dms_jax.training import configuration
@@ -33,6 +32,7 @@ from dms_jax.training.state import TrainState, empty_metrics
 from dms_jax.training.step import (
     DATA_AXIS,
     Batch,
+    PredictStep,
     data_mesh,
     make_eval_step,
     make_predict_step,
@@ -132,7 +132,7 @@ class _Run:
             average_decay=config.average_decay,
         )
         predict_step = make_predict_step(model, self.mesh)
-        eval_step = make_eval_step(predict_step, self.mesh)
+        measure = partial(self._measure, predict_step, make_eval_step(predict_step, self.mesh))
         with RunWriter(
             self.workdir,
             num_steps=config.steps,
@@ -143,7 +143,7 @@ class _Run:
             for sentence in sentences:
                 writer.text(sentence)
             try:
-                state = self._steps(state, batches, train_step, eval_step, writer)
+                state = self._steps(state, batches, train_step, measure, writer)
             finally:
                 batches.close()
             if self.splits.selection is None or checkpoints.best_step is None:
@@ -175,7 +175,7 @@ class _Run:
         state: TrainState,
         batches: grain.DatasetIterator,
         train_step: Callable[[TrainState, Batch], TrainState],
-        eval_step: Callable[[Any, Batch], EvaluationMetrics],
+        measure: Callable[[Any], dict[str, Any]],
         writer: RunWriter,
     ) -> TrainState:
         config = self.config
@@ -197,7 +197,7 @@ class _Run:
                     _check_finite(step, "norm of the parameters", float(optax.tree.norm(state.params)))
                 if evaluates:
                     with writer.pause():
-                        self._select(step, state, eval_step, writer)
+                        self._select(step, state, measure, writer)
                 if saves:
                     with writer.pause():
                         self.checkpoints.save(state, batches)
@@ -221,14 +221,14 @@ class _Run:
         self,
         step: int,
         state: TrainState,
-        eval_step: Callable[[Any, Batch], EvaluationMetrics],
+        measure: Callable[[Any], dict[str, Any]],
         writer: RunWriter,
     ) -> None:
         """Measure the state on the selection split, and keep it if it is the best so far."""
         if self.splits.selection is None:
             return
         started = time.monotonic()
-        figures = self._measure(self.splits.selection, eval_step, state.inference_variables)
+        figures = measure(state.inference_variables)
         scalars = {
             "mae": figures["mae"],
             "max_f": figures["max_f"],
@@ -246,13 +246,14 @@ class _Run:
             self.checkpoints.save_best(step, state.inference_variables, score)
 
     def _measure(
-        self, source: ExampleSource, eval_step: Callable[[Any, Batch], EvaluationMetrics], variables: Any
+        self, predict_step: PredictStep, eval_step: Callable[[Any, Batch], EvaluationMetrics], variables: Any
     ) -> dict[str, Any]:
-        """The final output's figures on the square pictures of a split, counted on the devices."""
-        pieces = PieceSource(source, configuration.framing_config(self.config))
+        """The final output's figures on the square pictures of the selection split, counted on the devices."""
+        pieces = PieceSource(self.splits.selection, configuration.framing_config(self.config))
         size = self.config.data.image_size
         batches = square_batches(pieces, size, **configuration.reading_options(self.config))
-        sums = [eval_step(variables, shard_batch(batch, self.mesh)) for batch in batches]
+        prepared = predict_step.prepare(variables)
+        sums = [eval_step(prepared, shard_batch(batch, self.mesh)) for batch in batches]
         return device_figures(reduce(EvaluationMetrics.merge, sums))
 
 

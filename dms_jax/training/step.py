@@ -5,6 +5,7 @@ among them. Automatic partitioning would gather the whole batch on every device 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,11 +21,12 @@ from dms_jax.data.augment import AugmentConfig, augment_batch, content_batch, ex
 from dms_jax.data.source import DEFECT_THRESHOLD
 from dms_jax.evaluation.device_metrics import EvaluationMetrics
 from dms_jax.models import DMS
+from dms_jax.models.folding import fold_batch_norm
+from dms_jax.training.compilation import compiler_options
 from dms_jax.training.losses import LossConfig, dms_loss, unit_mean
 from dms_jax.training.state import TrainState
 
 Batch = Mapping[str, Any]
-PredictStep = Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
 DATA_AXIS = "data"
 
 
@@ -127,7 +129,7 @@ def make_train_step(
         )
 
     sharded = jax.shard_map(step, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P())
-    return jax.jit(sharded, donate_argnums=0)
+    return jax.jit(sharded, donate_argnums=0, compiler_options=compiler_options(mesh))
 
 
 def _weights(batch: Batch, keys: jax.Array, augment: AugmentConfig) -> tuple[jax.Array, jax.Array]:
@@ -140,21 +142,34 @@ def _weights(batch: Batch, keys: jax.Array, augment: AugmentConfig) -> tuple[jax
     return unit_mean(pixels, DATA_AXIS), unit_mean(labels >= 0, DATA_AXIS)
 
 
-def make_predict_step(model: DMS, mesh: Mesh) -> PredictStep:
-    """Compile prediction.
+@dataclass(frozen=True)
+class PredictStep:
+    """Compiled prediction, in two parts: what depends on the variables alone is done once for many batches.
 
-    Args:
-      model: the network.
-      mesh: see `data_mesh`.
+        prepared = predict_step.prepare(variables)
+        maps, probabilities = predict_step(prepared, images)
 
-    Returns:
-      A function of the variables {"params", "batch_stats"} and images uint8 [B, S, S, 3], B a multiple of the number
-      of devices. It returns the saliency maps of all N outputs, uint8 [B, N, S, S] (the sigmoid times 255, rounded),
-      and the class probabilities, float32 [B, N, num_classes] (no second axis entries without class heads).
+    Attributes:
+      prepare: takes the variables {"params", "batch_stats"} to those of the network with its BatchNorm folded.
+      run: takes the prepared variables and images uint8 [B, S, S, 3], B a multiple of the number of devices, to the
+        saliency maps of all N outputs, uint8 [B, N, S, S] (the sigmoid times 255, rounded), and the class
+        probabilities, float32 [B, N, num_classes] (no second axis entries without class heads).
     """
 
-    def predict(variables: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        output = model.apply(variables, normalize(images), train=False)
+    prepare: jax.stages.Wrapped
+    run: jax.stages.Wrapped
+
+    def __call__(self, prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """See `run`."""
+        return self.run(prepared, images)
+
+
+def make_predict_step(model: DMS, mesh: Mesh) -> PredictStep:
+    """Compile prediction by a network over a mesh (see `data_mesh`)."""
+    folded = model.clone(folded=True)
+
+    def predict(prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        output = folded.apply(prepared, normalize(images), train=False)
         maps = jnp.stack([jax.nn.sigmoid(s[..., 0]) for s in output.saliency], axis=1)
         if output.classes:
             probabilities = jax.nn.softmax(jnp.stack(output.classes, axis=1))
@@ -163,7 +178,10 @@ def make_predict_step(model: DMS, mesh: Mesh) -> PredictStep:
         return jnp.round(255 * maps).astype(jnp.uint8), probabilities
 
     sharded = jax.shard_map(predict, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P(DATA_AXIS))
-    return jax.jit(sharded)
+    return PredictStep(
+        prepare=jax.jit(partial(fold_batch_norm, dtype=model.dtype), out_shardings=NamedSharding(mesh, P())),
+        run=jax.jit(sharded, compiler_options=compiler_options(mesh)),
+    )
 
 
 def make_eval_step(predict_step: PredictStep, mesh: Mesh) -> Callable[[Any, Batch], EvaluationMetrics]:
@@ -175,8 +193,8 @@ def make_eval_step(predict_step: PredictStep, mesh: Mesh) -> Callable[[Any, Batc
       mesh: see `data_mesh`.
 
     Returns:
-      A function of the variables and a batch as `dms_jax.data.pipeline.square_batches` yields it, B a multiple of the
-      number of devices. It returns the sums over the whole batch, the same on every device.
+      A function of the prepared variables and a batch as `dms_jax.data.pipeline.square_batches` yields it, B a multiple
+      of the number of devices. It returns the sums over the whole batch, the same on every device.
     """
 
     def measure(maps: jax.Array, probabilities: jax.Array, batch: Batch) -> EvaluationMetrics:
@@ -193,9 +211,9 @@ def make_eval_step(predict_step: PredictStep, mesh: Mesh) -> Callable[[Any, Batc
 
     sharded = jax.jit(jax.shard_map(measure, mesh=mesh, in_specs=P(DATA_AXIS), out_specs=P()))
 
-    def evaluate(variables: Any, batch: Batch) -> EvaluationMetrics:
+    def evaluate(prepared: Any, batch: Batch) -> EvaluationMetrics:
         truth = {name: value for name, value in batch.items() if name != "image"}
-        return sharded(*predict_step(variables, batch["image"]), truth)
+        return sharded(*predict_step(prepared, batch["image"]), truth)
 
     return evaluate
 

@@ -102,10 +102,11 @@ class Tester:
             predicted = []
             for start in range(0, len(images), rows):
                 batch = shard_batch(images[start : start + rows], self.mesh)
-                predicted.append(tuple(map(local_rows, self.predict_step(self.variables, batch))))
+                predicted.append(tuple(map(local_rows, self.predict_step(prepared, batch))))
             maps, probabilities = (np.concatenate(parts) for parts in zip(*predicted, strict=True))
             return maps, probabilities
 
+        prepared = self.predict_step.prepare(self.variables)
         batches = evaluation_batches(
             source, configuration.framing_config(self.config), **configuration.reading_options(self.config)
         )

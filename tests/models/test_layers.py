@@ -5,16 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dms_jax.models.layers import (
-    ConvBlock,
-    TransposedConvBlock,
-    aligned_corner_weights,
-    max_pool,
-    max_pool_by_slices,
-    resize_aligned,
-    transposed_conv,
-    transposed_conv_by_phases,
-)
+from dms_jax.models.convolution import transposed_conv, transposed_conv_by_phases
+from dms_jax.models.layers import ConvBlock, TransposedConvBlock, max_pool
+from dms_jax.models.resize import aligned_corner_weights, resize_aligned
 from dms_jax.models.resnext import ResNeXt
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -115,8 +108,15 @@ def test_max_pool_is_that_of_pytorch(size: tuple[int, int]) -> None:
     x = jax.random.normal(jax.random.key(0), (2, *size, 3)) - 5
     reference = nchw(x).requires_grad_()
     expected = torch.nn.functional.max_pool2d(reference, 3, 2, 1)
-    expected.sum().backward()
-    for function in (max_pool, max_pool_by_slices):
-        np.testing.assert_array_equal(function(x), nhwc(expected))
-        gradient = jax.grad(lambda x, function=function: function(x).sum())(x)
-        np.testing.assert_array_equal(gradient, nhwc(reference.grad))
+    seed = jax.random.normal(jax.random.key(1), nhwc(expected).shape)
+    expected.backward(nchw(seed))
+    result, pull_back = jax.vjp(max_pool, x)
+    np.testing.assert_array_equal(result, nhwc(expected))
+    np.testing.assert_allclose(*pull_back(seed), nhwc(reference.grad), atol=1e-6)
+
+
+def test_equal_pixels_share_the_gradient_of_a_max_pool() -> None:
+    (gradient,) = jax.vjp(max_pool, jnp.ones((1, 3, 3, 1)))[1](jnp.ones((1, 2, 2, 1)))
+    assert float(gradient.sum()) == pytest.approx(4)
+    assert float(gradient[0, 1, 1, 0]) == pytest.approx(1)  # in all four windows, each of four pixels
+    assert float(gradient[0, 0, 0, 0]) == pytest.approx(0.25)

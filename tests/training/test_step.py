@@ -222,7 +222,8 @@ def test_prediction_is_the_sigmoid_in_8_bits(initial: TrainState, batch: dict[st
     mesh = data_mesh(jax.devices()[:2])
     variables = {"params": initial.params, "batch_stats": initial.batch_stats}
     model = BDMS(**FIELDS)
-    maps, probabilities = make_predict_step(model, mesh)(replicate(variables, mesh), shard_batch(batch["image"], mesh))
+    step = make_predict_step(model, mesh)
+    maps, probabilities = step(step.prepare(replicate(variables, mesh)), shard_batch(batch["image"], mesh))
     output = jax.jit(lambda v, x: model.apply(v, normalize(x), train=False))(variables, batch["image"])
     logits = np.stack([np.asarray(s, np.float64)[..., 0] for s in output.saliency], axis=1)
     expected = 255 / (1 + np.exp(-logits))
@@ -238,9 +239,9 @@ def test_prediction_without_class_heads_has_no_probabilities(batch: dict[str, np
     model = BDMS(**FIELDS, ablation="b")
     state = create_state(model, OPTIMIZER, seed=0)
     mesh = data_mesh(jax.devices()[:1])
-    _, probabilities = make_predict_step(model, mesh)(
-        replicate(state.inference_variables, mesh), shard_batch(batch["image"], mesh)
-    )
+    step = make_predict_step(model, mesh)
+    prepared = step.prepare(replicate(state.inference_variables, mesh))
+    _, probabilities = step(prepared, shard_batch(batch["image"], mesh))
     assert local_rows(probabilities).shape == (BATCH, 0, 3)
 
 

@@ -1,0 +1,211 @@
+"""Convolutions with PyTorch's padding, each in the formulation that its platform computes fastest.
+
+The parameters and the results are the same whichever it is; `jax.lax.platform_dependent` chooses, so that one exported
+program serves every platform.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dms_jax.models.normalization import as_varying
+
+Array = jax.Array
+Dtype = Any
+
+he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+# A transposed kernel is stored [h, w, out, in]: the axes swap their roles.
+he_normal_fan_out_transposed = nn.initializers.variance_scaling(2.0, "fan_out", "normal", in_axis=-1, out_axis=-2)
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def convolve(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1, groups: int = 1) -> Array:
+    """A k x k convolution, k odd, with a padding of half the kernel.
+
+    Args:
+      x: [B, H, W, C].
+      kernel: [k, k, C / groups, D].
+      stride: spatial stride.
+      dilation: spacing of the kernel's taps.
+      groups: groups of channels.
+
+    Returns:
+      [B, ceil(H / stride), ceil(W / stride), D].
+    """
+    if stride == 2 and dilation == 1 and x.shape[-1] < 8:
+        return strided_by_phases(x, kernel)
+    padding = dilation * (kernel.shape[0] // 2)
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        ((padding, padding), (padding, padding)),
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=_LAYOUT,
+        feature_group_count=groups,
+    )
+
+
+def strided_by_phases(x: Array, kernel: Array) -> Array:
+    """A convolution of stride 2 as one of stride 1 on the four phases of x, side by side as channels.
+
+    The three channels of a picture leave a matrix unit mostly idle; twelve do less so, with a kernel of half the size.
+
+    Along one axis, padded by p = k // 2, output m is the sum over i of x[2m + i - p] k[i]. With the kernel padded at
+    its front so that p is even, tap i = 2j + a meets phase a of x at m + j - p / 2.
+
+    Args:
+      x: [B, H, W, C].
+      kernel: [k, k, C, D], k odd.
+
+    Returns:
+      [B, ceil(H / 2), ceil(W / 2), D].
+    """
+    size, _, channels, features = kernel.shape
+    front = size // 2 % 2
+    taps = (size + front + 1) // 2
+    before = (size // 2 + front) // 2
+    back = 2 * taps - size - front
+    kernel = jnp.pad(kernel, ((front, back), (front, back), (0, 0), (0, 0)))
+    kernel = kernel.reshape(taps, 2, taps, 2, channels, features).transpose(0, 2, 1, 3, 4, 5)
+    x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
+    batch, height, width, _ = x.shape
+    x = x.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+    return jax.lax.conv_general_dilated(
+        x.reshape(batch, height // 2, width // 2, 4 * channels),
+        kernel.reshape(taps, taps, 4 * channels, features),
+        (1, 1),
+        ((before, taps - 1 - before),) * 2,
+        dimension_numbers=_LAYOUT,
+    )
+
+
+@jax.custom_vjp
+def transposed_conv(x: Array, kernel: Array) -> Array:
+    """PyTorch's `conv_transpose2d` of stride 2 and padding 1.
+
+    It is the transpose of a 4 x 4 convolution of stride 2, and its gradients are that convolution and the gradient of
+    its kernel: written out, they become the kernels that exist for these; what autodiff makes of it does not.
+
+    Args:
+      x: [B, h, w, C].
+      kernel: [4, 4, D, C].
+
+    Returns:
+      [B, 2h, 2w, D].
+    """
+    return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT, transpose_kernel=True)
+
+
+def _halving_conv(y: Array, kernel: Array) -> Array:
+    return jax.lax.conv_general_dilated(y, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=_LAYOUT)
+
+
+def _transposed_conv_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return transposed_conv(x, kernel), (x, kernel)
+
+
+def _transposed_conv_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    dx, pull_back = jax.vjp(lambda k: _halving_conv(g, k), kernel)
+    return dx, *pull_back(x)
+
+
+transposed_conv.defvjp(_transposed_conv_forward, _transposed_conv_backward)
+
+
+def transposed_conv_by_phases(x: Array, kernel: Array) -> Array:
+    """`transposed_conv` as four 2 x 2 convolutions, one for each phase of the stride.
+
+    Along one axis, out[2m] = in[m-1] k[3] + in[m] k[1] and out[2m+1] = in[m] k[2] + in[m+1] k[0].
+    """
+    batch, height, width, _ = x.shape
+    features = kernel.shape[2]
+    # Of an even and of an odd output pixel: the taps, and the padding that brings their inputs under them.
+    phases = (((3, 1), (1, 0)), ((2, 0), (0, 1)))
+    rows = []
+    for row_taps, row_padding in phases:
+        row = []
+        for column_taps, column_padding in phases:
+            taps = kernel[jnp.array(row_taps)[:, None], jnp.array(column_taps)[None, :]].swapaxes(2, 3)
+            padding = (row_padding, column_padding)
+            row.append(jax.lax.conv_general_dilated(x, taps, (1, 1), padding, dimension_numbers=_LAYOUT))
+        rows.append(jnp.stack(row, axis=3).reshape(batch, height, 2 * width, features))
+    return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, features)
+
+
+class Conv(nn.Module):
+    """A k x k convolution on one map, or on several as if they were joined along their channels.
+
+    The parameter `kernel` is [k, k, C / groups, features], that of `flax.linen.Conv` on the joined maps. They are never
+    joined: conv(cat(F, S), K) = conv(F, K_F) + conv(S, K_S), and the 769 channels of cat(F, S) suit no matrix unit.
+
+    Attributes:
+      features: output channels.
+      kernel_size: k, odd; the padding is half of it on each side, so that stride 1 keeps the size.
+      stride: spatial stride.
+      dilation: spacing of the kernel's taps.
+      groups: groups of channels; 1 where several maps are given.
+      use_bias: add a parameter `bias` [features].
+      dtype: type of the computation; parameters are float32.
+    """
+
+    features: int
+    kernel_size: int
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    use_bias: bool = False
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, *maps: Array) -> Array:
+        """Map [B, H, W, C_i] each to [B, ceil(H / stride), ceil(W / stride), features]."""
+        k = self.kernel_size
+        channels = sum(x.shape[-1] for x in maps)
+        kernel = self.param("kernel", he_normal_fan_out, (k, k, channels // self.groups, self.features))
+        result, first = None, 0
+        for x in maps:
+            part = kernel if len(maps) == 1 else kernel[:, :, first : first + x.shape[-1]]
+            first += x.shape[-1]
+            y = convolve(
+                x.astype(self.dtype),
+                part.astype(self.dtype),
+                stride=self.stride,
+                dilation=self.dilation,
+                groups=self.groups,
+            )
+            result = y if result is None else result + y
+        if self.use_bias:
+            result = result + self.param("bias", nn.initializers.zeros_init(), (self.features,)).astype(self.dtype)
+        return result
+
+
+class TransposedConv(nn.Module):
+    """PyTorch's `ConvTranspose2d(C, features, 4, 2, padding=1)`.
+
+    The parameter `kernel` is [4, 4, features, C], that of `flax.linen.ConvTranspose(..., transpose_kernel=True)`.
+
+    Attributes:
+      features: output channels.
+      use_bias: add a parameter `bias` [features].
+      dtype: type of the computation; parameters are float32.
+    """
+
+    features: int
+    use_bias: bool = False
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map [B, h, w, C] to [B, 2h, 2w, features]."""
+        shape = (4, 4, self.features, x.shape[-1])
+        kernel = self.param("kernel", he_normal_fan_out_transposed, shape)
+        x, kernel = x.astype(self.dtype), as_varying(kernel, x).astype(self.dtype)
+        # XLA's CPU backend multiplies with the zeros that the stride puts between the pixels, one by one.
+        y = jax.lax.platform_dependent(x, kernel, cpu=transposed_conv_by_phases, default=transposed_conv)
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros_init(), (self.features,)).astype(self.dtype)
+        return y

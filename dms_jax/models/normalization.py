@@ -1,0 +1,193 @@
+"""Batch normalisation together with what follows it: an addition and an activation.
+
+One function, because a training step's time on an accelerator goes into how often each map is read and written. Its
+gradient is written out by hand: two passes over the map and the cotangent, and nothing kept that is not needed anyway.
+"""
+
+from functools import partial
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+Activation = Literal["none", "relu", "prelu"]
+EPSILON = 1e-5
+MOMENTUM = 0.9
+
+
+def activate(x: Array, activation: Activation, slope: Array | None = None) -> Array:
+    """x where it is positive; elsewhere x ("none"), 0 ("relu"), or slope * x ("prelu")."""
+    if activation == "none":
+        return x
+    if activation == "relu":
+        return jax.nn.relu(x)
+    return jnp.where(x >= 0, x, slope.astype(x.dtype) * x)
+
+
+def normalize(
+    x: Array,
+    mean: Array,
+    variance: Array,
+    scale: Array,
+    bias: Array,
+    *,
+    activation: Activation = "none",
+    slope: Array | None = None,
+    residual: Array | None = None,
+) -> Array:
+    """act((x - mean) / sqrt(variance + 1e-5) * scale + bias + residual), in float32, returned in x's type.
+
+    Args:
+      x: [..., C].
+      mean: float32 [C].
+      variance: float32 [C].
+      scale: float32 [C].
+      bias: float32 [C].
+      activation: see `activate`.
+      slope: float32 [], of "prelu".
+      residual: of x's shape, or None for 0.
+    """
+    y = (x.astype(jnp.float32) - mean) * (jax.lax.rsqrt(variance + EPSILON) * scale) + bias
+    if residual is not None:
+        y = y + residual.astype(jnp.float32)
+    return activate(y, activation, slope).astype(x.dtype)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(5, 6))
+def batch_normalize(
+    x: Array,
+    scale: Array,
+    bias: Array,
+    slope: Array | None,
+    residual: Array | None,
+    activation: Activation,
+    axis_name: str | None,
+) -> tuple[Array, Array, Array]:
+    """`normalize` by the mean and the variance of the batch itself (Ioffe and Szegedy, 2015, algorithm 1).
+
+    Args:
+      x: [B, H, W, C].
+      scale: float32 [C].
+      bias: float32 [C].
+      slope: float32 [], of "prelu"; None otherwise.
+      residual: [B, H, W, C] or None; not with "prelu".
+      activation: see `activate`.
+      axis_name: the mapped axis whose devices share the batch, or None.
+
+    Returns:
+      The result [B, H, W, C] of x's type, and the mean and the (biased) variance, float32 [C], as figures: no gradient
+      flows through them from outside.
+    """
+    mean, variance = _moments(x, axis_name)
+    y = normalize(x, mean, variance, scale, bias, activation=activation, slope=slope, residual=residual)
+    return y, mean, variance
+
+
+def _moments(x: Array, axis_name: str | None) -> tuple[Array, Array]:
+    x = x.astype(jnp.float32)
+    axes = tuple(range(x.ndim - 1))
+    mean, mean_of_squares = jnp.mean(x, axes), jnp.mean(x * x, axes)
+    if axis_name is not None:
+        mean, mean_of_squares = jax.lax.pmean((mean, mean_of_squares), axis_name)
+    return mean, jnp.maximum(mean_of_squares - mean * mean, 0)
+
+
+def _forward(
+    x: Array,
+    scale: Array,
+    bias: Array,
+    slope: Array | None,
+    residual: Array | None,
+    activation: Activation,
+    axis_name: str | None,
+) -> tuple[tuple[Array, Array, Array], Any]:
+    if residual is not None and activation == "prelu":
+        raise ValueError("The gradient of PReLU on a sum is not written: add the residual to its result.")
+    y, mean, variance = batch_normalize(x, scale, bias, slope, residual, activation, axis_name)
+    # The sign of the result, which the next layer keeps anyway, stands for that of the sum.
+    kept = None if residual is None else y
+    return (y, mean, variance), (x, mean, variance, scale, bias, slope, kept)
+
+
+def _backward(activation: Activation, axis_name: str | None, saved: Any, cotangents: Any) -> tuple[Array | None, ...]:
+    x, mean, variance, scale, bias, slope, kept = saved
+    g = cotangents[0]
+    axes = tuple(range(x.ndim - 1))
+    inverse = jax.lax.rsqrt(variance + EPSILON)
+    normal = (x.astype(jnp.float32) - mean) * inverse
+    slope_sum = None
+    if activation == "none":
+        d = g
+    elif activation == "relu":
+        positive = kept > 0 if kept is not None else normal * scale + bias > 0
+        d = jnp.where(positive, g, 0)
+    else:
+        z = normal * scale + bias
+        d = jnp.where(z >= 0, 1, slope) * g.astype(jnp.float32)
+        slope_sum = jnp.sum(jnp.where(z >= 0, 0, z * g.astype(jnp.float32)), axes)
+    d32 = d.astype(jnp.float32)
+    d_sum, d_normal_sum = jnp.sum(d32, axes), jnp.sum(d32 * normal, axes)
+    # Of all devices in what goes back to x; each its own for the parameters, whose gradients are added up outside.
+    count = x.size // x.shape[-1]
+    d_mean, d_normal_mean = d_sum / count, d_normal_sum / count
+    if axis_name is not None:
+        d_mean, d_normal_mean = jax.lax.pmean((d_mean, d_normal_mean), axis_name)
+    dx = (inverse * scale) * (d32 - d_mean - normal * d_normal_mean)
+    return (
+        dx.astype(x.dtype),
+        d_normal_sum,
+        d_sum,
+        None if slope_sum is None else jnp.sum(slope_sum),
+        None if kept is None else d.astype(x.dtype),
+    )
+
+
+batch_normalize.defvjp(_forward, _backward)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation, the addition of a residual, and an activation.
+
+    Parameters `scale` and `bias` and statistics `mean` and `var` are those of `flax.linen.BatchNorm`, momentum is 0.9
+    (PyTorch's 0.1) and epsilon 1e-5; statistics are float32, and the running variance the biased one.
+
+    Attributes:
+      activation: see `activate`.
+      axis_name: device axis over which the statistics are averaged, or None.
+    """
+
+    activation: Activation = "none"
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool, slope: Array | None = None, residual: Array | None = None) -> Array:
+        """Map x [B, H, W, C] (and residual, of the same shape) to [B, H, W, C] of x's type."""
+        channels = x.shape[-1:]
+        scale = self.param("scale", nn.initializers.ones_init(), channels)
+        bias = self.param("bias", nn.initializers.zeros_init(), channels)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
+        variance = self.variable("batch_stats", "var", jnp.ones, channels)
+        if not train:
+            return normalize(
+                x, mean.value, variance.value, scale, bias, activation=self.activation, slope=slope, residual=residual
+            )
+        axis_name = None if self.is_initializing() else self.axis_name
+        parameters = [as_varying(p, x) for p in (scale, bias, slope)]
+        y, batch_mean, batch_variance = batch_normalize(x, *parameters, residual, self.activation, axis_name)
+        if not self.is_initializing():
+            mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean
+            variance.value = MOMENTUM * variance.value + (1 - MOMENTUM) * batch_variance
+        return y
+
+
+def as_varying(parameter: Array | None, x: Array) -> Array | None:
+    """The parameter, marked as differing between devices where x does, so that its gradients are added up.
+
+    JAX does so by itself for its own functions, but not for those whose gradient is written by hand.
+    """
+    if parameter is None:
+        return None
+    axes = tuple(jax.typeof(x).manual_axis_type.varying - jax.typeof(parameter).manual_axis_type.varying)
+    return jax.lax.pcast(parameter, axes, to="varying") if axes else parameter
