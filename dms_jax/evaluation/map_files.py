@@ -15,6 +15,7 @@ import numpy as np
 
 from dms_jax.data.pictures import PICTURE_SUFFIXES, as_mask, load_picture
 from dms_jax.errors import UserError
+from dms_jax.evaluation.metrics import TRUTH_CUT
 
 # How many sentences of one kind are shown before the rest is counted.
 _SHOWN = 10
@@ -124,13 +125,15 @@ def read_truth(path: Path) -> tuple[np.ndarray, str | None]:
 
     Returns:
       uint8 [H, W], 0..255, and a sentence where it was not plain grey (see `dms_jax.data.pictures.read_mask` for how it
-      was read); else None.
+      was read) or is a JPEG that is dark but not black, the noise of its compression perhaps; else None.
 
     Raises:
       UserError: the file is no picture, or no pixel would count: 0 and 1 instead of 0 and 255, for instance.
     """
     image = load_picture(path)
     mask = np.asarray(as_mask(image, path))
+    if 0 < mask.max() <= TRUTH_CUT:
+        return mask, f"{path} has no pixel above {mask.max()}, and counts as a picture without a defect."
     if image.mode == "L":
         return mask, None
     return mask, f"{path} is read as an 8-bit grey mask, although it was saved with pixels of kind {image.mode!r}."

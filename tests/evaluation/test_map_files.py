@@ -227,6 +227,15 @@ def test_masks_are_read_as_filed(tmp_path):
     assert note == f"{tmp_path}/bits.png is read as an 8-bit grey mask, although it was saved with pixels of kind '1'."
 
 
+def test_jpeg_mask_without_a_pixel_that_counts_is_reported(tmp_path):
+    """Its greys may be the noise of the compression, or 0 and 1 instead of 0 and 255."""
+    save_pictures(tmp_path, {"dark.jpg": np.full((8, 8), 1), "black.jpg": np.zeros((8, 8))})
+    mask, note = read_truth(tmp_path / "dark.jpg")
+    assert mask.tolist() == [[1] * 8] * 8
+    assert note == f"{tmp_path}/dark.jpg has no pixel above 1, and counts as a picture without a defect."
+    assert read_truth(tmp_path / "black.jpg")[1] is None
+
+
 def test_mask_of_zeros_and_ones_is_refused(tmp_path):
     save_pictures(tmp_path, {"a": GREYS > 127})
     with pytest.raises(UserError, match=r"a\.png has no pixel above 1, so that no defect would be seen in it: .*255"):
