@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
+import warnings
 from collections.abc import Sequence
+
+from PIL import Image
 
 from dms_jax.commands import evaluate, export_weights, import_weights, prepare
 from dms_jax.errors import UserError
@@ -30,23 +34,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a file or class may have characters that the terminal cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")
+    # Line-scan cameras make pictures that are as large; Pillow still refuses those of twice the size.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     try:
         arguments = parser.parse_args(argv)
     except SystemExit as stop:  # argparse has said why, or printed the help
         return int(stop.code or 0)
     try:
         arguments.run(arguments)
+        print(end="", flush=True)
     except UserError as error:
         for sentence in str(error).splitlines():
             print(f"dms-jax: {sentence}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        _discard_output()
+        print("dms-jax: what reads the output stopped before its end: let it read all, or use a file.", file=sys.stderr)
+        return 1
     except OSError as error:
+        _discard_output()
         print(f"dms-jax: {error}: make room, or name another file or folder.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("dms-jax: interrupted.", file=sys.stderr)
         return 1
     return 0
+
+
+def _discard_output() -> None:
+    """Give up standard output if it cannot be written to: at its end the interpreter would try again, and complain."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -14,14 +14,21 @@ _SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 4))
 _LEVELS = st.one_of(st.sampled_from([0, 1, 126, 127, 128, 129, 254, 255]), st.integers(0, 255))
 
 
+def _single_pixels(shape):
+    """Black pictures with one white pixel."""
+    whites = np.eye(shape[0] * shape[1], dtype=np.uint8) * 255
+    return st.sampled_from(list(whites.reshape(-1, *shape)))
+
+
 def _pictures(shape):
     return st.one_of(
         arrays(np.uint8, shape, elements=_LEVELS),
         st.sampled_from([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)]),
+        _single_pixels(shape),
     )
 
 
-# A map and its mask, uint8 [H, W]: of one pixel and more, empty, full and anything between.
+# A map and its mask, uint8 [H, W], of one pixel and more: random, empty, full, and of a single white pixel.
 PAIRS = _SHAPES.flatmap(lambda shape: st.tuples(_pictures(shape), _pictures(shape)))
 PAIR_LISTS = st.lists(PAIRS, min_size=1, max_size=4)
 

@@ -29,7 +29,7 @@ class MapResults:
       figures: see `dms_jax.evaluation.figures.compute_figures`.
       evaluation: what they were computed from.
       class_names: names of the classes that the evaluation's rows have numbers of; empty without labels.
-      notes: sentences on what was matched although names differ, converted, resized or left out.
+      notes: sentences on what was matched although names differ, converted, resized, left out or odd.
     """
 
     figures: Figures
@@ -98,6 +98,8 @@ def evaluate_maps(
     class_names, free_class = (labels.class_names, labels.free_class) if labels is not None else ((), None)
     figures = compute_figures(evaluation, threshold, class_names=class_names, free_class=free_class)
     said = [sentence for kind in notes.values() for sentence in shortened(sorted(kind))]
+    if max(row.maximum for row in evaluation.rows) == 1:
+        said.append(f"No map in {maps} has a pixel above 1, which is all but black: 255 is certain, not 1.")
     return MapResults(figures, evaluation, class_names, (*matching.notes, *said))
 
 

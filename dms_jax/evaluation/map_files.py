@@ -5,28 +5,31 @@ Nothing is left out, resized or stretched unasked: what cannot be scored as it s
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from dms_jax.data.pictures import PICTURE_SUFFIXES, as_mask, load_picture
 from dms_jax.errors import UserError
+from dms_jax.evaluation.metrics import TRUTH_CUT
 
 # How many sentences of one kind are shown before the rest is counted.
 _SHOWN = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MapPair:
-    """A saliency map and its mask, of one name."""
+    """A saliency map and its mask, of one name; paths as text, which takes a fraction of a `Path`'s memory."""
 
     name: str
-    map_path: Path
-    mask_path: Path
+    map_path: str
+    mask_path: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def match_maps(maps: Path, masks: Path) -> Matching:
         [
             f"{pair.map_path} is taken for the map of {pair.mask_path}, although the names differ."
             for pair in pairs
-            if partner[pair.name] != pair.name or _differ_in_case(pair.map_path.suffix, pair.mask_path.suffix)
+            if partner[pair.name] != pair.name or _differ_in_case(pair.map_path, pair.mask_path)
         ]
     )
     return Matching(tuple(pairs), tuple(notes))
@@ -94,7 +97,7 @@ def match_names(wanted: Iterable[str], offered: Iterable[str]) -> dict[str, str]
     return partner
 
 
-def read_map(path: Path) -> tuple[np.ndarray, str | None]:
+def read_map(path: str | Path) -> tuple[np.ndarray, str | None]:
     """Read a saliency map as it was filed.
 
     Returns:
@@ -119,18 +122,20 @@ def read_map(path: Path) -> tuple[np.ndarray, str | None]:
     return np.ascontiguousarray(colours[..., 0]), f"{path} is read as 8-bit grey, although it was saved otherwise."
 
 
-def read_truth(path: Path) -> tuple[np.ndarray, str | None]:
+def read_truth(path: str | Path) -> tuple[np.ndarray, str | None]:
     """Read a mask as it was filed.
 
     Returns:
       uint8 [H, W], 0..255, and a sentence where it was not plain grey (see `dms_jax.data.pictures.read_mask` for how it
-      was read); else None.
+      was read) or is a JPEG that is dark but not black, the noise of its compression perhaps; else None.
 
     Raises:
       UserError: the file is no picture, or no pixel would count: 0 and 1 instead of 0 and 255, for instance.
     """
     image = load_picture(path)
     mask = np.asarray(as_mask(image, path))
+    if 0 < mask.max() <= TRUTH_CUT:
+        return mask, f"{path} has no pixel above {mask.max()}, and counts as a picture without a defect."
     if image.mode == "L":
         return mask, None
     return mask, f"{path} is read as an 8-bit grey mask, although it was saved with pixels of kind {image.mode!r}."
@@ -160,14 +165,16 @@ def _refuse_nested(maps: Path, masks: Path) -> None:
             raise UserError(f"{inner} lies in {outer}, all of which is read: move one out of the other.")
 
 
-def _list_pictures(folder: Path, notes: list[str]) -> dict[str, Path]:
+def _list_pictures(folder: Path, notes: list[str]) -> dict[str, str]:
     """The pictures in a folder and those in it, by path without suffix, in order; adds to `notes` what is left out."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: name one that holds pictures.")
-    pictures: dict[str, Path] = {}
+    pictures: dict[str, str] = {}
     others: list[str] = []
     problems: list[str] = []
-    for path in sorted(folder.rglob("*")):
+    # Not `Path.rglob`, which passes over folders that may not be read.
+    paths = [os.path.join(at, name) for at, *names in os.walk(folder, onerror=_refuse_folder) for name in chain(*names)]
+    for path in map(Path, sorted(paths)):
         if path.is_symlink() and not path.is_file():
             others.append(f"{path} is a link to a folder or to nothing, and left out.")
         if not path.is_file():
@@ -178,7 +185,7 @@ def _list_pictures(folder: Path, notes: list[str]) -> dict[str, Path]:
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in pictures:
             problems.append(f"{pictures[name]} and {path} have one name: remove one of them.")
-        pictures[name] = path
+        pictures[name] = str(path)
     refuse(problems)
     if not pictures:
         raise UserError(f"{folder} holds no pictures: name a folder that does.")
@@ -186,10 +193,15 @@ def _list_pictures(folder: Path, notes: list[str]) -> dict[str, Path]:
     return pictures
 
 
+def _refuse_folder(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be read ({error.strerror}): change its permissions.") from error
+
+
 def _loosely(name: str) -> str:
     # macOS writes an accent as a character of its own.
     return "".join(unicodedata.normalize("NFC", name).split())
 
 
-def _differ_in_case(suffix: str, other: str) -> bool:
+def _differ_in_case(path: str, other_path: str) -> bool:
+    suffix, other = Path(path).suffix, Path(other_path).suffix
     return suffix != other and suffix.lower() == other.lower()

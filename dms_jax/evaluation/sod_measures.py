@@ -10,6 +10,7 @@ al., IJCAI 2018 (E) and Margolin et al., CVPR 2014 (weighted F).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,21 @@ def measure(saliency_map: NDArray[np.uint8], mask: NDArray[np.uint8]) -> SodAver
     Returns:
         The three measures, as the sums over this one picture.
     """
+    s_measure, e_measure, weighted_f_measure = _library()
+    # An instance a picture: the library's own keep a curve for every picture.
+    s, e, weighted_f = s_measure(), e_measure(), weighted_f_measure()
+    for measure_ in (s, e, weighted_f):
+        measure_.step(saliency_map, mask)
+    e_curve = np.asarray(e.get_results()["em"]["curve"], np.float64)
+    if mask.size == 1:
+        # The library divides by the number of pixels less one.
+        e_curve = np.minimum(e_curve, 1)
+    return SodAverages(float(s.get_results()["sm"]), e_curve, float(weighted_f.get_results()["wfm"]), 1)
+
+
+@cache
+def _library() -> tuple[type, type, type]:
+    """The classes of the S-measure, the E-measure and the weighted F-measure."""
     # Imported late: it takes seconds, which a run that has only begun to train should not wait for.
     from py_sod_metrics import Emeasure, Smeasure, WeightedFmeasure
 
@@ -80,12 +96,4 @@ def measure(saliency_map: NDArray[np.uint8], mask: NDArray[np.uint8]) -> SodAver
             # No pixel lies beyond such a centre, and the score of that quadrant has no weight.
             return super().ssim(pred, gt) if pred.size else 0.0
 
-    # An instance a picture: the library's own keep a curve for every picture.
-    s, e, weighted_f = SmeasureToTheEdge(), Emeasure(), WeightedFmeasure()
-    for measure_ in (s, e, weighted_f):
-        measure_.step(saliency_map, mask)
-    e_curve = np.asarray(e.get_results()["em"]["curve"], np.float64)
-    if mask.size == 1:
-        # The library divides by the number of pixels less one.
-        e_curve = np.minimum(e_curve, 1)
-    return SodAverages(float(s.get_results()["sm"]), e_curve, float(weighted_f.get_results()["wfm"]), 1)
+    return SmeasureToTheEdge, Emeasure, WeightedFmeasure

@@ -108,12 +108,20 @@ class Checkpoints:
         )
 
     def restore_best(self, variables: Any) -> Any:
-        """Return the best variables; `variables` gives the structure and the placement."""
+        """Return the best variables; `variables` gives the structure and the placement.
+
+        Raises:
+          UserError: the checkpoint is damaged, or of another network.
+        """
         self._best.wait_until_finished()
-        restored = self._best.restore(
-            self.best_step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(_abstract(variables)))
-        )
-        return restored.variables
+        args = ocp.args.Composite(variables=ocp.args.StandardRestore(_abstract(variables)))
+        try:
+            return self._best.restore(self.best_step, args=args).variables
+        except (OSError, ValueError, KeyError) as error:
+            folder = self._best.directory / str(self.best_step)
+            raise UserError(
+                f"{folder} is damaged: bring back a copy, or train anew ({_first_words(error)})."
+            ) from error
 
     def close(self) -> None:
         """Wait until everything is written."""
@@ -170,7 +178,12 @@ def read_tree(folder: Path) -> Any:
             kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
             return checkpointer.restore(folder, restore_args=kinds)
     except (OSError, ValueError, KeyError, AttributeError) as error:  # damage shows in many places
-        raise UserError(f"{folder} is damaged: make it anew ({' '.join(str(error).split())[:200]}).") from error
+        raise UserError(f"{folder} is damaged: make it anew ({_first_words(error)}).") from error
+
+
+def _first_words(error: Exception) -> str:
+    """The beginning of a message, on one line."""
+    return " ".join(str(error).split())[:200]
 
 
 def _has_step(folder: Path) -> bool:

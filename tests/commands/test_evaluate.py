@@ -365,6 +365,40 @@ def test_a_process_of_its_own_says_nothing_but_tables(folders):
     assert b"\\udce9: 3 maps, 2 of defective pictures" in done.stdout
 
 
+@pytest.mark.parametrize("buffered", [True, False])
+def test_output_that_cannot_be_written_is_a_sentence(folders, buffered):
+    command = [sys.executable, "-m", "dms_jax.cli", "evaluate"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment |= {} if buffered else {"PYTHONUNBUFFERED": "1"}
+    reading, writing = os.pipe()
+    os.close(reading)
+    for output, sentence in (
+        (writing, "what reads the output stopped before its end: let it read all, or use a file."),
+        (os.open("/dev/full", os.O_WRONLY), "[Errno 28] No space left on device: make room, or name another file or"),
+    ):
+        done = subprocess.run(
+            [*command, "--maps", folders / "maps", "--masks", folders / "masks"],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+            env=environment,
+            text=True,
+            check=False,
+        )
+        os.close(output)
+        assert done.returncode == 1
+        (said_,) = said(done.stderr)
+        assert said_.startswith(sentence)
+
+
+def test_large_pictures_are_scored_without_a_warning(evaluate, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", BLACK.size - 1)
+    code, _, err = evaluate()
+    assert (code, err) == (0, "")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", BLACK.size // 2 - 1)
+    assert "decompression bomb" in refused(evaluate())[0]
+
+
 def test_help_and_no_command(capsys):
     assert main(["--help"]) == 0
     assert "evaluate" in capsys.readouterr().out

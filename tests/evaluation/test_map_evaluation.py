@@ -89,6 +89,14 @@ def test_resized_maps_are_reported(tmp_path):
     assert results.notes == (f"{maps}/a.png has 3 x 2 pixels but its mask {masks}/a.png has 6 x 4, and was resized.",)
 
 
+def test_maps_of_zeros_and_ones_are_reported(tmp_path):
+    maps, masks = folders(tmp_path, {"a": DEFECT // 255, "b": BLACK}, {"a": DEFECT, "b": BLACK})
+    sentence = f"No map in {maps} has a pixel above 1, which is all but black: 255 is certain, not 1."
+    assert evaluate_maps(maps, masks).notes == (sentence,)
+    save_pictures(maps, {"a": BLACK})
+    assert evaluate_maps(maps, masks).notes == ()
+
+
 def test_notes_are_a_few_of_each_kind(tmp_path):
     names = [f"{i:02}" for i in range(30)]
     grey = Image.fromarray(np.stack([DEFECT] * 3, -1))

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from picture_pairs import save_pictures
@@ -27,8 +30,8 @@ def test_pairs_are_in_the_order_of_names_and_nested(tmp_path):
     matching = match_maps(maps, masks)
     assert [pair.name for pair in matching.pairs] == ["a.1", "b", "Ü/ß é"]
     for pair in matching.pairs:
-        assert pair.map_path == maps / f"{pair.name}.png"
-        assert pair.mask_path == masks / f"{pair.name}.png"
+        assert pair.map_path == f"{maps}/{pair.name}.png"
+        assert pair.mask_path == f"{masks}/{pair.name}.png"
     assert matching.notes == ()
 
 
@@ -48,9 +51,9 @@ def test_every_map_and_mask_without_partner_is_named(tmp_path):
 def test_names_that_differ_by_a_space_are_matched_and_reported(tmp_path):
     maps, masks = folders(tmp_path, ["Blowhole(1)", "b"], ["Blowhole (1)", "b"])
     matching = match_maps(maps, masks)
-    assert [(pair.name, pair.map_path.name) for pair in matching.pairs] == [
-        ("Blowhole (1)", "Blowhole(1).png"),
-        ("b", "b.png"),
+    assert [(pair.name, pair.map_path) for pair in matching.pairs] == [
+        ("Blowhole (1)", f"{maps}/Blowhole(1).png"),
+        ("b", f"{maps}/b.png"),
     ]
     assert matching.notes == (
         f"{maps}/Blowhole(1).png is taken for the map of {masks}/Blowhole (1).png, although the names differ.",
@@ -108,6 +111,21 @@ def test_missing_and_empty_folders_are_refused(tmp_path):
         match_maps(tmp_path / "nowhere", masks)
     with pytest.raises(UserError, match=r"a\.png is not a folder"):
         match_maps(masks / "a.png", masks)
+
+
+def test_folders_that_may_not_be_read_are_refused(tmp_path, monkeypatch):
+    maps, masks = folders(tmp_path, ["a", "sub/b"], ["a", "sub/b"])
+    scandir = os.scandir
+
+    def without_permission(path):
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", without_permission)
+    with pytest.raises(UserError) as error:
+        match_maps(maps, masks)
+    assert sentences(error) == [f"{maps}/sub cannot be read (Permission denied): change its permissions."]
 
 
 def test_one_folder_in_the_other_is_refused(tmp_path):
@@ -225,6 +243,15 @@ def test_masks_are_read_as_filed(tmp_path):
     mask, note = read_truth(tmp_path / "bits.png")
     np.testing.assert_array_equal(mask, np.where(GREYS > 127, 255, 0))
     assert note == f"{tmp_path}/bits.png is read as an 8-bit grey mask, although it was saved with pixels of kind '1'."
+
+
+def test_jpeg_mask_without_a_pixel_that_counts_is_reported(tmp_path):
+    """Its greys may be the noise of the compression, or 0 and 1 instead of 0 and 255."""
+    save_pictures(tmp_path, {"dark.jpg": np.full((8, 8), 1), "black.jpg": np.zeros((8, 8))})
+    mask, note = read_truth(tmp_path / "dark.jpg")
+    assert mask.tolist() == [[1] * 8] * 8
+    assert note == f"{tmp_path}/dark.jpg has no pixel above 1, and counts as a picture without a defect."
+    assert read_truth(tmp_path / "black.jpg")[1] is None
 
 
 def test_mask_of_zeros_and_ones_is_refused(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from picture_pairs import PAIRS
 from PIL import Image
 
 from dms_jax.evaluation import metrics
@@ -19,19 +19,6 @@ from dms_jax.evaluation.metrics import (
 )
 
 RELEASED_MAPS = Path(__file__).parents[3] / "shared" / "released_maps"
-
-SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 4))
-LEVELS = st.one_of(st.sampled_from([0, 1, 126, 127, 128, 254, 255]), st.integers(0, 255))
-
-
-def picture(shape):
-    return st.one_of(
-        arrays(np.uint8, shape, elements=LEVELS),
-        st.sampled_from([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)]),
-    )
-
-
-PAIRS = SHAPES.flatmap(lambda shape: st.tuples(picture(shape), picture(shape)))
 
 
 def slow_scores(saliency_map, mask):

@@ -8,7 +8,7 @@ from picture_pairs import PAIR_LISTS, PAIRS
 from PIL import Image
 from py_sod_metrics import Emeasure, FmeasureHandler, FmeasureV2, Smeasure, WeightedFmeasure
 
-from dms_jax.evaluation.metrics import SaliencyAverages, score_map
+from dms_jax.evaluation.metrics import SaliencyAverages, f_measure, score_map
 from dms_jax.evaluation.sod_measures import SodAverages, measure
 
 RELEASED_MAPS = Path(__file__).parents[3] / "shared" / "released_maps"
@@ -89,11 +89,15 @@ def slow_s_measure(saliency_map, mask):
     return max(0.0, (objects + regions) / 2)
 
 
-def our_max_f(pairs):
+def averaged(scores):
     averages = SaliencyAverages.empty()
-    for saliency_map, mask in pairs:
-        averages = averages.add(score_map(saliency_map, mask))
-    return averages.compute().max_f
+    for own in scores:
+        averages = averages.add(own)
+    return averages.compute()
+
+
+def our_max_f(pairs):
+    return averaged(score_map(saliency_map, mask) for saliency_map, mask in pairs).max_f
 
 
 @settings(max_examples=50, deadline=None)
@@ -155,6 +159,41 @@ def test_what_pysodmetrics_says_of_released_maps_follows_from_its_conventions():
     np.testing.assert_allclose(curve, slow_library_f_curve(pairs), rtol=1e-12)
     assert our_max_f(pairs) == pytest.approx(0.92949, abs=5e-6)
     assert curve.max() == pytest.approx(0.19155, abs=5e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "steps"),
+    [("SDMS", [0.92949, 0.92950, 0.83325, 0.18766, 0.19155]), ("DSS", [0.96197, 0.96198, 0.91442, 0.24628, 0.25557])],
+)
+def test_what_each_convention_of_pysodmetrics_adds_to_the_difference(method, steps):
+    """From our maxF to the library's: another cut of the truth, F of each picture, F = 0 without a defect, stretching.
+
+    That our prediction is `map > t` and the library's `map >= t` shifts the curve by one and leaves its maximum.
+    """
+    pairs = list(released_pairs(method))
+    as_filed = [score_map(saliency_map, mask) for saliency_map, mask in pairs]
+    cut = [score_map(saliency_map, whiter(mask)) for saliency_map, mask in pairs]
+    stretched = [score_map(stretch(saliency_map), whiter(mask)) for saliency_map, mask in pairs]
+    found = [
+        averaged(as_filed).max_f,
+        averaged(cut).max_f,
+        np.mean([f_measure(own.precision, own.recall) for own in cut], axis=0).max(),
+        np.mean([f_measure(own.precision, own.recall) * own.defective for own in cut], axis=0).max(),
+        np.mean([f_measure(own.precision, own.recall) * own.defective for own in stretched], axis=0).max(),
+    ]
+    assert found == pytest.approx(steps, abs=5e-6)
+    assert library_f_curve(pairs).max() == pytest.approx(steps[-1], abs=5e-6)
+
+
+def whiter(mask):
+    """A mask whose pixels of 128, defective to us but not to pysodmetrics, are sound."""
+    return np.where(mask == 128, 127, mask).astype(np.uint8)
+
+
+def stretch(saliency_map):
+    """The map from 0 to 255, as pysodmetrics stretches it."""
+    low, high = int(saliency_map.min()), int(saliency_map.max())
+    return saliency_map if low == high else ((saliency_map.astype(int) - low) * 255 // (high - low)).astype(np.uint8)
 
 
 def test_faint_map_is_certain_for_pysodmetrics_and_faint_here():
