@@ -37,11 +37,14 @@ def run(arguments: argparse.Namespace) -> None:
       UserError: the dataset cannot be built or a file cannot be written.
     """
     # Imported late: a mistyped flag is answered at once.
-    from dms_jax.data.contact_sheet import write_contact_sheet
+    from dms_jax.data.contact_sheet import check_sheet_name, write_contact_sheet
     from dms_jax.data.prepare import prepare
     from dms_jax.data.summary import summarise, summary_text
     from dms_jax.evaluation.result_files import write_results
 
+    if arguments.contact_sheet:
+        # Before minutes are spent on the dataset.
+        check_sheet_name(arguments.contact_sheet)
     dataset = prepare(
         arguments.dataset,
         split=arguments.split,

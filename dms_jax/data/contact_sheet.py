@@ -63,6 +63,16 @@ def contact_sheet(dataset: PreparedDataset, split: str, *, count: int = 24) -> I
     return _page(title, rows)
 
 
+def check_sheet_name(path: Path) -> None:
+    """Refuses a file that a contact sheet can't be written to, by its name.
+
+    Raises:
+        UsageError: it does not end in .png.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} does not end in .png, which is what a contact sheet is written as: rename it.")
+
+
 def write_contact_sheet(dataset: PreparedDataset, split: str, path: str | Path, *, count: int = 24) -> None:
     """Draws a contact sheet, see `contact_sheet`, and writes it as PNG, whole or not at all.
 
@@ -77,8 +87,7 @@ def write_contact_sheet(dataset: PreparedDataset, split: str, path: str | Path, 
         UserError: the file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path} does not end in .png, which is what a contact sheet is written as: rename it.")
+    check_sheet_name(path)
     sheet = contact_sheet(dataset, split, count=count)
     temporary = path.with_suffix(".tmp")
     try:

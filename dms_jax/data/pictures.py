@@ -2,12 +2,13 @@
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from dms_jax.errors import UserError
 
@@ -28,7 +29,8 @@ def load_picture(path: str | Path) -> Image.Image:
         UserError: the file is missing, is not a picture or is damaged.
     """
     try:
-        with Image.open(path) as image:
+        # Pillow warns of what it reads all the same: many pixels, EXIF data cut short.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             # In place, because the copy would forget the file's format.
             ImageOps.exif_transpose(image, in_place=True)
             image.load()
@@ -194,7 +196,8 @@ def decode_png(data: bytes, channels: int) -> np.ndarray:
     Returns:
         uint8 [H, W, channels].
     """
-    with Image.open(io.BytesIO(data)) as image:
+    # `Image.open` would warn of many pixels at every access.
+    with PngImagePlugin.PngImageFile(io.BytesIO(data)) as image:
         if channels == 3:
             return np.array(image.convert("RGB"))
         return np.array(image.convert("L"))[..., None]

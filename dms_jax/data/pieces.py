@@ -1,7 +1,7 @@
 """Random access to the squares that a source's pictures become (see `dms_jax.data.framing`)."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self, SupportsIndex
 
 import numpy as np
@@ -65,7 +65,7 @@ class PieceSource:
             "image": cut(example["image"], piece, self._framing),
             "mask": cut(mask, piece, self._framing),
             "has_mask": example["has_mask"],
-            "label": np.int32(self._label(int(example["label"]), bool(example["has_mask"]), mask, piece)),
+            "label": np.int32(self._label(int(example["label"]), bool(example["has_mask"]), _part(mask, piece))),
             "content": np.array(piece.content, np.int32),
         }
 
@@ -75,6 +75,14 @@ class PieceSource:
         mask = self._source.mask(number)
         return mask if piece is None else _part(mask, piece)
 
+    def masks(self) -> Iterator[np.ndarray]:
+        """What `mask` gives for all squares; a mask is decoded once for all of its tiles that follow each other."""
+        decoded, mask = -1, np.empty(0)
+        for number, piece in self._places:
+            if number != decoded:
+                decoded, mask = number, self._source.mask(number)
+            yield mask if piece is None else _part(mask, piece)
+
     def labels(self) -> np.ndarray:
         """The labels of all squares, int32 [n], -1 where unknown, without decoding a picture."""
         labels, known = self._source.labels(), self._source.has_masks()
@@ -82,8 +90,8 @@ class PieceSource:
             return labels[[number for number, _ in self._places]]
         return np.array(
             [
-                self._label(int(labels[number]), bool(known[number]), self._source.mask(number), piece)
-                for number, piece in self._places
+                self._label(int(labels[number]), bool(known[number]), part)
+                for (number, _), part in zip(self._places, self.masks(), strict=True)
             ],
             np.int32,
         )
@@ -93,12 +101,12 @@ class PieceSource:
         known = self._source.has_masks()
         return known[[number for number, _ in self._places]]
 
-    def _label(self, label: int, has_mask: bool, mask: np.ndarray, piece: Piece) -> int:
+    def _label(self, label: int, has_mask: bool, part: np.ndarray) -> int:
         if self._framing.mode != "tiles" or label == self.free_class:
             return label
         if not has_mask:
             return _UNKNOWN
-        if (_part(mask, piece) > DEFECT_THRESHOLD).any():
+        if (part > DEFECT_THRESHOLD).any():
             return label
         return _UNKNOWN if self.free_class is None else self.free_class
 

@@ -33,7 +33,7 @@ class PreparedDataset:
         sizes: number of examples of `train`, `validation` and `test`.
         directory: where it is on disk.
         skipped: a sentence about each file that was left out because it can't be used.
-        notes: sentences about how the pictures were taken; `folder` has some.
+        notes: what those who use the dataset should know, a sentence each.
     """
 
     name: str
@@ -122,8 +122,8 @@ def prepare(
     skipped = tuple(builder.info.metadata.get("skipped") or ())
     if skipped and not skip_bad:
         raise UserError(
-            f"{builder.data_dir} was prepared with skip_bad, without {len(skipped)} file(s) such as "
-            f"{skipped[0].removesuffix('.')}: set skip_bad again, or remove that folder to prepare it anew."
+            f"{builder.data_dir} was prepared with skip_bad, which left out {len(skipped)} file(s) (the first: "
+            f"{skipped[0].removesuffix('.')}): set skip_bad again, or remove that folder to prepare it anew."
         )
     return PreparedDataset(
         name=dataset,
@@ -134,7 +134,7 @@ def prepare(
         directory=Path(builder.data_dir),
         builder=builder,
         skipped=skipped,
-        notes=tuple(builder.info.metadata.get("notes", ())),
+        notes=builder.notes,
     )
 
 

@@ -1,7 +1,7 @@
 """Random access to the examples of a prepared split."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self, SupportsIndex
 
 import numpy as np
@@ -74,6 +74,10 @@ class ExampleSource:
         """The mask of one example, uint8 [H, W, 1], without decoding its picture."""
         return decode_png(self._record(index)["mask"], channels=1)
 
+    def masks(self) -> Iterator[np.ndarray]:
+        """What `mask` gives for all examples, one after another."""
+        return (self.mask(i) for i in range(len(self)))
+
     def labels(self) -> np.ndarray:
         """The labels of all examples, int32 [n], -1 where unknown, without decoding a picture."""
         return np.array([self._record(i)["label"] for i in range(len(self))], np.int32)
@@ -113,7 +117,10 @@ def defective_flags(source: ExampleSource) -> np.ndarray:
     """
     labels, known = source.labels(), source.has_masks()
     by_label = (labels >= 0) & (labels != source.free_class)
-    by_mask = (bool((source.mask(i) > DEFECT_THRESHOLD).any()) if known[i] else by_label[i] for i in range(len(known)))
+    by_mask = (
+        bool((mask > DEFECT_THRESHOLD).any()) if has_mask else labelled
+        for mask, has_mask, labelled in zip(source.masks(), known, by_label, strict=True)
+    )
     return np.fromiter(by_mask, bool, len(known))
 
 

@@ -61,6 +61,8 @@ def test_bad_files_are_refused_or_skipped_and_listed(pictures, tmp_path, capsys)
         skipped = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Skipped: ")]
         assert len(skipped) == 1
         assert "bad.jpg" in skipped[0]
+        assert main(arguments) == 1
+        assert "which left out 1 file(s) (the first: " in capsys.readouterr().err
         assert sheet.is_file()
     finally:
         bad.unlink()
@@ -79,8 +81,12 @@ def test_a_dataset_that_draws_itself(tmp_path, capsys):
         (["--dataset", "mvtec"], 2, "dataset 'mvtec' is unknown"),
         (["--dataset", "mtdd", "--split", "random"], 2, "split 'random'"),
         (["--dataset", "mtdd", "--manual-dir", "absent"], 1, "absent"),
+        (["--dataset", "synthetic", "--contact-sheet", "sheet.jpg"], 2, "sheet.jpg does not end in .png"),
     ],
 )
 def test_exit_codes(arguments, code, message, tmp_path, capsys):
     assert main(["prepare", *arguments, "--data-dir", str(tmp_path)]) == code
-    assert message in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert shown.out == ""
+    assert not (tmp_path / "synthetic").exists()

@@ -43,8 +43,8 @@ def make_dataset(root):
     return root
 
 
-def prepare_crackforest(tmp_path, root):
-    return prepare("crackforest", data_dir=str(tmp_path / "data"), manual_dir=str(root))
+def prepare_crackforest(tmp_path, root, **options):
+    return prepare("crackforest", data_dir=str(tmp_path / "data"), manual_dir=str(root), **options)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,8 @@ class TestPrepared:
         assert (data.config, data.class_names, data.free_class) == ("hashed", ("crack",), None)
         # 40 % of 12, and 10 % of the other 7.
         assert data.sizes == {"train": 6, "validation": 1, "test": 5}
+        (note,) = data.notes
+        assert "37 published pictures without a mask" in note
         examples = [example for split in data.sizes for example in data.source(split)]
         assert sorted(example["name"] for example in examples) == [f"image/{i:03d}.jpg" for i in range(1, COUNT + 1)]
         for example in examples:
@@ -151,6 +153,15 @@ class TestFailures:
         (copy / "image/003.jpg").unlink()
         with pytest.raises(UserError, match=r"groundTruth/003\.mat has no picture 003\.jpg in \S+image"):
             prepare_crackforest(tmp_path, copy)
+
+    def test_bad_files_can_be_skipped(self, copy, tmp_path):
+        (copy / "groundTruth/003.mat").unlink()
+        (copy / "image/004.jpg").unlink()
+        (copy / "image/005.jpg").write_bytes((copy / "image/005.jpg").read_bytes()[:200])
+        data = prepare_crackforest(tmp_path, copy, skip_bad=True)
+        assert sum(data.sizes.values()) == COUNT - 3
+        for name in ("003.jpg has no mask", "004.mat has no picture", "005.jpg cannot be read"):
+            assert sum(name in sentence for sentence in data.skipped) == 1
 
     def test_mask_of_another_size(self, copy, tmp_path):
         save_segmentation(copy / "groundTruth/003.mat", regions(3, size=(9, 6)))

@@ -1,6 +1,8 @@
+import re
+
 import pytest
 
-from dms_jax.data.datasets.files import check_pairs, files_by_stem, find_folder, find_root
+from dms_jax.data.datasets.files import files_by_stem, find_folder, find_root, pair_files
 from dms_jax.errors import UserError
 
 
@@ -57,20 +59,26 @@ class TestFilesByStem:
             files_by_stem(tmp_path / folder, ".jpg", "pictures", "mend it")
 
 
-class TestCheckPairs:
-    def test_pairs_pass(self, tmp_path):
-        check_pairs({"1": tmp_path / "1.jpg"}, {"1": tmp_path / "1.png"})
+class TestPairFiles:
+    def test_pairs(self, tmp_path):
+        pairs = {"1": (tmp_path / "1.jpg", tmp_path / "1.png")}
+        assert pair_files({"1": tmp_path / "1.jpg"}, {"1": tmp_path / "1.png"}) == pairs
 
     @pytest.mark.parametrize(
         ("pictures", "masks", "message"),
         [
-            ("12", "1", r"/images/2\.jpg has no mask 2\.png in \S+/masks: restore it or remove both\.$"),
-            ("1", "12", r"/masks/2\.png has no picture 2\.jpg in \S+/images: restore it or remove both\.$"),
+            ("12", "1", r"/images/2\.jpg has no mask 2\.png in \S+/masks: restore it or remove both"),
+            ("1", "12", r"/masks/2\.png has no picture 2\.jpg in \S+/images: restore it or remove both"),
         ],
     )
     def test_what_is_missing_is_named(self, tmp_path, pictures, masks, message):
-        with pytest.raises(UserError, match=message):
-            check_pairs(
-                {stem: tmp_path / "images" / f"{stem}.jpg" for stem in pictures},
-                {stem: tmp_path / "masks" / f"{stem}.png" for stem in masks},
-            )
+        files = (
+            {stem: tmp_path / "images" / f"{stem}.jpg" for stem in pictures},
+            {stem: tmp_path / "masks" / f"{stem}.png" for stem in masks},
+        )
+        with pytest.raises(UserError, match=rf"{message}, or leave such files out with skip_bad\.$"):
+            pair_files(*files)
+        skipped = []
+        assert pair_files(*files, skipped) == {"1": (tmp_path / "images/1.jpg", tmp_path / "masks/1.png")}
+        (sentence,) = skipped
+        assert re.search(rf"{message}\.$", sentence)

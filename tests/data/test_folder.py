@@ -366,7 +366,7 @@ class TestBadFiles:
         path.write_bytes(whole[:50])
         data = prepared(root, skip_bad=True)
         with pytest.raises(
-            UserError, match=r"prepared with skip_bad, without 1 file\(s\) such as .*dent/1\.png"
+            UserError, match=r"prepared with skip_bad, which left out 1 file\(s\) \(the first: .*dent/1\.png"
         ) as caught:
             prepared(root)
         assert str(data.directory) in str(caught.value)

@@ -58,8 +58,8 @@ def copy(tmp_path):
     return make_dataset(tmp_path / "mtdd")
 
 
-def prepare_tiles(tmp_path, manual_dir):
-    return prepare("mtdd", split="tiles", data_dir=str(tmp_path / "data"), manual_dir=str(manual_dir))
+def prepare_tiles(tmp_path, manual_dir, **options):
+    return prepare("mtdd", split="tiles", data_dir=str(tmp_path / "data"), manual_dir=str(manual_dir), **options)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +152,7 @@ class TestPrepared:
         data = prepare("mtdd", data_dir=str(tmp_path / "data"), manual_dir=str(root))
         assert data.config == "paper"
         assert data.sizes["test"] == 226
+        assert "224 of the 226 published test pictures" in data.notes[0]
         test = data.source("test")
         assert {test[i]["name"] for i in range(226)} == paper_test_names()
 
@@ -200,6 +201,9 @@ class TestFailures:
         (copy / "MT_Crack/Imgs/exp1_num_1.jpg").unlink()
         with pytest.raises(UserError, match=r"exp1_num_1\.png has no picture exp1_num_1\.jpg"):
             prepare_tiles(tmp_path, copy)
+        data = prepare_tiles(tmp_path, copy, skip_bad=True)
+        assert sum(data.sizes.values()) == 35
+        assert "exp1_num_1.png has no picture" in data.skipped[0]
 
     def test_class_without_pictures(self, copy, tmp_path):
         for path in (copy / "MT_Fray/Imgs").iterdir():

@@ -45,8 +45,8 @@ def make_dataset(root):
     return root
 
 
-def prepare_neu_seg(tmp_path, root, split=""):
-    return prepare("neu_seg", split=split, data_dir=str(tmp_path / "data"), manual_dir=str(root))
+def prepare_neu_seg(tmp_path, root, split="", **options):
+    return prepare("neu_seg", split=split, data_dir=str(tmp_path / "data"), manual_dir=str(root), **options)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,8 @@ class TestPrepared:
         data = prepare_neu_seg(tmp_path, small, split)
         assert (data.config, data.class_names, data.free_class) == (config, CLASSES, None)
         assert sum(data.sizes.values()) == 30
+        assert "is not the NEU of the SDMS/BDMS paper" in data.notes[0]
+        assert ("split=grouped" in data.notes[1]) == (config == "published")
         assert data.sizes["test"] == (6 if config == "published" else len(data.source("test")))
         for example in data.source("test"):
             image = np.asarray(Image.open(small / example["name"]))
@@ -166,7 +168,7 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("pixels", "message"),
         [
-            (annotation(4), r"test/100\.png has a pixel of value 4: class numbers are 0 to 3\.$"),
+            (annotation(4), r"test/100\.png has a pixel of value 4: class numbers are 0 to 3, or leave .* skip_bad\.$"),
             (annotation(0), r"test/100\.png has no defective pixel, so that its class is unknown"),
             (annotation(1)[:30], r"test/100\.jpg is 40 x 40 pixels but its mask \S+test/100\.png is 40 x 30"),
         ],
@@ -181,6 +183,25 @@ class TestFailures:
         (copy / name).write_bytes((copy / name).read_bytes()[:60])
         with pytest.raises(UserError, match=rf"{name} cannot be read as a picture"):
             prepare_neu_seg(tmp_path, copy)
+
+    @pytest.mark.parametrize("config", ["published", "grouped"])
+    def test_bad_files_can_be_skipped(self, copy, tmp_path, config):
+        bad = ["images/training/100.jpg", "annotations/training/101.png", "images/training/102.jpg"]
+        for name in bad[:2]:
+            (copy / name).write_bytes((copy / name).read_bytes()[:60])
+        (copy / bad[2]).unlink()
+        Image.fromarray(annotation(0)).save(copy / "annotations/test/100.png")
+        data = prepare_neu_seg(tmp_path, copy, config, skip_bad=True)
+        assert sum(data.sizes.values()) == 26
+        assert len(data.skipped) == 4
+        for name in (*bad[:2], "annotations/training/102.png has no picture 102.jpg", "annotations/test/100.png"):
+            assert sum(name in sentence for sentence in data.skipped) == 1
+
+    def test_nothing_but_bad_files(self, copy, tmp_path):
+        for path in copy.rglob("*.jpg"):
+            path.write_bytes(b"")
+        with pytest.raises(UserError, match=r"too few groups of pictures"):
+            prepare_neu_seg(tmp_path, copy, skip_bad=True)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/datasets/neu_seg: the published pictures")

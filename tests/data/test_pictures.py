@@ -104,6 +104,15 @@ class TestReadPicture:
         with pytest.raises(UserError, match="is a folder"):
             read_picture(tmp_path)
 
+    def test_large_pictures_are_read_without_a_warning(self, tmp_path, monkeypatch):
+        path = saved(tmp_path, Image.fromarray(GREY))
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", GREY.size - 1)
+        image = read_picture(path)
+        np.testing.assert_array_equal(decode_png(encode_png(image), channels=1)[..., 0], GREY)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", GREY.size // 3)
+        with pytest.raises(UserError, match=r"picture\.png cannot be read"):
+            read_picture(path)
+
     def test_text_is_no_picture(self, tmp_path):
         path = tmp_path / "notes.jpg"
         path.write_text("not a picture")

@@ -63,3 +63,16 @@ def test_a_subset_keeps_its_order_and_can_be_sent_to_a_worker():
     assert len(part) == 2
     np.testing.assert_array_equal(part[0]["image"], pieces[5]["image"])
     np.testing.assert_array_equal(part[1]["image"], pieces[0]["image"])
+
+
+def test_a_mask_is_decoded_once_for_all_its_tiles(monkeypatch):
+    pieces = PieceSource(source(), TILES)
+    decoded = []
+    mask = ExampleSource.mask
+    monkeypatch.setattr(ExampleSource, "mask", lambda self, index: decoded.append(index) or mask(self, index))
+    assert pieces.labels().tolist() == [2, 0, 0, 0, -1, -1]
+    assert decoded == [0, 1, 2]
+    decoded.clear()
+    assert defective_flags(pieces.subset([0, 1, 4])).tolist() == [True, False, False]
+    # Once for the labels and once for the flags.
+    assert decoded == [0, 2, 0, 2]

@@ -147,7 +147,7 @@ class TestPrepare:
         assert ["exp1_num_1.png cannot be read" in sentence for sentence in sorted(data.skipped)] == [True, False]
         assert ["exp1_num_2001.jpg cannot be read" in sentence for sentence in sorted(data.skipped)] == [False, True]
         assert prepare("mtdd", **options, skip_bad=True).skipped == data.skipped
-        with pytest.raises(UserError, match=r"prepared with skip_bad, without 2 file\(s\) such as"):
+        with pytest.raises(UserError, match=r"prepared with skip_bad, which left out 2 file\(s\) \(the first: "):
             prepare("mtdd", **options)
 
     def test_interrupt_leaves_nothing(self, tmp_path, monkeypatch):

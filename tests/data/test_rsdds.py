@@ -39,8 +39,8 @@ def copy(small, tmp_path):
     return shutil.copytree(small, tmp_path / "RSDDs dataset")
 
 
-def prepare_rsdds(tmp_path, root):
-    return prepare("rsdds", data_dir=str(tmp_path / "data"), manual_dir=str(root))
+def prepare_rsdds(tmp_path, root, **options):
+    return prepare("rsdds", data_dir=str(tmp_path / "data"), manual_dir=str(root), **options)
 
 
 class TestPrepared:
@@ -95,6 +95,9 @@ class TestFailures:
         (copy / "Type-II RSDDs dataset/GroundTruth/rail_2.jpg").unlink()
         with pytest.raises(UserError, match=r"Type-II .*/Rail surface images/rail_2\.jpg has no mask rail_2\.jpg in "):
             prepare_rsdds(tmp_path, copy)
+        data = prepare_rsdds(tmp_path, copy, skip_bad=True)
+        assert sum(data.sizes.values()) == 2 * COUNT - 1
+        assert "rail_2.jpg has no mask" in data.skipped[0]
 
     def test_missing_type(self, copy, tmp_path):
         shutil.rmtree(copy / "Type-II RSDDs dataset")

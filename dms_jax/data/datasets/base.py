@@ -72,6 +72,11 @@ class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tr
         """The class without defects, or None; of the prepared dataset where it has its own."""
         return self.info.metadata.get("free_class", self.FREE_CLASS)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What those who use the dataset should know, a sentence each."""
+        return tuple(self.info.metadata.get("notes", ()))
+
     def download_and_prepare(self, *, skip_bad: bool = False, **kwargs: Any) -> None:
         """Prepares the dataset as TFDS does; unpacked archives are removed afterwards.
 

@@ -1,15 +1,15 @@
 """CrackForest, cracks in roads: 118 colour pictures with a mask."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import scipy.io
 import tensorflow_datasets as tfds
-from absl import logging
 from PIL import Image
 
 from dms_jax.data.datasets.base import LabelledPicture
-from dms_jax.data.datasets.files import check_pairs, files_by_stem, find_folder
+from dms_jax.data.datasets.files import files_by_stem, find_folder, pair_files
 from dms_jax.data.datasets.published import PublishedDatasetBuilder
 from dms_jax.data.datasets.splitting import split_by_hash
 from dms_jax.errors import UserError
@@ -22,7 +22,8 @@ _REGIONS = ("surface", "crack", "surface closed in by cracks", "faint cracks, in
 _CRACK = 2
 _MEND = (
     "clone or download https://github.com/cuilimeng/CrackForest-dataset "
-    "and name the folder that holds image and groundTruth by --config.data.manual_dir=DIR"
+    "and name the folder that holds image and groundTruth by --config.data.manual_dir=DIR "
+    "(of dms-jax prepare: --manual-dir DIR)"
 )
 
 
@@ -41,44 +42,49 @@ class CrackForest(PublishedDatasetBuilder, skip_registration=True):
     BUILDER_CONFIGS = (tfds.core.BuilderConfig(name="hashed", description="Split by a fixed hash of the name."),)
     FOLDERS = ("image", "groundTruth")
     ARCHIVE_URL = "https://github.com/cuilimeng/CrackForest-dataset/archive/refs/heads/master.zip"
+    NOTES: ClassVar = {
+        "hashed": (
+            "The 37 published pictures without a mask (201 to 208 and 301 to 329) are left out; the SDMS/BDMS paper "
+            "counts 151 pictures.",
+        ),
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = _MEND
     CLASS_NAMES = ("crack",)
     FREE_CLASS = None
 
     def _split_pictures(self, root: Path) -> dict[str, list[LabelledPicture]]:
-        return split_by_hash(find_pictures(root), test_share=0.4)
+        return split_by_hash(find_pictures(root, self._skipped), test_share=0.4)
 
 
-def find_pictures(root: Path) -> list[LabelledPicture]:
+def find_pictures(root: Path, skipped: list[str] | None = None) -> list[LabelledPicture]:
     """Lists the pictures with a mask in a copy of the dataset, in the order of names, without opening one.
 
     Args:
         root: the folder that holds image and groundTruth.
+        skipped: where given, files that can't be used are left out, and it gets a sentence about each.
 
     Returns:
         The pictures; each is a group of its own.
 
     Raises:
-        UserError: a folder is missing or empty, a mask has no picture, or a picture before number 201 no mask.
+        UserError: a folder is missing or empty; or a mask has no picture, or a picture before number 201 no mask, and
+            `skipped` is not given.
     """
     pictures = files_by_stem(find_folder(root, "image"), ".jpg", "pictures", _MEND)
     masks = files_by_stem(find_folder(root, "groundTruth"), ".mat", "masks", _MEND)
     left_out = [stem for stem in pictures.keys() - masks.keys() if stem.isdecimal() and int(stem) >= FIRST_WITHOUT_MASK]
     for stem in left_out:
         del pictures[stem]
-    check_pairs(pictures, masks)
-    if left_out:
-        logging.info("%d pictures of %s have no mask and are left out", len(left_out), root)
     return [
         LabelledPicture(
             name=f"image/{stem}.jpg",
             label="crack",
             group=f"image/{stem}.jpg",
-            image_path=path,
-            mask_path=masks[stem],
+            image_path=image_path,
+            mask_path=mask_path,
             mask_reader=read_segmentation,
         )
-        for stem, path in pictures.items()
+        for stem, (image_path, mask_path) in pair_files(pictures, masks, skipped).items()
     ]
 
 

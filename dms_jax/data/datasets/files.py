@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dms_jax.data.datasets.base import skip_or_raise
 from dms_jax.errors import UserError
 
 
@@ -71,22 +72,29 @@ def files_by_stem(folder: Path, suffix: str, kind: str, mend: str) -> dict[str, 
     return files
 
 
-def check_pairs(pictures: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
-    """Refuses pictures without a mask and masks without a picture.
+def pair_files(
+    pictures: Mapping[str, Path], masks: Mapping[str, Path], skipped: list[str] | None = None
+) -> dict[str, tuple[Path, Path]]:
+    """Pairs pictures with their masks.
 
     Args:
         pictures: files by stem; at least one.
         masks: files by stem; at least one.
+        skipped: where given, a file without a counterpart is left out, and it gets a sentence about each.
+
+    Returns:
+        Picture and mask by stem, in the order of the pictures.
 
     Raises:
-        UserError: a file has no counterpart of the same stem.
+        UserError: a file has no counterpart of the same stem, and `skipped` is not given.
     """
     for stem in sorted(pictures.keys() ^ masks.keys()):
         have, lack, kind = (pictures, masks, "mask") if stem in pictures else (masks, pictures, "picture")
         beside = next(iter(lack.values()))
-        raise UserError(
-            f"{have[stem]} has no {kind} {stem}{beside.suffix} in {beside.parent}: restore it or remove both."
+        skip_or_raise(
+            f"{have[stem]} has no {kind} {stem}{beside.suffix} in {beside.parent}: restore it or remove both.", skipped
         )
+    return {stem: (path, masks[stem]) for stem, path in pictures.items() if stem in masks}
 
 
 def _plain(name: str) -> str:

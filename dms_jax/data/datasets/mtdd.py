@@ -5,11 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
 from dms_jax.data.datasets.base import LabelledPicture
-from dms_jax.data.datasets.files import check_pairs, files_by_stem
+from dms_jax.data.datasets.files import files_by_stem, pair_files
 from dms_jax.data.datasets.published import PublishedDatasetBuilder
 from dms_jax.data.datasets.splitting import split_by_hash, with_validation
 from dms_jax.data.groups import chain_frames
@@ -30,7 +31,7 @@ _FOLDERS = {
 _FILE_NAME = re.compile(r"exp\d+_num_(\d+)\.jpg")
 _MEND = (
     "clone or download https://github.com/abin24/Magnetic-tile-defect-datasets. "
-    "and name the folder that holds MT_Free by --config.data.manual_dir=DIR"
+    "and name the folder that holds MT_Free by --config.data.manual_dir=DIR (of dms-jax prepare: --manual-dir DIR)"
 )
 
 
@@ -55,12 +56,19 @@ class Mtdd(PublishedDatasetBuilder, skip_registration=True):
     )
     FOLDERS = tuple(_FOLDERS)
     ARCHIVE_URL = "https://github.com/abin24/Magnetic-tile-defect-datasets./archive/refs/heads/master.zip"
+    NOTES: ClassVar = {
+        "paper": (
+            "224 of the 226 published test pictures have their own tile, under another exposure, in train or "
+            "validation, which flatters the figures: split=tiles keeps the pictures of a tile together.",
+        ),
+        "tiles": (),
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = _MEND
     CLASS_NAMES = tuple(_FOLDERS.values())
     FREE_CLASS = "free"
 
     def _split_pictures(self, root: Path) -> dict[str, list[LabelledPicture]]:
-        pictures = find_pictures(root)
+        pictures = find_pictures(root, self._skipped)
         if self.builder_config_name == "paper":
             missing = paper_test_names() - {picture.name for picture in pictures}
             if missing:
@@ -102,17 +110,19 @@ def group_names(names: Iterable[str]) -> dict[str, str]:
     return groups
 
 
-def find_pictures(root: Path) -> list[LabelledPicture]:
+def find_pictures(root: Path, skipped: list[str] | None = None) -> list[LabelledPicture]:
     """Lists a copy of the dataset, in the order of names, without opening a picture.
 
     Args:
         root: the folder that holds MT_Free, MT_Blowhole, ...
+        skipped: where given, files that can't be used are left out, and it gets a sentence about each.
 
     Returns:
         All pictures.
 
     Raises:
-        UserError: a class folder is unknown, missing or empty, or a picture has no mask or a mask no picture.
+        UserError: a class folder is unknown, missing or empty; or a picture has no mask or a mask no picture, and
+            `skipped` is not given.
     """
     found = {folder.parent.name for folder in root.glob("MT_*/Imgs")}
     for folder in sorted(found - _FOLDERS.keys()):
@@ -122,8 +132,8 @@ def find_pictures(root: Path) -> list[LabelledPicture]:
         images = root / folder / "Imgs"
         pictures = files_by_stem(images, ".jpg", "pictures", _MEND)
         masks = files_by_stem(images, ".png", "masks", _MEND)
-        check_pairs(pictures, masks)
-        files.update({f"{folder}/Imgs/{stem}.jpg": (path, masks[stem]) for stem, path in pictures.items()})
+        pairs = pair_files(pictures, masks, skipped)
+        files.update({f"{folder}/Imgs/{stem}.jpg": pair for stem, pair in pairs.items()})
     groups = group_names(files)
     return [
         LabelledPicture(

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dms_jax.data.datasets.base import LabelledPicture
-from dms_jax.data.datasets.files import check_pairs, files_by_stem, find_folder
+from dms_jax.data.datasets.base import LabelledPicture, skip_or_raise
+from dms_jax.data.datasets.files import files_by_stem, find_folder, pair_files
 from dms_jax.data.datasets.published import PublishedDatasetBuilder
 from dms_jax.data.datasets.splitting import split_by_hash, with_validation
 from dms_jax.data.pictures import read_class_numbers, read_picture
@@ -17,9 +18,14 @@ from dms_jax.errors import UserError
 
 # In the order of their numbers in the annotations, from 1.
 _CLASSES = ("inclusion", "patches", "scratches")
+_NOT_NEU = (
+    "NEU-Seg is not the NEU of the SDMS/BDMS paper, which has six classes of 300 pictures whose masks are not public: "
+    "figures measured on one say nothing about the other."
+)
 _MEND = (
     "get NEU-Seg as published with PGA-Net (Dong et al., IEEE Transactions on Industrial Informatics, 2020) "
-    "and name the folder that holds images and annotations by --config.data.manual_dir=DIR"
+    "and name the folder that holds images and annotations by --config.data.manual_dir=DIR "
+    "(of dms-jax prepare: --manual-dir DIR)"
 )
 
 
@@ -49,36 +55,57 @@ class NeuSeg(PublishedDatasetBuilder, skip_registration=True):
         tfds.core.BuilderConfig(name="grouped", description="No picture is in two splits, not even turned."),
     )
     FOLDERS = ("images/training", "annotations/training")
+    NOTES: ClassVar = {
+        "published": (
+            _NOT_NEU,
+            "810 of the 840 published test pictures have a copy, most of them turned, in train or validation, which "
+            "flatters the figures: split=grouped keeps a picture and its copies together.",
+        ),
+        "grouped": (
+            _NOT_NEU,
+            "229 of the 895 test pictures have a corner in common with a picture of another split: at least 708 were "
+            "pasted together from parts of others.",
+        ),
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = _MEND
     CLASS_NAMES = _CLASSES
     FREE_CLASS = None
 
     def _split_pictures(self, root: Path) -> dict[str, list[LabelledPicture]]:
-        return split_pictures(find_pictures(root), self.builder_config_name)
+        return split_pictures(find_pictures(root, self._skipped), self.builder_config_name)
 
 
-def find_pictures(root: Path) -> list[LabelledPicture]:
+def find_pictures(root: Path, skipped: list[str] | None = None) -> list[LabelledPicture]:
     """Lists a copy of the dataset, in the order of names, and reads it all for its labels and groups.
 
     Args:
         root: the folder that holds images and annotations.
+        skipped: where given, files that can't be used are left out, and it gets a sentence about each.
 
     Returns:
         All pictures; the group's name is that of its first picture.
 
     Raises:
-        UserError: a folder is missing or empty, a picture has no annotation or an annotation no picture, or a
-            file is damaged.
+        UserError: a folder is missing or empty; or a picture has no annotation or an annotation no picture, or a
+            file is damaged, and `skipped` is not given.
     """
     files = {}
     for part in ("test", "training"):
         pictures = files_by_stem(find_folder(root, f"images/{part}"), ".jpg", "pictures", _MEND)
         annotations = files_by_stem(find_folder(root, f"annotations/{part}"), ".png", "annotations", _MEND)
-        check_pairs(pictures, annotations)
-        files.update({f"images/{part}/{stem}.jpg": (path, annotations[stem]) for stem, path in pictures.items()})
-    labels = [label_of(annotation) for _, annotation in files.values()]
-    first = first_copies(np.stack([thumbnail(read_picture(path)) for path, _ in files.values()]))
-    names = list(files)
+        pairs = pair_files(pictures, annotations, skipped)
+        files.update({f"images/{part}/{stem}.jpg": pair for stem, pair in pairs.items()})
+    names, labels, thumbnails = [], [], []
+    for name, (path, annotation) in files.items():
+        try:
+            label, small = label_of(annotation), thumbnail(read_picture(path))
+        except UserError as error:
+            skip_or_raise(str(error), skipped)
+            continue
+        names.append(name)
+        labels.append(label)
+        thumbnails.append(small)
+    first = first_copies(np.stack(thumbnails)) if thumbnails else ()
     return [
         LabelledPicture(name, label, names[i], *files[name], mask_reader=read_annotation)
         for name, label, i in zip(names, labels, first, strict=True)

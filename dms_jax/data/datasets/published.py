@@ -18,12 +18,19 @@ class PublishedDatasetBuilder(SurfaceDefectBuilder, skip_registration=True):
     Attributes:
         FOLDERS: paths of the folders that the published files lie in.
         ARCHIVE_URL: address of a zip archive of them; empty where none is known.
+        NOTES: for each configuration, what those who use it should know, a sentence each.
         MANUAL_DOWNLOAD_INSTRUCTIONS: where to get them and how to name the copy, the end of an error's sentence.
     """
 
     FOLDERS: ClassVar[tuple[str, ...]]
     ARCHIVE_URL: ClassVar[str] = ""
+    NOTES: ClassVar[Mapping[str, tuple[str, ...]]]
     MANUAL_DOWNLOAD_INSTRUCTIONS: ClassVar[str]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of this configuration."""
+        return self.NOTES[self.builder_config_name]
 
     @abstractmethod
     def _split_pictures(self, root: Path) -> Mapping[str, Sequence[LabelledPicture]]:

@@ -1,11 +1,12 @@
 """RSDDs, the rail surface discrete defect datasets: 195 pictures of rails of two types, each with a mask."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
 from dms_jax.data.datasets.base import LabelledPicture
-from dms_jax.data.datasets.files import check_pairs, files_by_stem, find_folder
+from dms_jax.data.datasets.files import files_by_stem, find_folder, pair_files
 from dms_jax.data.datasets.published import PublishedDatasetBuilder
 from dms_jax.data.datasets.splitting import split_by_hash
 
@@ -13,7 +14,7 @@ _FOLDERS = {"Type-I RSDDs dataset": "type-I", "Type-II RSDDs dataset": "type-II"
 _MEND = (
     "get RSDDs as published with Gan et al., A hierarchical extractor-based visual rail surface inspection system "
     "(IEEE Sensors Journal, 2017), and name the folder that holds Type-I RSDDs dataset and Type-II RSDDs dataset by "
-    "--config.data.manual_dir=DIR"
+    "--config.data.manual_dir=DIR (of dms-jax prepare: --manual-dir DIR)"
 )
 
 
@@ -31,32 +32,34 @@ class Rsdds(PublishedDatasetBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = (tfds.core.BuilderConfig(name="hashed", description="Split by a fixed hash of the name."),)
     FOLDERS = tuple(_FOLDERS)
+    NOTES: ClassVar = {"hashed": ("The class is the type of the rail: the dataset names no kinds of defects.",)}
     MANUAL_DOWNLOAD_INSTRUCTIONS = _MEND
     CLASS_NAMES = tuple(_FOLDERS.values())
     FREE_CLASS = None
 
     def _split_pictures(self, root: Path) -> dict[str, list[LabelledPicture]]:
-        return split_by_hash(find_pictures(root), test_share=0.2)
+        return split_by_hash(find_pictures(root, self._skipped), test_share=0.2)
 
 
-def find_pictures(root: Path) -> list[LabelledPicture]:
+def find_pictures(root: Path, skipped: list[str] | None = None) -> list[LabelledPicture]:
     """Lists a copy of the dataset, in the order of names, without opening a picture.
 
     Args:
         root: the folder that holds the folders of the two types.
+        skipped: where given, files that can't be used are left out, and it gets a sentence about each.
 
     Returns:
         All pictures, with their names as published; each is a group of its own.
 
     Raises:
-        UserError: a folder is missing or empty, or a picture has no mask or a mask no picture.
+        UserError: a folder is missing or empty; or a picture has no mask or a mask no picture, and `skipped` is not
+            given.
     """
     found = []
     for folder, label in _FOLDERS.items():
         pictures = files_by_stem(find_folder(root, f"{folder}/Rail surface images"), ".jpg", "pictures", _MEND)
         masks = files_by_stem(find_folder(root, f"{folder}/GroundTruth"), ".jpg", "masks", _MEND)
-        check_pairs(pictures, masks)
-        for stem, path in pictures.items():
+        for stem, (image_path, mask_path) in pair_files(pictures, masks, skipped).items():
             name = f"{folder}/Rail surface images/{stem}.jpg"
-            found.append(LabelledPicture(name, label, group=name, image_path=path, mask_path=masks[stem]))
+            found.append(LabelledPicture(name, label, group=name, image_path=image_path, mask_path=mask_path))
     return found
