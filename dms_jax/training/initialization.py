@@ -24,6 +24,7 @@ from ml_collections import ConfigDict
 
 from dms_jax.errors import UserError
 from dms_jax.models import DMS
+from dms_jax.models.resnext import BACKBONES
 from dms_jax.training.backbone_checkpoint import backbone_name, read_backbone, read_description
 from dms_jax.training.checkpoint import Checkpoints, has_best, read_best
 from dms_jax.training.state import TrainState, abstract_state, create_state
@@ -52,9 +53,11 @@ def check_sources(config: ConfigDict, model: DMS) -> None:
         fields = ("stage_sizes", "groups", "width_per_group", "base_channels")
         architecture = {name: getattr(model, name) for name in fields}
         if description.architecture != architecture:
+            known = description.name in BACKBONES
+            mend = f"set config.model.backbone={description.name}" if known else "import weights of that one"
             raise UserError(
                 f"config.init.backbone={config.init.backbone} holds {description.name}, but the network's backbone is "
-                f"{backbone_name(architecture)}: set config.model.backbone."
+                f"{backbone_name(architecture)}: {mend}."
             )
 
 
