@@ -1,5 +1,6 @@
 """What a run starts from: its own checkpoint, another run's, a backbone, random numbers, in this order."""
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -99,6 +100,13 @@ def test_a_checkpoint_stands_above_a_backbone_but_where_it_is_skipped(earlier_ru
     classes = ", ".join(f"step{i}/classes" for i in range(6))
     assert sentences[2] == f"skipped: backbone/stage4_block1, {classes}"
     assert sentences[3] == f"freshly initialised: {classes}"
+
+
+def test_reading_either_source_logs_nothing(
+    earlier_run: Path, backbone: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    initial_variables(filled(1.0, 3), config_with(checkpoint=earlier_run, backbone=backbone))
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_the_amount_restored_is_that_of_the_parameters(earlier_run: Path) -> None:
