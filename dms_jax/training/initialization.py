@@ -119,6 +119,7 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
     leaves = _flatten(fresh)
     sentences = []
     taken: set[tuple[str, str]] = set()
+    restored: set[tuple[str, str]] = set()
     # The later one stands above the earlier.
     if config.init.backbone:
         source = _path(config.init.backbone)
@@ -127,8 +128,7 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
         _check_fits(found, {key: leaves[key] for key in wanted}, f"config.init.backbone={source}", "")
         leaves |= found
         taken |= found.keys()
-        description = read_description(source)
-        sentences.append(f"backbone: {description.name} from {description.source}, {_amount(found)}")
+        imported = found
     if config.init.checkpoint:
         source = _path(config.init.checkpoint)
         variables, step = read_best(source)
@@ -140,9 +140,14 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
         _check_fits(found, wanted, f"config.init.checkpoint={source}", "config.init.skip")
         leaves |= found
         taken |= found.keys()
+        restored |= found.keys()
         sentences.append(f"restored: step {step} of {source}, {_amount(found)}")
         if skipped:
             sentences.append(f"skipped: {_names(skipped, leaves.keys() | skipped)}")
+    if config.init.backbone:
+        description = read_description(_path(config.init.backbone))
+        kept = {key: value for key, value in imported.items() if key not in restored}
+        sentences.insert(0, f"backbone: {description.name} from {description.source}, {_amount(kept)}")
     if not taken:
         sentences.append(NO_WEIGHTS)
     elif taken != leaves.keys():
