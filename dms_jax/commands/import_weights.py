@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     from dms_jax.interop.torch_files import read_tensors
     from dms_jax.interop.torch_names import BACKBONE_FORMATS
     from dms_jax.interop.torch_weights import import_backbone
+    from dms_jax.models.resnext import BACKBONES
     from dms_jax.training.backbone_checkpoint import BackboneDescription, check_free, save_backbone
 
     source, output = arguments.source.expanduser(), arguments.output.expanduser()
@@ -52,7 +53,10 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{source.name}: {description.name} with names of {form}, {used} tensors used")
     if backbone.left_alone:
         print(f"left alone: {_by_module(backbone.left_alone)}")
-    print(f"{output}: start from it with --config.init.backbone={output}")
+    # The first is that of the configurations.
+    needs_name = description.name in list(BACKBONES)[1:]
+    setting = f" --config.model.backbone={description.name}" if needs_name else ""
+    print(f"{output}: start from it with --config.init.backbone={output}{setting}")
 
 
 def _by_module(names: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Files of tensors as PyTorch users keep them: `.pth` (needs PyTorch) and `.safetensors` (does not)."""
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
     """Read a state dict.
 
-    A safetensors file is known by its header, whatever it is called; anything else is PyTorch's to read, with
-    `weights_only=True`: a pickle that wants to run code is refused. A checkpoint that has the state dict in an entry
-    `state_dict`, `model_state_dict`, `model_state` or `model` is understood.
+    A safetensors file is known by its header, whatever it is called, or else by its name; anything else is PyTorch's
+    to read, with `weights_only=True`: a pickle that wants to run code is refused. A checkpoint that has the state dict
+    in an entry `state_dict`, `model_state_dict`, `model_state` or `model` is understood.
 
     Args:
       path: the file.
@@ -38,7 +39,8 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): name a .pth or .safetensors file.") from error
     # Eight bytes of the header's length, then the header, which is JSON.
-    tensors = _read_safetensors(path) if start[8:] == b"{" else _read_torch(path)
+    is_safetensors = start[8:] == b"{" or path.suffix == ".safetensors"
+    tensors = _read_safetensors(path) if is_safetensors else _read_torch(path)
     tensors = {name: np.asarray(tensor, _float32(tensor.dtype)) for name, tensor in tensors.items()}
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
@@ -60,18 +62,18 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], description: Ma
     """
     check_suffix(path)
     temporary = path.with_name(path.name + ".tmp")
-    if path.suffix == ".safetensors":
-        from safetensors.numpy import save_file
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.numpy import save_file
 
-        save_file(
-            {name: np.array(tensor, order="C") for name, tensor in tensors.items()},
-            temporary,
-            metadata=dict(description),
-        )
-    else:
-        torch = _import_torch(path, "written")
-        torch.save({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()}, temporary)
-    temporary.replace(path)
+            contiguous = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
+            save_file(contiguous, temporary, metadata=dict(description))
+        else:
+            torch = _import_torch(path, "written")
+            torch.save({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()}, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def check_suffix(path: Path) -> None:
@@ -95,14 +97,17 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
     try:
         return load_file(path)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:  # of a type NumPy lacks, too
         raise UserError(f"{path} is no sound safetensors file ({error}): get another copy, or save it anew.") from error
 
 
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
     torch = _import_torch(path, "read")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # About how the file was pickled: whether it can be read is all that matters.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # The reason stands on one of the lines; the first one advises to run the code.
         raise UserError(
@@ -111,7 +116,8 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         ) from error
     except Exception as error:  # the reader's own failures come in many kinds
         raise UserError(
-            f"{path} is no file of PyTorch's nor a safetensors file: name a .pth or .safetensors."
+            f"{path} is no file of tensors of PyTorch's nor a safetensors file, or is damaged: name another .pth or "
+            ".safetensors."
         ) from error
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -119,10 +125,15 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     tensors = {} if not isinstance(content, Mapping) else {k: v for k, v in content.items() if _is_tensor(torch, k, v)}
     if not tensors:
         raise UserError(f"{path} holds no state dict (names with tensors): save model.state_dict() instead.")
-    return {
-        name: (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
-        for name, tensor in tensors.items()
-    }
+    arrays = {}
+    for name, tensor in tensors.items():
+        try:
+            arrays[name] = (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
+        except (RuntimeError, TypeError) as error:
+            raise UserError(
+                f"{path}: {name} is no plain tensor (sparse, quantised or without values): save plain ones."
+            ) from error
+    return arrays
 
 
 def _is_tensor(torch: Any, name: Any, value: Any) -> bool:

@@ -110,7 +110,8 @@ def to_variables(
       The variables, float32 throughout, and the names of the tensors that went into them.
 
     Raises:
-      UserError: a tensor is missing, or its shape is not that of its place; the message names both.
+      UserError: a tensor is missing or not of floating point, or its shape is not that of its place; the message
+        names both.
       ValueError: the rows do not fill the variables.
     """
     wanted = flax.traverse_util.flatten_dict(dict(shapes), sep="/")
@@ -126,6 +127,11 @@ def to_variables(
                 raise UserError(
                     f"{theirs} of the file is {list(tensor.shape)}, but {ours} takes {list(expected)} (in PyTorch's "
                     "order): the file is of another network."
+                )
+            if not np.issubdtype(tensor.dtype, np.floating):
+                raise UserError(
+                    f"{theirs} of the file is {tensor.dtype}, but {ours} takes floating point: name a file of whole "
+                    "weights."
                 )
             filled[ours] = np.array(leaf.bring(tensor), np.float32, order="C")
             used.add(theirs)
@@ -201,8 +207,14 @@ def _read_architecture(tensors: Mapping[str, np.ndarray], form: BackboneFormat) 
         raise UserError(
             f"{absent}.0.{form.block[0].theirs}.weight is missing in the file: name a file of whole weights."
         )
-    base = kernel(f"{form.stem[0].theirs}.weight")[0]
-    width, per_group = kernel(f"{form.stages[0]}.0.{form.block[2].theirs}.weight")[:2]
+    stem, grouped = f"{form.stem[0].theirs}.weight", f"{form.stages[0]}.0.{form.block[2].theirs}.weight"
+    base = kernel(stem)[0]
+    width, per_group = kernel(grouped)[:2]
+    if width % per_group or per_group * 64 % base:
+        raise UserError(
+            f"{grouped} of the file is {list(tensors[grouped].shape)} and {stem} {list(tensors[stem].shape)}, which no "
+            "ResNeXt has: name a file of a ResNet."
+        )
     return {
         "stage_sizes": stage_sizes,
         "groups": width // per_group,

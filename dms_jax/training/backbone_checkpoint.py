@@ -1,7 +1,7 @@
 """A pre-trained backbone in a folder of its own: what `config.init.backbone` starts from."""
 
 import json
-import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ def backbone_name(architecture: Mapping[str, Any]) -> str:
 
 
 def save_backbone(folder: Path, variables: Mapping[str, Any], description: BackboneDescription) -> None:
-    """Write a backbone; the folder appears when it is whole.
+    """Write a backbone; its description, without which it is none, comes last.
 
     Args:
       folder: must not exist yet, or be empty.
@@ -52,16 +52,17 @@ def save_backbone(folder: Path, variables: Mapping[str, Any], description: Backb
     Raises:
       UserError: the folder has something in it.
     """
+    folder = folder.absolute()
     check_free(folder)
-    temporary = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    write_tree(temporary / _TREE_NAME, dict(variables))
+    folder.parent.mkdir(parents=True, exist_ok=True)
     facts = {"architecture": dict(description.architecture), "source": description.source}
-    (temporary / DESCRIPTION_NAME).write_text(json.dumps(facts, indent=2) + "\n")
-    if folder.exists():
-        folder.rmdir()
-    temporary.rename(folder)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".import-") as scratch:
+        temporary = Path(scratch)
+        write_tree(temporary / _TREE_NAME, dict(variables))
+        (temporary / DESCRIPTION_NAME).write_text(json.dumps(facts, indent=2) + "\n")
+        folder.mkdir(exist_ok=True)
+        for name in (_TREE_NAME, DESCRIPTION_NAME):
+            (temporary / name).rename(folder / name)
 
 
 def check_free(folder: Path) -> None:

@@ -173,8 +173,9 @@ def read_tree(folder: Path) -> Any:
     """
     folder = folder.absolute()
     try:
+        # Asked of the handler: the checkpointer warns that an item of a larger checkpoint has no metadata of its own.
+        tree = ocp.PyTreeCheckpointHandler().metadata(folder).tree
         with ocp.PyTreeCheckpointer() as checkpointer:
-            tree = checkpointer.metadata(folder).item_metadata.tree
             kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
             return checkpointer.restore(folder, restore_args=kinds)
     except (OSError, ValueError, KeyError, AttributeError) as error:  # damage shows in many places

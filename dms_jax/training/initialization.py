@@ -24,6 +24,7 @@ from ml_collections import ConfigDict
 
 from dms_jax.errors import UserError
 from dms_jax.models import DMS
+from dms_jax.models.resnext import BACKBONES
 from dms_jax.training.backbone_checkpoint import backbone_name, read_backbone, read_description
 from dms_jax.training.checkpoint import Checkpoints, has_best, read_best
 from dms_jax.training.state import TrainState, abstract_state, create_state
@@ -52,9 +53,11 @@ def check_sources(config: ConfigDict, model: DMS) -> None:
         fields = ("stage_sizes", "groups", "width_per_group", "base_channels")
         architecture = {name: getattr(model, name) for name in fields}
         if description.architecture != architecture:
+            known = description.name in BACKBONES
+            mend = f"set config.model.backbone={description.name}" if known else "import weights of that one"
             raise UserError(
                 f"config.init.backbone={config.init.backbone} holds {description.name}, but the network's backbone is "
-                f"{backbone_name(architecture)}: set config.model.backbone."
+                f"{backbone_name(architecture)}: {mend}."
             )
 
 
@@ -116,6 +119,7 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
     leaves = _flatten(fresh)
     sentences = []
     taken: set[tuple[str, str]] = set()
+    restored: set[tuple[str, str]] = set()
     # The later one stands above the earlier.
     if config.init.backbone:
         source = _path(config.init.backbone)
@@ -124,8 +128,7 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
         _check_fits(found, {key: leaves[key] for key in wanted}, f"config.init.backbone={source}", "")
         leaves |= found
         taken |= found.keys()
-        description = read_description(source)
-        sentences.append(f"backbone: {description.name} from {description.source}, {_amount(found)}")
+        imported = found
     if config.init.checkpoint:
         source = _path(config.init.checkpoint)
         variables, step = read_best(source)
@@ -137,9 +140,14 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
         _check_fits(found, wanted, f"config.init.checkpoint={source}", "config.init.skip")
         leaves |= found
         taken |= found.keys()
+        restored |= found.keys()
         sentences.append(f"restored: step {step} of {source}, {_amount(found)}")
         if skipped:
             sentences.append(f"skipped: {_names(skipped, leaves.keys() | skipped)}")
+    if config.init.backbone:
+        description = read_description(_path(config.init.backbone))
+        kept = {key: value for key, value in imported.items() if key not in restored}
+        sentences.insert(0, f"backbone: {description.name} from {description.source}, {_amount(kept)}")
     if not taken:
         sentences.append(NO_WEIGHTS)
     elif taken != leaves.keys():

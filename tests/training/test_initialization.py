@@ -1,5 +1,6 @@
 """What a run starts from: its own checkpoint, another run's, a backbone, random numbers, in this order."""
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -95,10 +96,22 @@ def test_a_checkpoint_stands_above_a_backbone_but_where_it_is_skipped(earlier_ru
     assert values(variables["batch_stats"]["backbone"].pop("stage4_block1")) == {3.0}
     assert values(variables["batch_stats"]) == {2.0}
     assert params["step0"]["saliency"]["bias"].shape == (1,)
+    # What the checkpoint stands above is not counted.
+    stage = jax.tree.leaves(
+        {kind: filled(1.0)[kind]["backbone"]["stage4_block1"] for kind in ("params", "batch_stats")}
+    )
+    assert f"from weights.pth, {len(stage)} tensors, " in sentences[0]
     assert sentences[1].startswith(f"restored: step 7 of {earlier_run}, ")
     classes = ", ".join(f"step{i}/classes" for i in range(6))
     assert sentences[2] == f"skipped: backbone/stage4_block1, {classes}"
     assert sentences[3] == f"freshly initialised: {classes}"
+
+
+def test_reading_either_source_logs_nothing(
+    earlier_run: Path, backbone: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    initial_variables(filled(1.0, 3), config_with(checkpoint=earlier_run, backbone=backbone))
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_the_amount_restored_is_that_of_the_parameters(earlier_run: Path) -> None:
@@ -142,9 +155,16 @@ class TestSourcesAreChecked:
     def test_a_backbone_of_another_architecture(self, tmp_path: Path) -> None:
         config = config_with(backbone=tmp_path / "b")
         save_backbone(tmp_path / "b", {"params": {"x": np.zeros(1)}}, description_of(BDMS(num_classes=1)))
-        with pytest.raises(UserError, match=r"holds resnext101_32x4d, but the network's backbone is ResNeXt\(stage_s"):
+        with pytest.raises(
+            UserError, match=r"holds resnext101_32x4d, but the network's backbone is ResNeXt\(stage_s"
+        ) as e:
             check_sources(config, small())
+        assert str(e.value).endswith(": set config.model.backbone=resnext101_32x4d.")
         check_sources(config, BDMS(num_classes=1))
+
+    def test_a_backbone_that_no_configuration_names(self, backbone: Path) -> None:
+        with pytest.raises(UserError, match=r"backbone is resnext101_32x4d: import weights of that one\.$"):
+            check_sources(config_with(backbone=backbone), BDMS(num_classes=1))
 
     @pytest.mark.parametrize("field", ["checkpoint", "backbone"])
     def test_a_folder_without_one(self, field: str, tmp_path: Path) -> None:
