@@ -2,10 +2,8 @@
 
 from jax.sharding import Mesh
 
-# Of an NVIDIA GPU. Without convolutions, which JAX leaves out by default, what is launched at once is a handful of
-# kernels between one convolution and the next, and a step has a thousand kernels.
+# Of an NVIDIA GPU.
 _GPU_OPTIONS: dict[str, str | bool | int] = {
-    "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONVOLUTION,DYNAMIC_SLICE_FUSION",
     # A map that is bfloat16 in the network is kept as that between kernels, not also as the float32 before rounding.
     "xla_allow_excess_precision": False,
 }

@@ -1,0 +1,65 @@
+"""Networks with BatchNorm folded predict what they were folded from predicts."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dms_jax.models import BDMS, SDMS
+from dms_jax.models.folding import fold_batch_norm
+
+TINY = {
+    "num_classes": 3,
+    "stage_sizes": (1, 1, 1, 1),
+    "groups": 2,
+    "width_per_group": 32,
+    "base_channels": 4,
+    "side_channels": 8,
+    "residual_channels": 6,
+}
+
+
+def random_variables(model: Any, images: jax.Array) -> Any:
+    """Variables in which nothing is at its initial 0 or 1."""
+    variables = model.init(jax.random.key(0), images, train=False)
+    leaves, tree = jax.tree.flatten(variables)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    # Variances must be positive, and nothing else minds.
+    leaves = [
+        x * jax.random.uniform(k, x.shape, minval=0.5, maxval=1.5) + 0.1 for k, x in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(tree, leaves)
+
+
+@pytest.mark.parametrize(("network", "ablation"), [(BDMS, ""), (SDMS, "c"), (SDMS, "baseline")])
+def test_the_folded_network_predicts_the_same(network: type, ablation: str) -> None:
+    images = jax.random.normal(jax.random.key(2), (1, 33, 40, 3))
+    model = network(**TINY, ablation=ablation)
+    variables = random_variables(model, images)
+    folded = fold_batch_norm(variables)
+    assert set(folded) == {"params"}
+    assert not [path for path, _ in jax.tree_util.tree_leaves_with_path(folded) if "norm" in str(path)]
+    expected = jax.jit(lambda v: model.apply(v, images, train=False))(variables)
+    result = jax.jit(lambda v: model.clone(folded=True).apply(v, images, train=False))(folded)
+    for ours, reference in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, reference, atol=1e-4 * float(jnp.max(jnp.abs(reference))))
+
+
+def test_kernels_are_kept_in_the_type_that_the_network_computes_in() -> None:
+    images = jnp.zeros((1, 32, 32, 3))
+    folded = fold_batch_norm(SDMS(**TINY).init(jax.random.key(0), images, train=False), jnp.bfloat16)
+    assert folded["params"]["backbone"]["stem_conv"]["kernel"].dtype == jnp.bfloat16
+    assert folded["params"]["step0"]["saliency"]["kernel"].dtype == jnp.float32
+    output = SDMS(**TINY, folded=True, dtype=jnp.bfloat16).apply(folded, images, train=False)
+    assert output.features["F0"].dtype == jnp.bfloat16
+    assert output.saliency[-1].dtype == jnp.float32
+
+
+def test_a_folded_network_does_not_train() -> None:
+    images = jnp.zeros((1, 32, 32, 3))
+    model = SDMS(**TINY, folded=True)
+    variables = model.init(jax.random.key(0), images, train=False)
+    with pytest.raises(ValueError, match="predicts only"):
+        model.apply(variables, images, train=True)
