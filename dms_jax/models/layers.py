@@ -121,7 +121,7 @@ def _max_pool_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array]:
     x, y = saved
     windows, pull_back = jax.vjp(_windows, x)
     largest = [window == y for window in windows]
-    share = g.astype(jnp.float32) / sum(is_largest.astype(jnp.float32) for is_largest in largest)
+    share = g / sum(is_largest.astype(jnp.float32) for is_largest in largest)
     # Computed once: XLA would rather count again for each of the nine pixels.
     share = jax.lax.optimization_barrier(share)
     return pull_back([jnp.where(is_largest, share, 0).astype(x.dtype) for is_largest in largest])

@@ -26,6 +26,11 @@ def activate(x: Array, activation: Activation, slope: Array | None = None) -> Ar
     return jnp.where(x >= 0, x, slope.astype(x.dtype) * x)
 
 
+def _wide(x: Array) -> Array:
+    """The array in float32, or in its own type if that is wider."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def normalize(
     x: Array,
     mean: Array,
@@ -49,9 +54,9 @@ def normalize(
       slope: float32 [], of "prelu".
       residual: of x's shape, or None for 0.
     """
-    y = (x.astype(jnp.float32) - mean) * (jax.lax.rsqrt(variance + EPSILON) * scale) + bias
+    y = (_wide(x) - mean) * (jax.lax.rsqrt(variance + EPSILON) * scale) + bias
     if residual is not None:
-        y = y + residual.astype(jnp.float32)
+        y = y + _wide(residual)
     return activate(y, activation, slope).astype(x.dtype)
 
 
@@ -86,7 +91,7 @@ def batch_normalize(
 
 
 def _moments(x: Array, axis_name: str | None) -> tuple[Array, Array]:
-    x = x.astype(jnp.float32)
+    x = _wide(x)
     axes = tuple(range(x.ndim - 1))
     mean, mean_of_squares = jnp.mean(x, axes), jnp.mean(x * x, axes)
     if axis_name is not None:
@@ -116,7 +121,7 @@ def _backward(activation: Activation, axis_name: str | None, saved: Any, cotange
     g = cotangents[0]
     axes = tuple(range(x.ndim - 1))
     inverse = jax.lax.rsqrt(variance + EPSILON)
-    normal = (x.astype(jnp.float32) - mean) * inverse
+    normal = (_wide(x) - mean) * inverse
     slope_sum = None
     if activation == "none":
         d = g
@@ -125,9 +130,9 @@ def _backward(activation: Activation, axis_name: str | None, saved: Any, cotange
         d = jnp.where(positive, g, 0)
     else:
         z = normal * scale + bias
-        d = jnp.where(z >= 0, 1, slope) * g.astype(jnp.float32)
-        slope_sum = jnp.sum(jnp.where(z >= 0, 0, z * g.astype(jnp.float32)), axes)
-    d32 = d.astype(jnp.float32)
+        d = jnp.where(z >= 0, 1, slope) * _wide(g)
+        slope_sum = jnp.sum(jnp.where(z >= 0, 0, z * _wide(g)), axes)
+    d32 = _wide(d)
     d_sum, d_normal_sum = jnp.sum(d32, axes), jnp.sum(d32 * normal, axes)
     # Of all devices in what goes back to x; each its own for the parameters, whose gradients are added up outside.
     count = x.size // x.shape[-1]
@@ -137,9 +142,9 @@ def _backward(activation: Activation, axis_name: str | None, saved: Any, cotange
     dx = (inverse * scale) * (d32 - d_mean - normal * d_normal_mean)
     return (
         dx.astype(x.dtype),
-        d_normal_sum,
-        d_sum,
-        None if slope_sum is None else jnp.sum(slope_sum),
+        d_normal_sum.astype(scale.dtype),
+        d_sum.astype(bias.dtype),
+        None if slope_sum is None else jnp.sum(slope_sum).astype(slope.dtype),
         None if kept is None else d.astype(x.dtype),
     )
 

@@ -77,7 +77,7 @@ def by_products(x: Array, weights: Sequence[np.ndarray]) -> Array:
 
 def by_lookup(x: Array, weights: Sequence[np.ndarray]) -> Array:
     """`by_products` where few weights of a row are not 0, as sums over these, in float32."""
-    y = x.astype(jnp.float32)
+    y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     for axis, matrix in enumerate(weights, 1):
         # The columns of the weights that are not 0 come first, in their order; the rest of each row are zeros.
         columns = np.argsort(matrix == 0, axis=1, kind="stable")[:, : np.count_nonzero(matrix, axis=1).max()]
