@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from timing import seconds_per_call
 
-from dms_jax.models import layers
+from dms_jax.models import convolution, resize
 
 Ways = dict[str, Callable[..., jax.Array]]
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -90,7 +90,7 @@ def grouped(side: int, width: int, stride: int = 1) -> tuple[Ways, list[tuple[in
 
 def transposed() -> tuple[Ways, list[tuple[int, ...]]]:
     """The transposed convolution of step 1."""
-    ways = {"transposed": layers.transposed_conv, "four phases": layers.transposed_conv_by_phases}
+    ways = {"transposed": convolution.transposed_conv, "four phases": convolution.transposed_conv_by_phases}
     return ways, [(38, 38, 512), (4, 4, 512, 512)]
 
 
@@ -106,17 +106,8 @@ def stem() -> tuple[Ways, list[tuple[int, ...]]]:
     def direct(x: jax.Array, k: jax.Array) -> jax.Array:
         return conv(x, k, stride=2)
 
-    def folded(x: jax.Array, k: jax.Array) -> jax.Array:
-        # Input row 2p + a is row p of phase a: tap i of the kernel, at row 2m + i - 3, is tap (i + 1) // 2 of phase
-        # (i + 1) % 2, at row m + (i + 1) // 2 - 2.
-        batch, height, width, channels = x.shape
-        x = x.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
-        x = x.reshape(batch, height // 2, width // 2, 4 * channels)
-        k = jnp.pad(k, ((1, 0), (1, 0), (0, 0), (0, 0))).reshape(4, 2, 4, 2, channels, -1).transpose(0, 2, 1, 3, 4, 5)
-        k = k.reshape(4, 4, 4 * channels, -1)
-        return jax.lax.conv_general_dilated(x, k, (1, 1), ((2, 1), (2, 1)), dimension_numbers=_LAYOUT)
-
-    return {"7 x 7, stride 2": direct, "4 x 4 of 12 channels": folded}, [(300, 300, 3), (7, 7, 3, 64)]
+    ways: Ways = {"7 x 7, stride 2": direct, "4 x 4 of 12 channels": convolution.strided_by_phases}
+    return ways, [(300, 300, 3), (7, 7, 3, 64)]
 
 
 def saliency_head() -> tuple[Ways, list[tuple[int, ...]]]:
@@ -190,12 +181,12 @@ def resized() -> tuple[Ways, list[tuple[int, ...]]]:
     """up(HF) from 19 to 75 pixels."""
 
     def matrices(x: jax.Array, precision: Any) -> jax.Array:
-        weights = jnp.asarray(layers.aligned_corner_weights(19, 75), x.dtype)
+        weights = jnp.asarray(resize.aligned_corner_weights(19, 75), x.dtype)
         x = jnp.einsum("oh,bhwc->bowc", weights, x, precision=precision)
         return jnp.einsum("ow,bhwc->bhoc", weights, x, precision=precision)
 
     def at_once(x: jax.Array) -> jax.Array:
-        weights = jnp.asarray(layers.aligned_corner_weights(19, 75), x.dtype)
+        weights = jnp.asarray(resize.aligned_corner_weights(19, 75), x.dtype)
         both = jnp.kron(weights, weights)
         flat = x.reshape(x.shape[0], -1, x.shape[-1])
         return jnp.einsum("op,bpc->boc", both, flat).reshape(x.shape[0], 75, 75, -1)
