@@ -4,12 +4,14 @@ The parameters and the results are the same whichever it is; `jax.lax.platform_d
 program serves every platform.
 """
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dms_jax.models.matrix_products import as_products, direct, gradients_as_products
 from dms_jax.models.normalization import as_varying
 
 Array = jax.Array
@@ -36,16 +38,35 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1, gro
     """
     if stride == 2 and dilation == 1 and x.shape[-1] < 8:
         return strided_by_phases(x, kernel)
-    padding = dilation * (kernel.shape[0] // 2)
-    return jax.lax.conv_general_dilated(
+    return _convolve(x, as_varying(kernel, x), stride, dilation, groups)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _convolve(x: Array, kernel: Array, *geometry: int) -> Array:
+    return jax.lax.platform_dependent(
         x,
         kernel,
-        (stride, stride),
-        ((padding, padding), (padding, padding)),
-        rhs_dilation=(dilation, dilation),
-        dimension_numbers=_LAYOUT,
-        feature_group_count=groups,
+        cpu=lambda *arrays: as_products(*arrays, *geometry),
+        default=lambda *arrays: direct(*arrays, *geometry),
     )
+
+
+def _convolve_forward(x: Array, kernel: Array, *geometry: int) -> tuple[Array, tuple[Array, Array]]:
+    return _convolve(x, kernel, *geometry), (x, kernel)
+
+
+def _convolve_backward(*arguments: Any) -> tuple[Array, Array]:
+    *geometry, (x, kernel), g = arguments
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        g,
+        cpu=lambda *arrays: gradients_as_products(*arrays, *geometry),
+        default=lambda x, kernel, g: jax.vjp(lambda x, kernel: direct(x, kernel, *geometry), x, kernel)[1](g),
+    )
+
+
+_convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
 def strided_by_phases(x: Array, kernel: Array) -> Array:

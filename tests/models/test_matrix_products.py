@@ -1,0 +1,162 @@
+"""Convolutions as matrix products, against PyTorch's convolutions."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dms_jax.models import matrix_products
+from dms_jax.models.convolution import convolve
+from dms_jax.models.matrix_products import grouped_kernel_gradient, pointwise, widened, winograd
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+
+def close(result: jax.Array, expected: np.ndarray, tolerance: float) -> None:
+    np.testing.assert_allclose(result, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+def drawn(shape: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    return jax.random.normal(jax.random.key(0), shape), jax.random.normal(jax.random.key(1), kernel)
+
+
+def by_torch(
+    x: jax.Array, kernel: jax.Array, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The convolution, a cotangent, and its gradients by x and by the kernel, in float64."""
+    image = torch.from_numpy(np.array(x, np.float64).transpose(0, 3, 1, 2).copy()).requires_grad_()
+    weight = torch.from_numpy(np.array(kernel, np.float64).transpose(3, 2, 0, 1).copy()).requires_grad_()
+    padding = dilation * (kernel.shape[0] // 2)
+    y = torch.nn.functional.conv2d(image, weight, None, stride, padding, dilation, groups)
+    g = torch.randn(y.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    y.backward(g)
+    pixels, taps = (0, 2, 3, 1), (2, 3, 1, 0)
+    arrays = (y.detach(), pixels), (g, pixels), (image.grad, pixels), (weight.grad, taps)
+    return tuple(a.numpy().transpose(order) for a, order in arrays)
+
+
+# Kernel size, input and output channels, stride, dilation, groups; what they have in common with a network's layers.
+GEOMETRIES = {
+    "pointwise": (1, 24, 40, 1, 1, 1),
+    "pointwise, strided": (1, 24, 40, 2, 1, 1),
+    "winograd": (3, 64, 96, 1, 1, 1),
+    "few channels": (3, 8, 12, 1, 1, 1),
+    "dilated": (3, 64, 64, 1, 2, 1),
+    "groups of 2, dilated": (3, 8, 8, 1, 2, 4),
+    "groups of 16, dilated": (3, 64, 64, 1, 2, 4),
+    "all groups merged": (3, 128, 128, 1, 1, 32),
+    "groups merged": (3, 256, 256, 2, 1, 64),
+    "groups of 8": (3, 64, 128, 1, 1, 8),
+    "groups of 8, strided": (3, 64, 64, 2, 1, 8),
+    "groups of 16": (5, 64, 64, 1, 1, 4),
+    "groups of 16, pointwise": (1, 64, 64, 1, 1, 4),
+}
+
+
+@pytest.mark.parametrize("size", [(33, 32), (8, 9)])
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_a_convolution_and_its_gradients_are_those_of_pytorch(name: str, size: tuple[int, int]) -> None:
+    k, channels, features, stride, dilation, groups = GEOMETRIES[name]
+    x, kernel = drawn((2, *size, channels), (k, k, channels // groups, features))
+    y, g, dx, dk = by_torch(x, kernel, stride, dilation, groups)
+    convolution = partial(convolve, stride=stride, dilation=dilation, groups=groups)
+    result, pull_back = jax.vjp(convolution, x, kernel)
+    close(result, y, 3e-6)
+    for gradient, expected in zip(pull_back(jnp.asarray(g, jnp.float32)), (dx, dk), strict=True):
+        close(gradient, expected, 3e-6)
+
+
+def test_each_geometry_is_computed_in_the_formulation_meant_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    for name in ("pointwise", "winograd", "widened", "grouped_kernel_gradient"):
+        function = getattr(matrix_products, name)
+        monkeypatch.setattr(
+            matrix_products,
+            name,
+            lambda *args, function=function, name=name, **options: called.append(name) or function(*args, **options),
+        )
+    jax.clear_caches()
+    chosen = {}
+    for name, (k, channels, features, stride, dilation, groups) in GEOMETRIES.items():
+        called.clear()
+        x, kernel = drawn((2, 33, 32, channels), (k, k, channels // groups, features))
+        convolution = partial(convolve, stride=stride, dilation=dilation, groups=groups)
+        jax.eval_shape(lambda x, kernel, f=convolution: jax.vjp(f, x, kernel)[1](f(x, kernel)), x, kernel)
+        chosen[name] = set(called)
+    assert chosen == {
+        "pointwise": {"pointwise"},
+        "pointwise, strided": {"pointwise"},
+        "winograd": {"winograd"},
+        "few channels": set(),
+        "dilated": set(),
+        "groups of 2, dilated": {"widened"},
+        "groups of 16, dilated": set(),
+        "all groups merged": {"widened", "winograd"},
+        "groups merged": {"widened", "grouped_kernel_gradient"},
+        "groups of 8": {"grouped_kernel_gradient"},
+        "groups of 8, strided": {"grouped_kernel_gradient"},
+        "groups of 16": {"grouped_kernel_gradient"},
+        "groups of 16, pointwise": {"grouped_kernel_gradient"},
+    }
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (2, 3), (5, 8)])
+def test_winograd_is_right_for_any_size(size: tuple[int, int]) -> None:
+    x, kernel = drawn((2, *size, 3), (3, 3, 3, 5))
+    y, g, dx, dk = by_torch(x, kernel)
+    result, pull_back = jax.vjp(winograd, x, kernel)
+    close(result, y, 1e-6)
+    for gradient, expected in zip(pull_back(jnp.asarray(g, jnp.float32)), (dx, dk), strict=True):
+        close(gradient, expected, 1e-6)
+
+
+def test_winograd_rounds_about_as_much_as_the_plain_sum() -> None:
+    x, kernel = drawn((1, 20, 20, 256), (3, 3, 256, 64))
+    expected = by_torch(x, kernel)[0]
+    error = np.abs(np.asarray(winograd(x, kernel), np.float64) - expected)
+    plain = np.abs(np.asarray(matrix_products.direct(x, kernel, 1, 1, 1), np.float64) - expected)
+    assert np.sqrt((error**2).mean()) < 4 * np.sqrt((plain**2).mean())
+
+
+def test_bfloat16_is_not_given_to_winograd() -> None:
+    x, kernel = (a.astype(jnp.bfloat16) for a in drawn((2, 33, 32, 64), (3, 3, 64, 64)))
+    expected = matrix_products.direct(x, kernel, 1, 1, 1)
+    np.testing.assert_array_equal(convolve(x, kernel).astype(np.float32), expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("merged", [1, 2, 3, 6])
+def test_a_widened_kernel_is_the_same_convolution(merged: int) -> None:
+    x, kernel = drawn((1, 5, 4, 12), (3, 3, 2, 18))
+    expected = by_torch(x, kernel, groups=6)[0]
+    close(matrix_products.direct(x, widened(kernel, 6, merged), 1, 1, merged), expected, 1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(7, 6), (1, 1)])
+def test_the_gradient_of_a_grouped_kernel_is_that_of_pytorch(size: tuple[int, int], stride: int) -> None:
+    x, kernel = drawn((2, *size, 12), (3, 3, 3, 8))
+    _, g, _, expected = by_torch(x, kernel, stride, groups=4)
+    close(grouped_kernel_gradient(x, jnp.asarray(g, jnp.float32), 3, stride, 4), expected, 1e-6)
+
+
+def test_a_pointwise_convolution_is_one_product() -> None:
+    x, kernel = drawn((2, 5, 4, 3), (1, 1, 3, 7))
+    compiled = jax.jit(partial(pointwise, stride=2)).lower(x, kernel).as_text()
+    assert compiled.count("dot_general") == 1
+    assert "convolution" not in compiled
+
+
+def test_products_are_for_the_cpu_alone_and_one_exported_program_serves_both() -> None:
+    x, kernel = drawn((2, 33, 32, 64), (3, 3, 64, 64))
+
+    def gradients(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.vjp(convolve, x, kernel)[1](x)
+
+    lowered = {p: jax.jit(gradients).trace(x, kernel).lower(lowering_platforms=(p,)).as_text() for p in ("cpu", "cuda")}
+    assert [lowered["cpu"].count("stablehlo." + name) for name in ("convolution", "dot_general")] == [0, 32]
+    assert [lowered["cuda"].count("stablehlo." + name) for name in ("convolution", "dot_general")] == [2, 0]
+    exported = jax.export.export(jax.jit(gradients), platforms=("cpu", "cuda"))(x, kernel)
+    for result, expected in zip(exported.call(x, kernel), jax.jit(gradients)(x, kernel), strict=True):
+        np.testing.assert_array_equal(result, expected)
