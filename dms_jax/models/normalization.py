@@ -4,6 +4,7 @@ One function, because a training step's time on an accelerator goes into how oft
 gradient is written out by hand: two passes over the map and the cotangent, and nothing kept that is not needed anyway.
 """
 
+import math
 from functools import partial
 from typing import Any, Literal
 
@@ -92,11 +93,27 @@ def batch_normalize(
 
 def _moments(x: Array, axis_name: str | None) -> tuple[Array, Array]:
     x = _wide(x)
-    axes = tuple(range(x.ndim - 1))
-    mean, mean_of_squares = jnp.mean(x, axes), jnp.mean(x * x, axes)
-    if axis_name is not None:
-        mean, mean_of_squares = jax.lax.pmean((mean, mean_of_squares), axis_name)
+    mean, mean_of_squares = _over_devices(_means(x, x * x), axis_name)
     return mean, jnp.maximum(mean_of_squares - mean * mean, 0)
+
+
+def _means(*maps: Array) -> Array:
+    """The mean of each map [..., C] over its pixels: [number of maps, C].
+
+    In two stages of about as many terms each, and the second for all maps together. A GPU sums so many terms in stages
+    anyway, and a small kernel for each map takes as long as one for all.
+    """
+    channels = maps[0].shape[-1]
+    pixels = maps[0].size // channels
+    parts = next(d for d in range(math.isqrt(pixels), 0, -1) if pixels % d == 0)
+    sums = tuple(jnp.sum(x.reshape(parts, -1, channels), 1) for x in maps)
+    # The barrier keeps the stages apart: else the second draws one map's sums away from the pass that makes all.
+    sums = jnp.concatenate(jax.lax.optimization_barrier(sums), axis=1)
+    return jnp.sum(sums * (1 / pixels), 0).reshape(len(maps), channels)
+
+
+def _over_devices(means: Array, axis_name: str | None) -> Array:
+    return means if axis_name is None else jax.lax.pmean(means, axis_name)
 
 
 def _forward(
@@ -118,34 +135,42 @@ def _forward(
 
 def _backward(activation: Activation, axis_name: str | None, saved: Any, cotangents: Any) -> tuple[Array | None, ...]:
     x, mean, variance, scale, bias, slope, kept = saved
-    g = cotangents[0]
-    axes = tuple(range(x.ndim - 1))
     inverse = jax.lax.rsqrt(variance + EPSILON)
-    normal = (_wide(x) - mean) * inverse
-    slope_sum = None
-    if activation == "none":
-        d = g
-    elif activation == "relu":
-        positive = kept > 0 if kept is not None else normal * scale + bias > 0
-        d = jnp.where(positive, g, 0)
-    else:
-        z = normal * scale + bias
-        d = jnp.where(z >= 0, 1, slope) * _wide(g)
-        slope_sum = jnp.sum(jnp.where(z >= 0, 0, z * _wide(g)), axes)
-    d32 = _wide(d)
-    d_sum, d_normal_sum = jnp.sum(d32, axes), jnp.sum(d32 * normal, axes)
+    factor = inverse * scale
+
+    def through_activation(x: Array, g: Array) -> tuple[Array, Array, Array]:
+        """x without its mean, the cotangent of what the activation was given, and the terms of the slope's gradient."""
+        centred = _wide(x) - mean
+        z = centred * factor + bias
+        if activation == "prelu":
+            return centred, jnp.where(z >= 0, 1, slope) * _wide(g), jnp.where(z >= 0, 0, z * _wide(g))
+        if activation == "relu":
+            g = jnp.where(z > 0 if kept is None else kept > 0, g, 0)
+        return centred, _wide(g), jnp.zeros(())
+
+    g = cotangents[0]
+    if kept is None:
+        x = jax.lax.optimization_barrier(x)
+    centred, d, of_slope = through_activation(x, g)
     # Of all devices in what goes back to x; each its own for the parameters, whose gradients are added up outside.
-    count = x.size // x.shape[-1]
-    d_mean, d_normal_mean = d_sum / count, d_normal_sum / count
-    if axis_name is not None:
-        d_mean, d_normal_mean = jax.lax.pmean((d_mean, d_normal_mean), axis_name)
-    dx = (inverse * scale) * (d32 - d_mean - normal * d_normal_mean)
+    own = _means(d, d * centred)
+    d_mean, product_mean = _over_devices(own, axis_name)
+    d_residual = None
+    # What goes to the residual is written, and is read here. What does not is computed again, from x and g, which are
+    # there anyway: without the barriers XLA would write it, or a mask already in the forward pass.
+    if kept is None:
+        centred, d, of_slope = through_activation(jax.lax.optimization_barrier(x), g)
+    else:
+        d_residual = jax.lax.optimization_barrier(d.astype(x.dtype))
+        d = _wide(d_residual)
+    dx = factor * (d - d_mean - centred * (inverse * inverse * product_mean))
+    pixels = x.size // x.shape[-1]
     return (
         dx.astype(x.dtype),
-        d_normal_sum.astype(scale.dtype),
-        d_sum.astype(bias.dtype),
-        None if slope_sum is None else jnp.sum(slope_sum).astype(slope.dtype),
-        None if kept is None else d.astype(x.dtype),
+        (pixels * inverse * own[1]).astype(scale.dtype),
+        (pixels * own[0]).astype(bias.dtype),
+        jnp.sum(of_slope).astype(slope.dtype) if activation == "prelu" else None,
+        d_residual,
     )
 
 

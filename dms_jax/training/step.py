@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from clu import metrics
+from jax.experimental.layout import Layout, with_layout_constraint
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -109,6 +110,7 @@ def make_train_step(
             )
 
         (_, (figures, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        gradients = jax.tree.map(_in_rows, gradients)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         averaged = state.averaged
@@ -130,6 +132,18 @@ def make_train_step(
 
     sharded = jax.shard_map(step, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P())
     return jax.jit(sharded, donate_argnums=0, compiler_options=compiler_options(mesh))
+
+
+def _in_rows(gradient: jax.Array) -> jax.Array:
+    """The gradient, in memory as parameters are.
+
+    A convolution's kernel gradient comes in another order. Where an update reads it in that one, it cannot write the
+    parameters and the momentum in their places, and XLA copies them there afterwards.
+    """
+    if gradient.ndim < 2:
+        return gradient
+    layout = Layout(tuple(range(gradient.ndim)))
+    return jax.lax.optimization_barrier(with_layout_constraint(gradient, layout))
 
 
 def _weights(batch: Batch, keys: jax.Array, augment: AugmentConfig) -> tuple[jax.Array, jax.Array]:
