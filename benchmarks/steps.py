@@ -13,8 +13,9 @@ from dms_jax.data.augment import AugmentConfig
 from dms_jax.models.dms import NETWORKS, SIZES
 from dms_jax.training.losses import LossConfig
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
+from dms_jax.training.prediction import make_predict_step
 from dms_jax.training.state import TrainState, create_state
-from dms_jax.training.step import DATA_AXIS, data_mesh, make_predict_step, make_train_step, replicate, shard_batch
+from dms_jax.training.step import DATA_AXIS, data_mesh, make_train_step, replicate, shard_batch
 
 
 @dataclass(frozen=True)

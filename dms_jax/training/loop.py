@@ -26,16 +26,14 @@ from dms_jax.training.initialization import check_sources, starting_state
 from dms_jax.training.interruption import collect_interruptions
 from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
 from dms_jax.training.preamble import announce_devices, describe_run
+from dms_jax.training.prediction import PredictStep, make_eval_step, make_predict_step
 from dms_jax.training.results import load_results, results_text
 from dms_jax.training.splits import Splits, choose_splits
 from dms_jax.training.state import TrainState, empty_metrics
 from dms_jax.training.step import (
     DATA_AXIS,
     Batch,
-    PredictStep,
     data_mesh,
-    make_eval_step,
-    make_predict_step,
     make_train_step,
     replicate,
     shard_batch,

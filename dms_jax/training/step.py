@@ -1,11 +1,10 @@
-"""The compiled training and prediction steps, over one device or many.
+"""The compiled training step, over one device or many.
 
-Both run under `jax.shard_map` over a mesh with the one axis "data": the state is on every device, a batch is parted
+It runs under `jax.shard_map` over a mesh with the one axis "data": the state is on every device, a batch is parted
 among them. Automatic partitioning would gather the whole batch on every device for each grouped convolution.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,9 +19,7 @@ from jax.sharding import PartitionSpec as P
 
 from dms_jax.data.augment import AugmentConfig, augment_batch, content_batch, example_keys, normalize
 from dms_jax.data.source import DEFECT_THRESHOLD
-from dms_jax.evaluation.device_metrics import EvaluationMetrics
 from dms_jax.models import DMS
-from dms_jax.models.folding import fold_batch_norm
 from dms_jax.training.compilation import compiler_options
 from dms_jax.training.losses import LossConfig, dms_loss, unit_mean
 from dms_jax.training.state import TrainState
@@ -154,82 +151,6 @@ def _weights(batch: Batch, keys: jax.Array, augment: AugmentConfig) -> tuple[jax
     if "content" in batch:
         pixels = pixels & content_batch(keys, batch["content"], batch["image"].shape[1:3], augment)
     return unit_mean(pixels, DATA_AXIS), unit_mean(labels >= 0, DATA_AXIS)
-
-
-@dataclass(frozen=True)
-class PredictStep:
-    """Compiled prediction, in two parts: what depends on the variables alone is done once for many batches.
-
-        prepared = predict_step.prepare(variables)
-        maps, probabilities = predict_step(prepared, images)
-
-    Attributes:
-      prepare: takes the variables {"params", "batch_stats"} to those of the network with its BatchNorm folded.
-      run: takes the prepared variables and images uint8 [B, S, S, 3], B a multiple of the number of devices, to the
-        saliency maps of all N outputs, uint8 [B, N, S, S] (the sigmoid times 255, rounded), and the class
-        probabilities, float32 [B, N, num_classes] (no second axis entries without class heads).
-    """
-
-    prepare: jax.stages.Wrapped
-    run: jax.stages.Wrapped
-
-    def __call__(self, prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """See `run`."""
-        return self.run(prepared, images)
-
-
-def make_predict_step(model: DMS, mesh: Mesh) -> PredictStep:
-    """Compile prediction by a network over a mesh (see `data_mesh`)."""
-    folded = model.clone(folded=True)
-
-    def predict(prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        output = folded.apply(prepared, normalize(images), train=False)
-        maps = jnp.stack([jax.nn.sigmoid(s[..., 0]) for s in output.saliency], axis=1)
-        if output.classes:
-            probabilities = jax.nn.softmax(jnp.stack(output.classes, axis=1))
-        else:
-            probabilities = jnp.zeros((images.shape[0], 0, model.num_classes))
-        return jnp.round(255 * maps).astype(jnp.uint8), probabilities
-
-    sharded = jax.shard_map(predict, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P(DATA_AXIS))
-    return PredictStep(
-        prepare=jax.jit(partial(fold_batch_norm, dtype=model.dtype), out_shardings=NamedSharding(mesh, P())),
-        run=jax.jit(sharded, compiler_options=compiler_options(mesh)),
-    )
-
-
-def make_eval_step(predict_step: PredictStep, mesh: Mesh) -> Callable[[Any, Batch], EvaluationMetrics]:
-    """Prediction and its measurement on the devices, for square pictures while training.
-
-    Args:
-      predict_step: see `make_predict_step`. The network is compiled once for both: the maps stay where they are, and
-        are measured by a small program of its own.
-      mesh: see `data_mesh`.
-
-    Returns:
-      A function of the prepared variables and a batch as `dms_jax.data.pipeline.square_batches` yields it, B a multiple
-      of the number of devices. It returns the sums over the whole batch, the same on every device.
-    """
-
-    def measure(maps: jax.Array, probabilities: jax.Array, batch: Batch) -> EvaluationMetrics:
-        sums = EvaluationMetrics.single_from_model_output(
-            maps=maps,
-            probabilities=probabilities,
-            masks=batch["mask"][..., 0],
-            has_mask=batch["has_mask"],
-            contents=batch["content"],
-            labels=batch["label"],
-            valid=batch["valid"],
-        )
-        return jax.lax.psum(sums, DATA_AXIS)
-
-    sharded = jax.jit(jax.shard_map(measure, mesh=mesh, in_specs=P(DATA_AXIS), out_specs=P()))
-
-    def evaluate(prepared: Any, batch: Batch) -> EvaluationMetrics:
-        truth = {name: value for name, value in batch.items() if name != "image"}
-        return sharded(*predict_step(prepared, batch["image"]), truth)
-
-    return evaluate
 
 
 def local_rows(array: jax.Array) -> np.ndarray:

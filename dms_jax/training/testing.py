@@ -21,9 +21,10 @@ from dms_jax.evaluation.scoring import Evaluation
 from dms_jax.evaluation.thresholds import OperatingThreshold, choose_threshold, no_threshold
 from dms_jax.training import configuration
 from dms_jax.training.checkpoint import Checkpoints, has_best
+from dms_jax.training.prediction import PredictStep, make_predict_step
 from dms_jax.training.results import save_results
 from dms_jax.training.splits import Splits, choose_splits
-from dms_jax.training.step import DATA_AXIS, PredictStep, data_mesh, local_rows, make_predict_step, shard_batch
+from dms_jax.training.step import DATA_AXIS, data_mesh, local_rows, shard_batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class Tester:
     Attributes:
       config: the run's.
       dataset: the run's.
-      predict_step: see `dms_jax.training.step.make_predict_step`.
+      predict_step: see `dms_jax.training.prediction.make_predict_step`.
       variables: {"params", "batch_stats"}.
       mesh: that the step runs on.
       step: after which the variables were saved.

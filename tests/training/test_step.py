@@ -9,17 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.sharding import Mesh
+from jax.experimental.layout import Layout
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dms_jax.data.augment import AugmentConfig, augment_batch, example_keys, normalize
 from dms_jax.models import BDMS
+from dms_jax.models.folding import fold_batch_norm
 from dms_jax.training.losses import LossConfig
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
+from dms_jax.training.prediction import make_predict_step, prepare_variables
 from dms_jax.training.state import TrainState, create_state
 from dms_jax.training.step import (
     data_mesh,
     local_rows,
-    make_predict_step,
     make_train_step,
     replicate,
     shard_batch,
@@ -232,6 +234,24 @@ def test_prediction_is_the_sigmoid_in_8_bits(initial: TrainState, batch: dict[st
     np.testing.assert_allclose(local_rows(maps), expected, atol=0.501)
     np.testing.assert_allclose(local_rows(probabilities).sum(axis=2), 1, rtol=1e-5)
     assert local_rows(probabilities).shape == (BATCH, 6, 3)
+
+
+def test_prediction_reads_kernels_as_they_were_laid_out(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+    mesh = data_mesh(jax.devices()[:1])
+    model = BDMS(**FIELDS)
+    step = make_predict_step(model, mesh)
+    variables = replicate({"params": initial.params, "batch_stats": initial.batch_stats}, mesh)
+    sharding, by_output = NamedSharding(mesh, PartitionSpec()), Layout((3, 0, 1, 2))
+    prepared = prepare_variables(variables, fold=fold_batch_norm, sharding=sharding, kernel_layout=by_output)
+    images = shard_batch(batch["image"], mesh)
+    (read, _), _ = step.run.lower(prepared, images).compile().input_formats
+    for tree in (jax.tree.map(lambda x: x.format, prepared), read):
+        kernel = tree["params"]["backbone"]["stage1_block1"]["conv2"]["kernel"]
+        assert kernel.layout.major_to_minor == by_output.major_to_minor
+    maps, probabilities = step(prepared, images)
+    expected_maps, expected_probabilities = step(step.prepare(variables), images)
+    np.testing.assert_allclose(local_rows(maps).astype(int), local_rows(expected_maps).astype(int), atol=1)
+    np.testing.assert_allclose(local_rows(probabilities), local_rows(expected_probabilities), atol=1e-5)
 
 
 @pytest.mark.slow
