@@ -1,4 +1,4 @@
-"""The same network in PyTorch, timed by a script of its own in a process of its own."""
+"""The same network in PyTorch, timed by scripts in processes of their own."""
 
 import re
 import subprocess
@@ -7,29 +7,42 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _LINE = re.compile(r"^torch (\w+) +(\w+) +batch +(\d+) +([\d.]+) ms", re.MULTILINE)
+_TORCH_STEPS = Path(__file__).resolve().parent / "torch_steps.py"
+
+Times = dict[tuple[str, int, str], float]
 
 
-def peer_times(script: Path, modes: Sequence[str], seconds: float) -> dict[tuple[str, int, str], float]:
+def peer_times(script: Path, modes: Sequence[str], seconds: float, jobs: Sequence[tuple[str, int]], size: int) -> Times:
     """Seconds a step by (job, batch, mode), for each mode that runs there.
 
     Args:
-      script: prints lines such as "torch compile train batch 16 60.2 ms ...".
+      script: prints lines such as "torch compile train batch 16 60.2 ms ..."; see also `torch_steps.py`.
       modes: of the script; each in a process of its own, so that one that fails costs nothing else.
       seconds: how long each of its measurements takes, about.
+      jobs: ("latency", "predict" or "train", batch), to time where the script does not.
+      size: side of the pictures in pixels.
     """
-    times = {}
+    times: Times = {}
     for mode in modes:
-        command = [sys.executable, str(script), "--modes", mode, "--seconds", str(seconds)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        for name, job, batch, milliseconds in _LINE.findall(done.stdout):
-            times[job, int(batch), name] = float(milliseconds) / 1e3
-        if done.returncode:
-            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            print(f"the peer's mode {mode} failed: {last[0]}", file=sys.stderr)
+        listed = ",".join(f"{job}:{batch}" for job, batch in jobs)
+        command = [_TORCH_STEPS, script, "--mode", mode, "--jobs", listed, "--image-size", size, "--seconds", seconds]
+        found, output = _run(command, mode)
+        if "device cpu" not in output:
+            found |= _run([script, "--modes", mode, "--seconds", seconds], mode)[0]
+        times |= found
     return times
 
 
-def best(times: dict[tuple[str, int, str], float], job: str, batch: int) -> tuple[float, str] | None:
+def _run(command: Sequence[object], mode: str) -> tuple[Times, str]:
+    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        print(f"the peer's mode {mode} failed: {last[0]}", file=sys.stderr)
+    lines = _LINE.findall(done.stdout)
+    return {(job, int(batch), name): float(ms) / 1e3 for name, job, batch, ms in lines}, done.stdout
+
+
+def best(times: Times, job: str, batch: int) -> tuple[float, str] | None:
     """The fastest mode's seconds a step, and its name."""
     found = [(seconds, mode) for (a, b, mode), seconds in times.items() if (a, b) == (job, batch)]
     return min(found, default=None)

@@ -23,7 +23,10 @@ def main() -> int:
     """Measure what the flags say, and print tables in Markdown."""
     arguments = _parser().parse_args()
     # Other processes first, while the GPU's memory is free: JAX takes most of it in this one.
-    peer = peer_times(arguments.peer, arguments.modes.split(","), arguments.seconds) if arguments.peer else {}
+    jobs = [(job, int(batch)) for job in ("predict", "train") for batch in getattr(arguments, job).split(",") if batch]
+    jobs = [("latency", 1), *jobs] if arguments.latency else jobs
+    modes, side = arguments.modes.split(","), arguments.image_size
+    peer = peer_times(arguments.peer, modes, arguments.seconds, jobs, side) if arguments.peer else {}
     runs = _train(arguments) if arguments.train_config else []
 
     import jax
@@ -43,8 +46,6 @@ def main() -> int:
     print(_row(header))
     print(_row(["---"] * len(header)), flush=True)
     rows: list[dict[str, Any]] = []
-    jobs = [(job, int(batch)) for job in ("predict", "train") for batch in getattr(arguments, job).split(",") if batch]
-    jobs = [("latency", 1), *jobs] if arguments.latency else jobs
     for size in arguments.sizes.split(","):
         for devices in map(int, arguments.devices.split(",")):
             bench = Bench(
@@ -56,7 +57,7 @@ def main() -> int:
                 timed = getattr(bench, job)(batch)
                 speed = flops * (3 if job == "train" else 1) * batch / timed.seconds
                 compares = size == "full" and devices == 1 and arguments.network == "bdms"
-                theirs = best(peer, "predict" if job == "latency" else job, batch) if compares else None
+                theirs = best(peer, job, batch) if compares else None
                 row = {
                     "network": arguments.network,
                     "size": size,

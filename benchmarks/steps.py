@@ -92,7 +92,7 @@ class Bench:
         return compiled, call
 
     def _timed(self, job: str, batch: int, compiled: jax.stages.Compiled, call: Callable[[], Any]) -> Timed:
-        seconds = latency(call) if job == "latency" else seconds_per_call(call, self.budget)
+        seconds = latency(call, self.budget) if job == "latency" else seconds_per_call(call, self.budget)
         return Timed(job, batch, seconds, compiled.memory_analysis().temp_size_in_bytes)
 
     def _state(self) -> TrainState:

@@ -13,13 +13,13 @@ def seconds_per_call(call: Callable[[], Any], budget: float = 1.0, repetitions: 
     """Median time of a call that returns arrays, in seconds.
 
     Calls are queued, as a training loop queues them: the host's work for the next overlaps with the device's for this
-    one. Each repetition lasts about `budget` seconds, five calls at least.
+    one. Each repetition lasts about `budget` seconds, one call at least.
     """
     for _ in range(3):
         jax.block_until_ready(call())
     start = time.perf_counter()
     jax.block_until_ready(call())
-    calls = max(5, int(budget / max(1e-4, time.perf_counter() - start)))
+    calls = max(1, int(budget / max(1e-4, time.perf_counter() - start)))
     times = []
     for _ in range(repetitions):
         start = time.perf_counter()
@@ -30,14 +30,20 @@ def seconds_per_call(call: Callable[[], Any], budget: float = 1.0, repetitions: 
     return statistics.median(times)
 
 
-def latency(call: Callable[[], Any], calls: int = 100) -> float:
-    """Median time until a call's result is there, in seconds: nothing is queued behind it."""
-    times = []
-    for _ in range(calls + 10):
+def latency(call: Callable[[], Any], budget: float = 1.0, most: int = 200) -> float:
+    """Median time until a call's result is there, in seconds: nothing is queued behind it.
+
+    It takes about `budget` seconds, but ten calls at least and no more than `most`.
+    """
+    times: list[float] = []
+    for _ in range(3):
+        jax.block_until_ready(call())
+    begin = time.perf_counter()
+    while len(times) < 10 or (time.perf_counter() - begin < budget and len(times) < most):
         start = time.perf_counter()
         jax.block_until_ready(call())
         times.append(time.perf_counter() - start)
-    return statistics.median(times[10:])
+    return statistics.median(times)
 
 
 def matrix_rate(dtype: Any, size: int, budget: float = 1.0) -> float:

@@ -2,28 +2,30 @@
 
 from pathlib import Path
 
+import peer
 import pytest
 import torch_peer
 from flops import forward_flops
-from peer import best, peer_times
 
 from dms_jax.models import BDMS, SDMS
 
 
 @pytest.mark.parametrize(("network", "steps"), [(SDMS, 3), (BDMS, 6)])
 def test_the_networks_operations_are_those_that_pytorch_counts(network: type, steps: int) -> None:
-    peer = torch_peer.load_peer()
+    script = torch_peer.load_peer()
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
-        net = peer.DMS(6, steps).eval()
+        net = script.DMS(6, steps).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             net(torch.empty(1, 3, 161, 193))
     assert forward_flops(network(num_classes=6), 161, 193) == counter.get_total_flops()
 
 
-def test_the_peers_lines_are_read_and_its_failures_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_peers_lines_are_read_and_its_failures_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = tmp_path / "peer.py"
     script.write_text(
         "import sys\n"
@@ -33,8 +35,35 @@ def test_the_peers_lines_are_read_and_its_failures_told(tmp_path: Path, capsys: 
         "print(f'torch {mode:8s} predict  batch   1      7.0 ms   142.0 pictures/s')\n"
         "sys.exit('out of memory' if mode == 'graphs' else 0)\n"
     )
-    times = peer_times(script, ["eager", "graphs"], 0.1)
-    assert best(times, "train", 16) == (0.05025, "graphs")
-    assert best(times, "predict", 1) == (0.007, "eager")
-    assert best(times, "train", 64) is None
+    steps = tmp_path / "steps.py"
+    steps.write_text("print('device gpu'), print('torch eager    latency  batch   1      8.0 ms   125.0 pictures/s')\n")
+    monkeypatch.setattr(peer, "_TORCH_STEPS", steps)
+    times = peer.peer_times(script, ["eager", "graphs"], 0.1, [("latency", 1)], 300)
+    assert peer.best(times, "train", 16) == (0.05025, "graphs")
+    assert peer.best(times, "predict", 1) == (0.007, "eager")
+    assert peer.best(times, "latency", 1) == (0.008, "eager")
+    assert peer.best(times, "train", 64) is None
     assert capsys.readouterr().err == "the peer's mode graphs failed: out of memory\n"
+
+
+def test_a_cpus_steps_are_timed_where_the_script_cannot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    if torch.cuda.is_available():
+        pytest.skip("the script times its own steps on a GPU")
+    script = tmp_path / "peer.py"
+    script.write_text(
+        "from torch import nn\n"
+        "class BDMS(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.map, self.head = nn.Conv2d(3, 1, 3, padding=1), nn.Linear(3, 6)\n"
+        "    def forward(self, x):\n"
+        "        return [self.map(x)], [self.head(x.mean((2, 3)))]\n"
+        "if __name__ == '__main__':\n"
+        "    raise SystemExit('no GPU')\n"
+    )
+    jobs = [("latency", 1), ("predict", 2), ("train", 2)]
+    times = peer.peer_times(script, ["eager", "graphs"], 0.01, jobs, 16)
+    assert set(times) == {(job, batch, "eager") for job, batch in jobs}
+    assert all(0 < seconds < 1 for seconds in times.values())
+    assert capsys.readouterr().err == ""

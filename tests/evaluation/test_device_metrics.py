@@ -10,7 +10,8 @@ from PIL import Image
 
 from dms_jax.evaluation.device_metrics import EvaluationMetrics, device_figures
 from dms_jax.evaluation.map_evaluation import evaluate_maps
-from dms_jax.training.step import data_mesh, make_eval_step, shard_batch
+from dms_jax.training.prediction import make_eval_step
+from dms_jax.training.step import data_mesh, shard_batch
 
 BATCH, OUTPUTS, SIZE, CLASSES = 8, 3, 24, 4
 

@@ -23,14 +23,16 @@ TINY = {
 
 def random_variables(model: Any, images: jax.Array) -> Any:
     """Variables in which nothing is at its initial 0 or 1."""
-    variables = model.init(jax.random.key(0), images, train=False)
-    leaves, tree = jax.tree.flatten(variables)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    # Variances must be positive, and nothing else minds.
-    leaves = [
-        x * jax.random.uniform(k, x.shape, minval=0.5, maxval=1.5) + 0.1 for k, x in zip(keys, leaves, strict=True)
-    ]
-    return jax.tree.unflatten(tree, leaves)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    leaves, tree = jax.tree_util.tree_flatten_with_path(variables)
+    random = np.random.default_rng(1)
+    drawn = []
+    for path, x in leaves:
+        # Kernels as they are initialised; variances must be positive, and nothing else minds.
+        deviation = np.sqrt(2 / np.prod(x.shape[:-1])) if "kernel" in str(path[-1]) else 0
+        values = random.normal(0, deviation, x.shape) if deviation else random.uniform(0.5, 1.5, x.shape)
+        drawn.append(jnp.asarray(values, x.dtype))
+    return jax.tree.unflatten(tree, drawn)
 
 
 @pytest.mark.parametrize(("network", "ablation"), [(BDMS, ""), (SDMS, "c"), (SDMS, "baseline")])
@@ -49,10 +51,15 @@ def test_the_folded_network_predicts_the_same(network: type, ablation: str) -> N
 
 def test_kernels_are_kept_in_the_type_that_the_network_computes_in() -> None:
     images = jnp.zeros((1, 32, 32, 3))
-    folded = fold_batch_norm(SDMS(**TINY).init(jax.random.key(0), images, train=False), jnp.bfloat16)
+
+    def folded_variables() -> Any:
+        return fold_batch_norm(SDMS(**TINY).init(jax.random.key(0), images, train=False), jnp.bfloat16)
+
+    folded = jax.eval_shape(folded_variables)
     assert folded["params"]["backbone"]["stem_conv"]["kernel"].dtype == jnp.bfloat16
     assert folded["params"]["step0"]["saliency"]["kernel"].dtype == jnp.float32
-    output = SDMS(**TINY, folded=True, dtype=jnp.bfloat16).apply(folded, images, train=False)
+    model = SDMS(**TINY, folded=True, dtype=jnp.bfloat16)
+    output = jax.eval_shape(lambda: model.apply(folded_variables(), images, train=False))
     assert output.features["F0"].dtype == jnp.bfloat16
     assert output.saliency[-1].dtype == jnp.float32
 
@@ -60,6 +67,6 @@ def test_kernels_are_kept_in_the_type_that_the_network_computes_in() -> None:
 def test_a_folded_network_does_not_train() -> None:
     images = jnp.zeros((1, 32, 32, 3))
     model = SDMS(**TINY, folded=True)
-    variables = model.init(jax.random.key(0), images, train=False)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
     with pytest.raises(ValueError, match="predicts only"):
-        model.apply(variables, images, train=True)
+        jax.eval_shape(lambda variables: model.apply(variables, images, train=True), variables)
