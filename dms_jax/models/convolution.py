@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dms_jax.models.matrix_products import as_products, direct, gradients_as_products
+from dms_jax.models.matrix_products import LAYOUT, as_products, direct, gradients_as_products
 from dms_jax.models.normalization import as_varying
 
 Array = jax.Array
@@ -20,7 +20,6 @@ Dtype = Any
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 # A transposed kernel is stored [h, w, out, in]: the axes swap their roles.
 he_normal_fan_out_transposed = nn.initializers.variance_scaling(2.0, "fan_out", "normal", in_axis=-1, out_axis=-2)
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def convolve(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1, groups: int = 1) -> Array:
@@ -36,7 +35,7 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1, gro
     Returns:
       [B, ceil(H / stride), ceil(W / stride), D].
     """
-    if stride == 2 and dilation == 1 and x.shape[-1] < 8:
+    if stride == 2 and dilation == 1 and groups == 1 and x.shape[-1] < 8:
         return strided_by_phases(x, kernel)
     return _convolve(x, as_varying(kernel, x), stride, dilation, groups)
 
@@ -99,7 +98,7 @@ def strided_by_phases(x: Array, kernel: Array) -> Array:
         kernel.reshape(taps, taps, 4 * channels, features),
         (1, 1),
         ((before, taps - 1 - before),) * 2,
-        dimension_numbers=_LAYOUT,
+        dimension_numbers=LAYOUT,
     )
 
 
@@ -117,11 +116,11 @@ def transposed_conv(x: Array, kernel: Array) -> Array:
     Returns:
       [B, 2h, 2w, D].
     """
-    return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT, transpose_kernel=True)
+    return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT, transpose_kernel=True)
 
 
 def _halving_conv(y: Array, kernel: Array) -> Array:
-    return jax.lax.conv_general_dilated(y, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=_LAYOUT)
+    return jax.lax.conv_general_dilated(y, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=LAYOUT)
 
 
 def _transposed_conv_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -152,7 +151,7 @@ def transposed_conv_by_phases(x: Array, kernel: Array) -> Array:
         for column_taps, column_padding in phases:
             taps = kernel[jnp.array(row_taps)[:, None], jnp.array(column_taps)[None, :]].swapaxes(2, 3)
             padding = (row_padding, column_padding)
-            row.append(jax.lax.conv_general_dilated(x, taps, (1, 1), padding, dimension_numbers=_LAYOUT))
+            row.append(jax.lax.conv_general_dilated(x, taps, (1, 1), padding, dimension_numbers=LAYOUT))
         rows.append(jnp.stack(row, axis=3).reshape(batch, height, 2 * width, features))
     return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, features)
 

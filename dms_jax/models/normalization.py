@@ -84,7 +84,8 @@ def batch_normalize(
 
     Returns:
       The result [B, H, W, C] of x's type, and the mean and the (biased) variance, float32 [C], as figures: no gradient
-      flows through them from outside.
+      flows through them from outside. Derivatives of the first order only: a gradient of its gradient would take the
+      mean and the variance for constants.
     """
     mean, variance = _moments(x, axis_name)
     y = normalize(x, mean, variance, scale, bias, activation=activation, slope=slope, residual=residual)
@@ -100,16 +101,16 @@ def _moments(x: Array, axis_name: str | None) -> tuple[Array, Array]:
 def _means(*maps: Array) -> Array:
     """The mean of each map [..., C] over its pixels: [number of maps, C].
 
-    In two stages of about as many terms each, and the second for all maps together. A GPU sums so many terms in stages
-    anyway, and a small kernel for each map takes as long as one for all.
+    In two stages, of about as many terms each where their number can be divided so, and the second for all maps
+    together. A GPU sums so many terms in stages anyway, and a small kernel for each map takes as long as one for all.
     """
     channels = maps[0].shape[-1]
     pixels = maps[0].size // channels
-    parts = next(d for d in range(math.isqrt(pixels), 0, -1) if pixels % d == 0)
-    sums = tuple(jnp.sum(x.reshape(parts, -1, channels), 1) for x in maps)
+    parts = next((d for d in range(math.isqrt(pixels), 0, -1) if pixels % d == 0), 1)
+    sums = tuple(jnp.sum(x.reshape(parts, pixels // parts, channels), 1) for x in maps)
     # The barrier keeps the stages apart: else the second draws one map's sums away from the pass that makes all.
     sums = jnp.concatenate(jax.lax.optimization_barrier(sums), axis=1)
-    return jnp.sum(sums * (1 / pixels), 0).reshape(len(maps), channels)
+    return jnp.sum(sums * (1 / max(pixels, 1)), 0).reshape(len(maps), channels)
 
 
 def _over_devices(means: Array, axis_name: str | None) -> Array:

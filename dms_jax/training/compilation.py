@@ -1,5 +1,6 @@
 """How XLA is asked to compile the steps."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,9 @@ import jax
 from jax.sharding import Mesh
 
 Options = dict[str, str | bool | int]
+
+_LOG = logging.getLogger(__name__)
+_CALLS_UNTIL_PROVEN = 3
 
 # Of an NVIDIA GPU.
 _GPU_OPTIONS: Options = {
@@ -38,36 +42,47 @@ def jit_for_latency(function: Callable[..., Any], mesh: Mesh) -> "jax.stages.Wra
 
 
 class WithFallback:
-    """A function compiled in two ways: called in the first for as long as that works, then in the second.
+    """A function compiled in two ways: called in the first where that works, and in the second where it has failed.
 
-    Not every kernel of cuDNN's can be recorded in a CUDA graph, which shows when a program is first run.
+    Not every kernel of cuDNN's can be recorded in a CUDA graph, which shows when a program is run: XLA may run it once
+    by single launches, and record it the second time. The first calls for each shape are therefore waited for. What
+    fails later, or for want of memory, is raised.
 
     Args:
-      first: a jitted function that donates none of its arguments.
+      first: a jitted function of variables and arrays that donates none of its arguments.
       second: the same function.
     """
 
     def __init__(self, first: jax.stages.Wrapped, second: jax.stages.Wrapped) -> None:
-        self._first: jax.stages.Wrapped | None = first
-        self._second = second
-        self._proven: set[Any] = set()
+        self._first, self._second = first, second
+        self._calls: dict[Any, int] = {}
+        self._failed: set[Any] = set()
 
     def __call__(self, *arguments: Any) -> Any:
         """The function's result."""
-        if self._first is None:
+        key = _shapes(arguments)
+        if key in self._failed:
             return self._second(*arguments)
-        # Of the arrays among the arguments: trees of variables are always the same, and long.
-        shapes = tuple(x.shape for x in arguments if isinstance(x, jax.Array))
-        if shapes in self._proven:
+        calls = self._calls.get(key, 0)
+        if calls == _CALLS_UNTIL_PROVEN:
             return self._first(*arguments)
         try:
             result = jax.block_until_ready(self._first(*arguments))
-        except jax.errors.JaxRuntimeError:
-            self._first = None
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" in str(error):
+                raise
+            _LOG.warning("A program is run without CUDA graphs of its convolutions: %s", error)
+            self._failed.add(key)
             return self._second(*arguments)
-        self._proven.add(shapes)
+        self._calls[key] = calls + 1
         return result
 
     def lower(self, *arguments: Any) -> jax.stages.Lowered:
-        """As `jax.stages.Wrapped.lower`, of the function in use."""
-        return (self._first or self._second).lower(*arguments)
+        """As `jax.stages.Wrapped.lower`, of what a call with such arguments would run."""
+        chosen = self._second if _shapes(arguments) in self._failed else self._first
+        return chosen.lower(*arguments)
+
+
+def _shapes(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    # The first argument is a tree of variables, which is long and always the same.
+    return tuple((x.shape, x.dtype) for x in jax.tree.leaves(arguments[1:]))

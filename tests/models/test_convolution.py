@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dms_jax.models.convolution import Conv, strided_by_phases, transposed_conv, transposed_conv_by_phases
+from dms_jax.models.convolution import Conv, convolve, strided_by_phases, transposed_conv, transposed_conv_by_phases
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 functional = torch.nn.functional
@@ -59,3 +59,12 @@ def test_several_maps_are_convolved_as_if_they_were_joined() -> None:
     assert variables["params"]["kernel"].shape == (3, 3, 5, 3)
     joined = conv.apply(variables, jnp.concatenate((a, b), axis=-1))
     np.testing.assert_allclose(conv.apply(variables, a, b), joined, atol=1e-5)
+
+
+def test_a_strided_convolution_of_groups_and_few_channels_keeps_its_groups() -> None:
+    x = jax.random.normal(jax.random.key(0), (1, 8, 7, 6))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 4))
+    image, weight = to_torch(x, (0, 3, 1, 2)), to_torch(kernel, (3, 2, 0, 1))
+    expected = functional.conv2d(image, weight, stride=2, padding=1, groups=2)
+    result = convolve(x, kernel, stride=2, groups=2)
+    np.testing.assert_allclose(result, from_torch(expected, (0, 2, 3, 1)), atol=1e-5)

@@ -102,6 +102,15 @@ def test_each_geometry_is_computed_in_the_formulation_meant_for_it(monkeypatch: 
     }
 
 
+def test_small_maps_are_not_given_to_winograd() -> None:
+    def products(size: int) -> int:
+        x, kernel = drawn((1, size, size, 64), (3, 3, 64, 64))
+        lowered = jax.jit(convolve).trace(x, kernel).lower(lowering_platforms=("cpu",))
+        return lowered.as_text().count("stablehlo.dot_general")
+
+    assert [products(31), products(32)] == [0, 16]
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (2, 3), (5, 8)])
 def test_winograd_is_right_for_any_size(size: tuple[int, int]) -> None:
     x, kernel = drawn((2, *size, 3), (3, 3, 3, 5))
@@ -139,6 +148,14 @@ def test_the_gradient_of_a_grouped_kernel_is_that_of_pytorch(size: tuple[int, in
     x, kernel = drawn((2, *size, 12), (3, 3, 3, 8))
     _, g, _, expected = by_torch(x, kernel, stride, groups=4)
     close(grouped_kernel_gradient(x, jnp.asarray(g, jnp.float32), 3, stride, 4), expected, 1e-6)
+
+
+def test_no_pictures_are_no_error() -> None:
+    for k, groups in ((1, 1), (3, 1), (3, 8)):
+        x, kernel = drawn((0, 8, 9, 64), (k, k, 64 // groups, 64))
+        result, pull_back = jax.vjp(partial(convolve, groups=groups), x, kernel)
+        assert result.shape == x.shape
+        assert not np.any(pull_back(result)[1])
 
 
 def test_a_pointwise_convolution_is_one_product() -> None:

@@ -236,6 +236,15 @@ def test_prediction_is_the_sigmoid_in_8_bits(initial: TrainState, batch: dict[st
     assert local_rows(probabilities).shape == (BATCH, 6, 3)
 
 
+def test_gradients_come_in_the_order_of_the_parameters(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+    """Each kernel's gradient is brought into it before the update, which else could not write in place."""
+    mesh = data_mesh(jax.devices()[:1])
+    step = make_train_step(BDMS(**FIELDS, axis_name="data"), OPTIMIZER, mesh, loss=LOSS, augment=EVERYTHING, seed=0)
+    lowered = step.trace(initial, batch).lower(lowering_platforms=("cuda",)).as_text()
+    kernels = sum(leaf.ndim > 1 for leaf in jax.tree.leaves(initial.params))
+    assert lowered.count("@LayoutConstraint") == kernels
+
+
 def test_prediction_reads_kernels_as_they_were_laid_out(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
     mesh = data_mesh(jax.devices()[:1])
     model = BDMS(**FIELDS)
