@@ -1,5 +1,8 @@
 """Convolutions in other formulations, against PyTorch's."""
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,36 +22,41 @@ def from_torch(x: "torch.Tensor", order: tuple[int, ...]) -> np.ndarray:
     return x.detach().numpy().transpose(order)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (7, 8), (12, 11)])
-@pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
-def test_strided_convolution_by_phases_is_that_of_pytorch(kernel_size: int, size: tuple[int, int]) -> None:
+def assert_same_with_gradients(
+    function: Callable[..., jax.Array],
+    reference: Callable[..., "torch.Tensor"],
+    kernel_shape: tuple[int, ...],
+    size: tuple[int, int],
+    *,
+    gradient_tolerance: float,
+) -> None:
+    """Compare a function of two random pictures of three channels and a random kernel with PyTorch's."""
     x = jax.random.normal(jax.random.key(0), (2, *size, 3))
-    kernel = jax.random.normal(jax.random.key(1), (kernel_size, kernel_size, 3, 5))
+    kernel = jax.random.normal(jax.random.key(1), kernel_shape)
     image, weight = to_torch(x, (0, 3, 1, 2)), to_torch(kernel, (3, 2, 0, 1))
-    expected = functional.conv2d(image, weight, stride=2, padding=kernel_size // 2)
-    result, pull_back = jax.vjp(strided_by_phases, x, kernel)
-    np.testing.assert_allclose(result, from_torch(expected, (0, 2, 3, 1)), atol=1e-4)
-    g = jax.random.normal(jax.random.key(2), result.shape)
-    expected.backward(to_torch(g, (0, 3, 1, 2)).detach())
-    dx, dk = pull_back(g)
-    np.testing.assert_allclose(dx, from_torch(image.grad, (0, 2, 3, 1)), atol=1e-4)
-    np.testing.assert_allclose(dk, from_torch(weight.grad, (2, 3, 1, 0)), atol=1e-4)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (4, 7), (9, 8)])
-@pytest.mark.parametrize("function", [transposed_conv, transposed_conv_by_phases])
-def test_transposed_convolution_is_that_of_pytorch(function: object, size: tuple[int, int]) -> None:
-    x = jax.random.normal(jax.random.key(0), (2, *size, 3))
-    kernel = jax.random.normal(jax.random.key(1), (4, 4, 5, 3))
-    image, weight = to_torch(x, (0, 3, 1, 2)), to_torch(kernel, (3, 2, 0, 1))
-    expected = functional.conv_transpose2d(image, weight, stride=2, padding=1)
+    expected = reference(image, weight)
     result, pull_back = jax.vjp(function, x, kernel)
     np.testing.assert_allclose(result, from_torch(expected, (0, 2, 3, 1)), atol=1e-4)
     g = jax.random.normal(jax.random.key(2), result.shape)
     expected.backward(to_torch(g, (0, 3, 1, 2)).detach())
     dx, dk = pull_back(g)
-    np.testing.assert_allclose(dx, from_torch(image.grad, (0, 2, 3, 1)), atol=1e-3)
-    np.testing.assert_allclose(dk, from_torch(weight.grad, (2, 3, 1, 0)), atol=1e-3)
+    np.testing.assert_allclose(dx, from_torch(image.grad, (0, 2, 3, 1)), atol=gradient_tolerance)
+    np.testing.assert_allclose(dk, from_torch(weight.grad, (2, 3, 1, 0)), atol=gradient_tolerance)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 8), (12, 11)])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
+def test_strided_convolution_by_phases_is_that_of_pytorch(kernel_size: int, size: tuple[int, int]) -> None:
+    reference = partial(functional.conv2d, stride=2, padding=kernel_size // 2)
+    shape = (kernel_size, kernel_size, 3, 5)
+    assert_same_with_gradients(strided_by_phases, reference, shape, size, gradient_tolerance=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 7), (9, 8)])
+@pytest.mark.parametrize("function", [transposed_conv, transposed_conv_by_phases])
+def test_transposed_convolution_is_that_of_pytorch(function: Callable[..., jax.Array], size: tuple[int, int]) -> None:
+    reference = partial(functional.conv_transpose2d, stride=2, padding=1)
+    assert_same_with_gradients(function, reference, (4, 4, 5, 3), size, gradient_tolerance=1e-3)
 
 
 def test_several_maps_are_convolved_as_if_they_were_joined() -> None:
