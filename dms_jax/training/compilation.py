@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 Options = dict[str, str | bool | int]
@@ -17,9 +19,17 @@ _GPU_OPTIONS: Options = {
     # A map that is bfloat16 in the network is kept as that between kernels, not also as the float32 before rounding.
     "xla_allow_excess_precision": False,
 }
-# What is recorded in CUDA graphs and launched as one: XLA's defaults, and convolutions, with which a whole prediction
-# is one launch.
-_GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONVOLUTION,DYNAMIC_SLICE_FUSION"
+# Where there is one GPU alone: it has nobody to wait for, and each of the thousands of trial compilations pays for it.
+_ONE_GPU_OPTIONS: Options = {"xla_gpu_enable_latency_hiding_scheduler": False}
+# The first algorithm that always gives the same result, instead of the fastest of all that were tried.
+_DETERMINISTIC_OPTIONS: Options = {"xla_gpu_exclude_nondeterministic_ops": True}
+# What is recorded in CUDA graphs and launched as one: XLA's defaults, and convolutions. Launching these one by one
+# takes the host about as long as a step of 16 pictures takes the GPU.
+_GRAPHS: Options = {
+    "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONVOLUTION,DYNAMIC_SLICE_FUSION"
+}
+# No other thread's programs between those of one: less to be checked at each launch.
+_LATENCY_OPTIONS: Options = {"xla_gpu_require_exclusive_lock": True}
 
 
 def is_gpu(mesh: Mesh) -> bool:
@@ -27,62 +37,124 @@ def is_gpu(mesh: Mesh) -> bool:
     return mesh.devices.flat[0].platform == "gpu"
 
 
-def compiler_options(mesh: Mesh) -> Options | None:
-    """Options of `jax.jit` for a program that runs on the devices of a mesh; None for the defaults."""
-    return _GPU_OPTIONS if is_gpu(mesh) else None
+def compiler_options(mesh: Mesh, *, deterministic: bool = False, latency: bool = False) -> Options | None:
+    """Options of `jax.jit` for a program that runs on the devices of a mesh; None for the defaults.
 
-
-def jit_for_latency(function: Callable[..., Any], mesh: Mesh) -> "jax.stages.Wrapped | WithFallback":
-    """`jax.jit` for a program of many small kernels, which takes a GPU less time than it takes to launch them."""
-    jitted = jax.jit(function, compiler_options=compiler_options(mesh))
+    Args:
+      mesh: see `dms_jax.training.step.data_mesh`.
+      deterministic: the same results each time, to the last bit: several per cent slower, compiled in a third of the
+        time. On a CPU they are the same anyway.
+      latency: for a program that is waited for.
+    """
     if not is_gpu(mesh):
+        return None
+    options = dict(_GPU_OPTIONS)
+    if mesh.size == 1:
+        options |= _ONE_GPU_OPTIONS
+    if deterministic:
+        options |= _DETERMINISTIC_OPTIONS
+    if latency:
+        options |= _LATENCY_OPTIONS
+    return {name: value for name, value in options.items() if _is_known(name, value)}
+
+
+@cache
+def _is_known(name: str, value: str | bool | int) -> bool:
+    """Whether this version of XLA has the option: those that make programs faster come and go."""
+    try:
+        jax.jit(lambda: jnp.zeros(()), compiler_options={name: value}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        _LOG.warning("This version of XLA has no option %s: programs may be slower, or take longer to compile.", name)
+        return False
+    return True
+
+
+def jit_step(
+    function: Callable[..., Any], mesh: Mesh, *, donates: bool = False, deterministic: bool = False
+) -> "jax.stages.Wrapped | WithFallback":
+    """`jax.jit` for a step of hundreds of kernels, which on a GPU is recorded in CUDA graphs as far as possible.
+
+    Args:
+      function: of a tree and of arrays.
+      mesh: that it runs on.
+      donates: the tree is donated: a training step. Otherwise the program is taken for one that is waited for.
+      deterministic: see `compiler_options`.
+    """
+    options = compiler_options(mesh, deterministic=deterministic, latency=not donates)
+    donated = (0,) if donates else ()
+    jitted = jax.jit(function, donate_argnums=donated, compiler_options=options)
+    # Processes that fell back each on its own would wait for each other for ever.
+    if not is_gpu(mesh) or jax.process_count() > 1:
         return jitted
-    graphs = {**_GPU_OPTIONS, "xla_gpu_enable_command_buffer": _GRAPHS}
-    return WithFallback(jax.jit(function, compiler_options=graphs), jitted)
+    graphs = jax.jit(function, donate_argnums=donated, compiler_options={**(options or {}), **_GRAPHS})
+    return WithFallback(graphs, jitted, donates=donates)
+
+
+def compile_ahead(function: "jax.stages.Wrapped | WithFallback", *arguments: Any) -> Callable[..., Any]:
+    """The function, compiled for arguments of these shapes, types and shardings alone (`jax.ShapeDtypeStruct`)."""
+    if isinstance(function, WithFallback):
+        return function.compiled_ahead(*arguments)
+    return function.lower(*arguments).compile()
 
 
 class WithFallback:
     """A function compiled in two ways: called in the first where that works, and in the second where it has failed.
 
     Not every kernel of cuDNN's can be recorded in a CUDA graph, which shows when a program is run: XLA may run it once
-    by single launches, and record it the second time. The first calls for each shape are therefore waited for. What
-    fails later, or for want of memory, is raised.
+    by single launches, and record it the second time. The first calls for each shape are therefore waited for, and of
+    what would be donated in them the first way gets a copy. What fails later, or for want of memory, is raised.
 
     Args:
-      first: a jitted function of variables and arrays that donates none of its arguments.
+      first: a jitted function of a tree and of arrays.
       second: the same function.
+      donates: the tree is donated.
     """
 
-    def __init__(self, first: jax.stages.Wrapped, second: jax.stages.Wrapped) -> None:
-        self._first, self._second = first, second
+    def __init__(self, first: Callable[..., Any], second: jax.stages.Wrapped, *, donates: bool = False) -> None:
+        self._first, self._second, self._donates = first, second, donates
         self._calls: dict[Any, int] = {}
         self._failed: set[Any] = set()
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, tree: Any, *arrays: Any) -> Any:
         """The function's result."""
-        key = _shapes(arguments)
+        key = _shapes(arrays)
         if key in self._failed:
-            return self._second(*arguments)
+            return self._second(tree, *arrays)
         calls = self._calls.get(key, 0)
         if calls == _CALLS_UNTIL_PROVEN:
-            return self._first(*arguments)
+            return self._first(tree, *arrays)
         try:
-            result = jax.block_until_ready(self._first(*arguments))
+            given = jax.tree.map(jnp.copy, tree) if self._donates else tree
+            result = jax.block_until_ready(self._first(given, *arrays))
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" in str(error):
                 raise
-            _LOG.warning("A program is run without CUDA graphs of its convolutions: %s", error)
-            self._failed.add(key)
-            return self._second(*arguments)
+            self._note_failure(key, error)
+            return self._second(tree, *arrays)
         self._calls[key] = calls + 1
         return result
 
+    def compiled_ahead(self, *arguments: Any) -> "WithFallback":
+        """See `compile_ahead`. The second way is compiled when it is needed."""
+        try:
+            first = self._first.lower(*arguments).compile()
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" in str(error):
+                raise
+            self._note_failure(_shapes(arguments[1:]), error)
+            return self
+        return WithFallback(first, self._second, donates=self._donates)
+
     def lower(self, *arguments: Any) -> jax.stages.Lowered:
         """As `jax.stages.Wrapped.lower`, of what a call with such arguments would run."""
-        chosen = self._second if _shapes(arguments) in self._failed else self._first
+        chosen = self._second if _shapes(arguments[1:]) in self._failed else self._first
         return chosen.lower(*arguments)
 
+    def _note_failure(self, key: Any, error: Exception) -> None:
+        _LOG.warning("A program is run without CUDA graphs of its convolutions: %s", error)
+        self._failed.add(key)
 
-def _shapes(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    # The first argument is a tree of variables, which is long and always the same.
-    return tuple((x.shape, x.dtype) for x in jax.tree.leaves(arguments[1:]))
+
+def _shapes(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    # Without the tree: it is long, and always the same.
+    return tuple((x.shape, x.dtype) for x in jax.tree.leaves(arrays))

@@ -36,6 +36,9 @@ CHANGEABLE = frozenset(
     }
 )
 
+# Fields that the runs of earlier versions lack, and what was done then.
+_ADDED = {"deterministic": False}
+
 _AT_LEAST = {
     "batch_size": 1,
     "steps": 1,
@@ -223,7 +226,7 @@ def load(workdir: Path) -> ConfigDict | None:
             raise ValueError("not an object")
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not valid JSON: choose another --workdir, or remove this one.") from error
-    return ConfigDict(_with_tuples(fields))
+    return ConfigDict(_ADDED | _with_tuples(fields))
 
 
 def load_run(workdir: Path) -> ConfigDict:

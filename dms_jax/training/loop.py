@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
@@ -20,8 +21,10 @@ from dms_jax.data.pipeline import square_batches, training_batches, training_ord
 from dms_jax.data.prepare import PreparedDataset
 from dms_jax.errors import UserError
 from dms_jax.evaluation.device_metrics import EvaluationMetrics, device_figures
+from dms_jax.models import DMS
 from dms_jax.training import configuration
 from dms_jax.training.checkpoint import Checkpoints, has_checkpoint
+from dms_jax.training.compilation import compile_ahead
 from dms_jax.training.initialization import check_sources, starting_state
 from dms_jax.training.interruption import collect_interruptions
 from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
@@ -29,10 +32,11 @@ from dms_jax.training.preamble import announce_devices, describe_run
 from dms_jax.training.prediction import PredictStep, make_eval_step, make_predict_step
 from dms_jax.training.results import load_results, results_text
 from dms_jax.training.splits import Splits, choose_splits
-from dms_jax.training.state import TrainState, empty_metrics
+from dms_jax.training.state import TrainState, abstract_state, empty_metrics
 from dms_jax.training.step import (
     DATA_AXIS,
     Batch,
+    abstract_batch,
     data_mesh,
     make_train_step,
     replicate,
@@ -115,21 +119,16 @@ class _Run:
         optimizer = create_optimizer(configuration.optimizer_config(config), config.steps)
         batches = self._training_batches()
         resumes = checkpoints.latest_step is not None
-        state, sentences = starting_state(
-            config, model, optimizer, self.mesh, checkpoints, batches, self.splits.defective_share
-        )
-        if is_first_process and not resumes:
-            describe_run(config, self.dataset, state.params, self.workdir)
-        train_step = make_train_step(
-            model,
-            optimizer,
-            self.mesh,
-            loss=configuration.loss_config(config),
-            augment=configuration.augment_config(config),
-            seed=config.seed,
-            average_decay=config.average_decay,
-        )
-        predict_step = make_predict_step(model, self.mesh)
+        # Compiling takes a minute on a GPU, and drawing random weights ten seconds on the CPU: both at once.
+        with ThreadPoolExecutor(1) as compiler:
+            compiled = compiler.submit(self._compiled_train_step, model, optimizer)
+            state, sentences = starting_state(
+                config, model, optimizer, self.mesh, checkpoints, batches, self.splits.defective_share
+            )
+            if is_first_process and not resumes:
+                describe_run(config, self.dataset, state.params, self.workdir)
+            train_step = compiled.result()
+        predict_step = make_predict_step(model, self.mesh, deterministic=config.deterministic)
         measure = partial(self._measure, predict_step, make_eval_step(predict_step, self.mesh))
         with RunWriter(
             self.workdir,
@@ -160,6 +159,23 @@ class _Run:
         if is_first_process:
             tested.save(self.workdir, "test")
         return tested.results
+
+    def _compiled_train_step(
+        self, model: DMS, optimizer: optax.GradientTransformation
+    ) -> Callable[[TrainState, Batch], TrainState]:
+        config = self.config
+        train_step = make_train_step(
+            model,
+            optimizer,
+            self.mesh,
+            loss=configuration.loss_config(config),
+            augment=configuration.augment_config(config),
+            seed=config.seed,
+            average_decay=config.average_decay,
+            deterministic=config.deterministic,
+        )
+        state = abstract_state(model, optimizer, self.mesh, average=config.average_decay > 0)
+        return compile_ahead(train_step, state, abstract_batch(config.batch_size, config.data.image_size, self.mesh))
 
     def _training_batches(self) -> grain.DatasetIterator:
         config = self.config

@@ -15,7 +15,7 @@ from dms_jax.data.augment import normalize
 from dms_jax.evaluation.device_metrics import EvaluationMetrics
 from dms_jax.models import DMS
 from dms_jax.models.folding import fold_batch_norm
-from dms_jax.training.compilation import WithFallback, is_gpu, jit_for_latency
+from dms_jax.training.compilation import WithFallback, is_gpu, jit_step
 from dms_jax.training.step import DATA_AXIS, Batch
 
 # A convolution's kernel [k, k, C, D] with D outermost in memory.
@@ -44,8 +44,14 @@ class PredictStep:
         return self.run(prepared, images)
 
 
-def make_predict_step(model: DMS, mesh: Mesh) -> PredictStep:
-    """Compile prediction by a network over a mesh (see `dms_jax.training.step.data_mesh`)."""
+def make_predict_step(model: DMS, mesh: Mesh, *, deterministic: bool = False) -> PredictStep:
+    """Compile prediction by a network.
+
+    Args:
+      model: the network.
+      mesh: see `dms_jax.training.step.data_mesh`.
+      deterministic: see `dms_jax.training.compilation.compiler_options`.
+    """
     folded = model.clone(folded=True)
 
     def predict(prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -66,7 +72,7 @@ def make_predict_step(model: DMS, mesh: Mesh) -> PredictStep:
             # As cuDNN reads them: else each prediction begins with transposing them all.
             kernel_layout=_BY_OUTPUT if is_gpu(mesh) else None,
         ),
-        run=jit_for_latency(sharded, mesh),
+        run=jit_step(sharded, mesh, deterministic=deterministic),
     )
 
 

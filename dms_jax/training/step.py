@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec as P
 from dms_jax.data.augment import AugmentConfig, augment_batch, content_batch, example_keys, normalize
 from dms_jax.data.source import DEFECT_THRESHOLD
 from dms_jax.models import DMS
-from dms_jax.training.compilation import compiler_options
+from dms_jax.training.compilation import jit_step
 from dms_jax.training.losses import LossConfig, dms_loss, unit_mean
 from dms_jax.training.state import TrainState
 
@@ -55,6 +55,7 @@ def make_train_step(
     augment: AugmentConfig,
     seed: int,
     average_decay: float = 0.0,
+    deterministic: bool = False,
 ) -> Callable[[TrainState, Batch], TrainState]:
     """Compile one step of training.
 
@@ -67,6 +68,7 @@ def make_train_step(
       seed: of the transforms.
       average_decay: share of the old value that the exponential average of the variables keeps at each step, less at
         the beginning: min(average_decay, (1 + step) / (10 + step)). The state must then have `averaged`.
+      deterministic: see `dms_jax.training.compilation.compiler_options`.
 
     Returns:
       A function of the state (donated: the old one is gone) and a batch of `image` uint8 [B, S, S, 3], `mask` uint8
@@ -128,7 +130,7 @@ def make_train_step(
         )
 
     sharded = jax.shard_map(step, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P())
-    return jax.jit(sharded, donate_argnums=0, compiler_options=compiler_options(mesh))
+    return jit_step(sharded, mesh, donates=True, deterministic=deterministic)
 
 
 def _in_rows(gradient: jax.Array) -> jax.Array:
@@ -151,6 +153,22 @@ def _weights(batch: Batch, keys: jax.Array, augment: AugmentConfig) -> tuple[jax
     if "content" in batch:
         pixels = pixels & content_batch(keys, batch["content"], batch["image"].shape[1:3], augment)
     return unit_mean(pixels, DATA_AXIS), unit_mean(labels >= 0, DATA_AXIS)
+
+
+def abstract_batch(batch_size: int, image_size: int, mesh: Mesh) -> Batch:
+    """The shapes and types of a global batch as `dms_jax.data.pipeline.training_batches` yields it, parted."""
+    sharding = NamedSharding(mesh, P(DATA_AXIS))
+    shapes = {
+        "image": ((image_size, image_size, 3), np.uint8),
+        "mask": ((image_size, image_size, 1), np.uint8),
+        "has_mask": ((), np.bool_),
+        "label": ((), np.int32),
+        "content": ((4,), np.int32),
+    }
+    return {
+        name: jax.ShapeDtypeStruct((batch_size, *shape), dtype, sharding=sharding)
+        for name, (shape, dtype) in shapes.items()
+    }
 
 
 def local_rows(array: jax.Array) -> np.ndarray:

@@ -167,7 +167,7 @@ def evaluate_run(
         tester = Tester(
             config,
             dataset,
-            make_predict_step(model, mesh),
+            make_predict_step(model, mesh, deterministic=config.deterministic),
             checkpoints.restore_best(template),
             mesh,
             step=checkpoints.best_step,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dms_jax.training import compilation
-from dms_jax.training.compilation import WithFallback, compiler_options, is_gpu, jit_for_latency
+from dms_jax.training.compilation import WithFallback, compile_ahead, compiler_options, is_gpu, jit_step
 from dms_jax.training.step import data_mesh
 
 
@@ -84,16 +84,92 @@ def test_an_option_that_the_compiler_does_not_know_is_a_failure_too() -> None:
     assert float(function.lower(2.0, jnp.float32(3)).compile()(2.0, jnp.float32(3))) == 6
 
 
-def test_the_compiler_knows_what_is_asked_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def added(total: dict[str, jax.Array], x: jax.Array) -> dict[str, jax.Array]:
+    return {name: value + x for name, value in total.items()}
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3])
+def test_what_the_first_was_given_to_keep_is_still_there_for_the_second(fails_at: int) -> None:
+    first, second = (jax.jit(added, donate_argnums=0) for _ in range(2))
+    function = WithFallback(Consuming(first, fails_at), second, donates=True)
+    total = {"a": jnp.zeros(2), "b": jnp.ones(2)}
+    for _ in range(5):
+        total = function(total, jnp.ones(2))
+    assert {name: value.tolist() for name, value in total.items()} == {"a": [5, 5], "b": [6, 6]}
+
+
+def test_nothing_is_copied_for_long() -> None:
+    jitted = jax.jit(added, donate_argnums=0)
+    function = WithFallback(jitted, jitted, donates=True)
+    gone = []
+    for _ in range(5):
+        total = {"a": jnp.zeros(2)}
+        function(total, jnp.ones(2))
+        gone.append(total["a"].is_deleted())
+    assert gone == [False, False, False, True, True]
+
+
+class Consuming(Counted):
+    """Fails after it has used up what was donated to it."""
+
+    def __call__(self, total: dict[str, jax.Array], x: jax.Array) -> Any:
+        if self.calls + 1 >= self.fails_at:
+            jax.tree.map(lambda value: value.delete(), total)
+        return super().__call__(total, x)
+
+
+def test_compiled_ahead_it_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = data_mesh(jax.devices("cpu")[:1])
+    abstract = jax.ShapeDtypeStruct((3,), jnp.float32)
+    for gpu in (False, True):
+        monkeypatch.setattr(compilation, "is_gpu", lambda mesh, gpu=gpu: gpu)
+        ahead = compile_ahead(jit_step(added, mesh, donates=True), {"a": abstract}, abstract)
+        total = {"a": jnp.zeros(3)}
+        for _ in range(5):
+            total = ahead(total, jnp.ones(3))
+        assert total["a"].tolist() == [5, 5, 5]
+
+
+def test_what_does_not_compile_ahead_falls_back() -> None:
+    first = jax.jit(added, compiler_options={"xla_gpu_of_tomorrow": True})
+    abstract = jax.ShapeDtypeStruct((3,), jnp.float32)
+    ahead = compile_ahead(WithFallback(first, jax.jit(added)), {"a": abstract}, abstract)
+    assert ahead({"a": jnp.zeros(3)}, jnp.ones(3))["a"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("donates", [True, False])
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_compiler_knows_what_is_asked_of_a_gpu(
+    donates: bool, deterministic: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Options and their values are checked on every platform."""
     monkeypatch.setattr(compilation, "is_gpu", lambda mesh: True)
-    chosen = jit_for_latency(scaled, data_mesh(jax.devices("cpu")[:1]))
+    chosen = jit_step(added, data_mesh(jax.devices("cpu")[:1]), donates=donates, deterministic=deterministic)
     assert isinstance(chosen, WithFallback)
-    # Options and their values are checked on every platform.
-    assert float(chosen.lower(2.0, jnp.float32(3)).compile()(2.0, jnp.float32(3))) == 6
+    total = {"a": jnp.zeros(2)}
+    assert chosen.lower(total, jnp.ones(2)).compile()(total, jnp.ones(2))["a"].tolist() == [1, 1]
+    assert not caplog.records
+
+
+def test_options_that_the_compiler_does_not_know_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compilation, "is_gpu", lambda mesh: True)
+    monkeypatch.setitem(compilation._GPU_OPTIONS, "xla_gpu_of_tomorrow", True)
+    options = compiler_options(data_mesh(jax.devices("cpu")[:1]))
+    assert options == {"xla_allow_excess_precision": False, "xla_gpu_enable_latency_hiding_scheduler": False}
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "This version of XLA has no option xla_gpu_of_tomorrow"
+    ]
+
+
+def test_several_gpus_hide_their_communication(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "is_gpu", lambda mesh: True)
+    assert compiler_options(data_mesh(jax.devices("cpu")[:2])) == {"xla_allow_excess_precision": False}
 
 
 def test_a_cpu_compiles_once_and_with_the_defaults() -> None:
     mesh = data_mesh(jax.devices("cpu")[:1])
     assert not is_gpu(mesh)
     assert compiler_options(mesh) is None
-    assert not isinstance(jit_for_latency(scaled, mesh), WithFallback)
+    assert not isinstance(jit_step(scaled, mesh), WithFallback)

@@ -365,6 +365,13 @@ class TestCheckResumes:
         earlier = saved_and_loaded(changed(augment__scale=(1, 2)), tmp_path)
         check_resumes(changed(augment__scale=(1.0, 2.0)), earlier, tmp_path)
 
+    def test_a_run_of_an_earlier_version(self, tmp_path):
+        older = common.default_config()
+        del older.deterministic
+        check_resumes(common.default_config(), saved_and_loaded(older, tmp_path), tmp_path)
+        with pytest.raises(UserError, match=r"differs in config\.deterministic \(was False, is True\):"):
+            check_resumes(changed(deterministic=True), saved_and_loaded(older, tmp_path), tmp_path)
+
     def test_fields_that_only_one_of_them_has(self, tmp_path):
         older = common.default_config()
         del older.average_decay
