@@ -1,6 +1,8 @@
 """The same network in PyTorch, timed by scripts in processes of their own."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,10 +11,19 @@ from pathlib import Path
 _LINE = re.compile(r"^torch (\w+) +(\w+) +batch +(\d+) +([\d.]+) ms", re.MULTILINE)
 _TORCH_STEPS = Path(__file__).resolve().parent / "torch_steps.py"
 
+# With all of Inductor's own candidates for each of hundreds of convolutions, max-autotune compiles for many minutes.
+# Without them it is cuDNN's kernels, as in every other mode, in CUDA graphs. The environment may say otherwise.
+_CANDIDATES = {
+    "TORCHINDUCTOR_MAX_AUTOTUNE_CONV_BACKENDS": "ATEN",
+    "TORCHINDUCTOR_MAX_AUTOTUNE_GEMM_BACKENDS": "ATEN",
+}
+
 Times = dict[tuple[str, int, str], float]
 
 
-def peer_times(script: Path, modes: Sequence[str], seconds: float, jobs: Sequence[tuple[str, int]], size: int) -> Times:
+def peer_times(
+    script: Path, modes: Sequence[str], seconds: float, jobs: Sequence[tuple[str, int]], size: int, limit: float
+) -> Times:
     """Seconds a step by (job, batch, mode), for each mode that runs there.
 
     Args:
@@ -21,25 +32,42 @@ def peer_times(script: Path, modes: Sequence[str], seconds: float, jobs: Sequenc
       seconds: how long each of its measurements takes, about.
       jobs: ("latency", "predict" or "train", batch), to time where the script does not.
       size: side of the pictures in pixels.
+      limit: seconds after which a process is stopped; what it has measured by then counts.
     """
     times: Times = {}
     for mode in modes:
         listed = ",".join(f"{job}:{batch}" for job, batch in jobs)
         command = [_TORCH_STEPS, script, "--mode", mode, "--jobs", listed, "--image-size", size, "--seconds", seconds]
-        found, output = _run(command, mode)
+        found, output = _run(command, mode, limit)
         if "device cpu" not in output:
-            found |= _run([script, "--modes", mode, "--seconds", seconds], mode)[0]
+            found |= _run([script, "--modes", mode, "--seconds", seconds], mode, limit)[0]
         times |= found
     return times
 
 
-def _run(command: Sequence[object], mode: str) -> tuple[Times, str]:
-    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        print(f"the peer's mode {mode} failed: {last[0]}", file=sys.stderr)
-    lines = _LINE.findall(done.stdout)
-    return {(job, int(batch), name): float(ms) / 1e3 for name, job, batch, ms in lines}, done.stdout
+def _run(command: Sequence[object], mode: str, limit: float) -> tuple[Times, str]:
+    environment = {**_CANDIDATES, **os.environ}
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        # What it starts to compile for it is stopped with it.
+        start_new_session=True,
+    )
+    try:
+        output, errors = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        print(f"the peer's mode {mode} was stopped after {limit:.0f} s", file=sys.stderr)
+    else:
+        if process.returncode:
+            last = errors.strip().splitlines()[-1:] or ["no message"]
+            print(f"the peer's mode {mode} failed: {last[0]}", file=sys.stderr)
+    lines = _LINE.findall(output)
+    return {(job, int(batch), name): float(ms) / 1e3 for name, job, batch, ms in lines}, output
 
 
 def best(times: Times, job: str, batch: int) -> tuple[float, str] | None:

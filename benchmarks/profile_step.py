@@ -16,6 +16,8 @@ from typing import Any
 import jax
 from steps import Bench
 
+from dms_jax.training import compilation
+
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = (\S+) ")
 _OP_NAME = re.compile(r"op_name=\"([^\"]*)\"")
 # Names of modules in the path of an operation: the last one that is ours says where it is.
@@ -27,6 +29,8 @@ def main() -> int:
     arguments = _parser().parse_args()
     on_cpu = jax.default_backend() == "cpu"
     dtype = jax.numpy.float32 if on_cpu else jax.numpy.bfloat16
+    # Kernels in a graph do not say which instruction they belong to.
+    compilation.GRAPHS["xla_gpu_enable_command_buffer"] = ""
     bench = Bench("bdms", arguments.size, arguments.image_size, 1, dtype, arguments.remat, 0.2)
     compiled, call = bench.prepare(arguments.job, arguments.batch)
     kernels = trace(call, arguments.steps)

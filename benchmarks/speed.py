@@ -16,7 +16,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from peer import best, peer_times
-from whole_run import WholeRun, whole_run
+from whole_run import WholeRun, prepare_dataset, whole_run
 
 
 def main() -> int:
@@ -26,7 +26,8 @@ def main() -> int:
     jobs = [(job, int(batch)) for job in ("predict", "train") for batch in getattr(arguments, job).split(",") if batch]
     jobs = [("latency", 1), *jobs] if arguments.latency else jobs
     modes, side = arguments.modes.split(","), arguments.image_size
-    peer = peer_times(arguments.peer, modes, arguments.seconds, jobs, side) if arguments.peer else {}
+    limit = arguments.peer_limit
+    peer = peer_times(arguments.peer, modes, arguments.seconds, jobs, side, limit) if arguments.peer else {}
     runs = _train(arguments) if arguments.train_config else []
 
     import jax
@@ -49,7 +50,14 @@ def main() -> int:
     for size in arguments.sizes.split(","):
         for devices in map(int, arguments.devices.split(",")):
             bench = Bench(
-                arguments.network, size, arguments.image_size, devices, dtype, arguments.remat, arguments.seconds
+                arguments.network,
+                size,
+                arguments.image_size,
+                devices,
+                dtype,
+                arguments.remat,
+                arguments.seconds,
+                arguments.deterministic,
             )
             flops = forward_flops(bench.model, arguments.image_size, arguments.image_size)
             for job, per_device in jobs:
@@ -63,6 +71,7 @@ def main() -> int:
                     "size": size,
                     "devices": devices,
                     "remat": arguments.remat,
+                    "deterministic": arguments.deterministic,
                     "job": job,
                     "batch": batch,
                     "seconds": timed.seconds,
@@ -96,9 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="leave out one picture's latency")
     parser.add_argument("--devices", default="1", metavar="N,N", help="numbers of devices (%(default)s)")
     parser.add_argument("--remat", action="store_true", help="train with config.model.remat")
+    parser.add_argument("--deterministic", action="store_true", help="as config.deterministic")
     parser.add_argument("--seconds", type=float, default=1.0, help="that a repetition lasts, of five (%(default)s)")
     parser.add_argument("--peer", type=Path, metavar="FILE", help="script that times the same network in PyTorch")
     parser.add_argument("--modes", default="eager,compile,graphs", help="of the peer (%(default)s)")
+    parser.add_argument("--peer-limit", type=float, default=600.0, metavar="S", help="of each of its processes")
     parser.add_argument("--train-config", metavar="CONFIG", help="time train.py: configs/bdms.py:recipe=scratch")
     parser.add_argument("--train-steps", type=int, default=600, help="of train.py (%(default)s)")
     parser.add_argument("--manual-dir", default="", metavar="DIR", help="the dataset's published files, for train.py")
@@ -118,8 +129,9 @@ def _train_flags(arguments: argparse.Namespace) -> list[str]:
 
 
 def _train(arguments: argparse.Namespace) -> list[WholeRun]:
-    """Time train.py twice: with nothing compiled yet, and with what the first run compiled."""
+    """Time train.py twice, its dataset prepared: with nothing compiled yet, and with what the first run compiled."""
     runs = []
+    prepare_dataset(arguments.train_config, _train_flags(arguments))
     with tempfile.TemporaryDirectory() as folder:
         for name in ("cold", "warm"):
             run = whole_run(Path(folder) / name, _train_flags(arguments), cache=Path(folder) / "cache")
@@ -133,6 +145,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     name = f"{row['network']} {row['size']}"
     name += f" x {row['devices']} devices" if row["devices"] > 1 else ""
     name += ", remat" if row["remat"] else ""
+    name += ", deterministic" if row["deterministic"] else ""
     peer = row["peer_seconds"]
     return [
         name,

@@ -11,6 +11,7 @@ from timing import latency, seconds_per_call
 
 from dms_jax.data.augment import AugmentConfig
 from dms_jax.models.dms import NETWORKS, SIZES
+from dms_jax.training.compilation import compile_ahead, program
 from dms_jax.training.losses import LossConfig
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
 from dms_jax.training.prediction import make_predict_step
@@ -46,14 +47,24 @@ class Bench:
       dtype: to compute in.
       remat: see `dms_jax.models.DMS`.
       budget: seconds that each measurement takes, about.
+      deterministic: see `dms_jax.training.compilation.compiler_options`.
     """
 
     def __init__(
-        self, network: str, size: str, image_size: int, devices: int, dtype: Any, remat: bool, budget: float
+        self,
+        network: str,
+        size: str,
+        image_size: int,
+        devices: int,
+        dtype: Any,
+        remat: bool,
+        budget: float,
+        deterministic: bool = False,
     ) -> None:
         self.mesh = data_mesh(jax.devices()[:devices])
         self.image_size = image_size
         self.budget = budget
+        self.deterministic = deterministic
         self.model = NETWORKS[network](num_classes=6, dtype=dtype, axis_name=DATA_AXIS, remat=remat, **SIZES[size])
         self.optimizer = create_optimizer(OptimizerConfig(), 20_000)
         self._initial: TrainState | None = None
@@ -74,24 +85,30 @@ class Bench:
         """The compiled step of "train" or "predict", and a function that runs it once."""
         pictures = shard_batch(self._pictures(batch), self.mesh)
         if job == "predict":
-            step = make_predict_step(self.model, self.mesh)
+            step = make_predict_step(self.model, self.mesh, deterministic=self.deterministic)
             prepared = step.prepare(replicate(self._state().inference_variables, self.mesh))
-            # Run first: what can only be run in another way is then lowered as it runs.
+            # Run first: what can only be run in another way is then compiled as it runs.
             jax.block_until_ready(step(prepared, pictures["image"]))
-            compiled = step.run.lower(prepared, pictures["image"]).compile()
-            return compiled, lambda: step(prepared, pictures["image"])
+            return program(step.run, prepared, pictures["image"]), lambda: step(prepared, pictures["image"])
         step = make_train_step(
-            self.model, self.optimizer, self.mesh, loss=LossConfig(), augment=AugmentConfig(), seed=0
+            self.model,
+            self.optimizer,
+            self.mesh,
+            loss=LossConfig(),
+            augment=AugmentConfig(),
+            seed=0,
+            deterministic=self.deterministic,
         )
         state = replicate(jax.tree.map(jnp.copy, self._state()), self.mesh)
-        compiled = step.lower(state, pictures).compile()
+        compiled = compile_ahead(step, state, pictures)
 
         def call() -> TrainState:
             nonlocal state
             state = compiled(state, pictures)
             return state
 
-        return compiled, call
+        jax.block_until_ready(call())
+        return program(compiled, state, pictures), call
 
     def _timed(self, job: str, batch: int, compiled: jax.stages.Compiled, call: Callable[[], Any]) -> Timed:
         seconds = latency(call, self.budget) if job == "latency" else seconds_per_call(call, self.budget)

@@ -13,6 +13,7 @@ from pathlib import Path
 from dms_jax.data.pieces import PieceSource
 from dms_jax.data.pipeline import training_batches, training_order
 from dms_jax.training import configuration
+from dms_jax.training.launch import parse
 from dms_jax.training.metrics_file import METRICS_NAME, read_metrics
 from dms_jax.training.splits import choose_splits
 from dms_jax.training.testing import open_dataset
@@ -32,6 +33,17 @@ class WholeRun:
 
     first_step: float
     pictures_per_second: float
+
+
+def prepare_dataset(config: str, arguments: Sequence[str]) -> None:
+    """Prepare the dataset of a command line of `train.py`, in a process of its own, which leaves the GPU alone.
+
+    Raises:
+      subprocess.CalledProcessError: it cannot be prepared.
+    """
+    command = [sys.executable, __file__, config, *arguments]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT, env=environment)
 
 
 def whole_run(workdir: Path, arguments: Sequence[str], cache: Path) -> WholeRun:
@@ -74,3 +86,7 @@ def pipeline_rate(config: configuration.ConfigDict, seconds: float) -> float:
         return count * config.batch_size / (time.perf_counter() - start)
     finally:
         batches.close()
+
+
+if __name__ == "__main__":
+    open_dataset(parse(sys.argv[:1] + sys.argv[2:], sys.argv[1])[0])

@@ -38,12 +38,29 @@ def test_the_peers_lines_are_read_and_its_failures_told(
     steps = tmp_path / "steps.py"
     steps.write_text("print('device gpu'), print('torch eager    latency  batch   1      8.0 ms   125.0 pictures/s')\n")
     monkeypatch.setattr(peer, "_TORCH_STEPS", steps)
-    times = peer.peer_times(script, ["eager", "graphs"], 0.1, [("latency", 1)], 300)
+    times = peer.peer_times(script, ["eager", "graphs"], 0.1, [("latency", 1)], 300, 60)
     assert peer.best(times, "train", 16) == (0.05025, "graphs")
     assert peer.best(times, "predict", 1) == (0.007, "eager")
     assert peer.best(times, "latency", 1) == (0.008, "eager")
     assert peer.best(times, "train", 64) is None
     assert capsys.readouterr().err == "the peer's mode graphs failed: out of memory\n"
+
+
+def test_what_the_peer_has_measured_counts_when_it_is_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, steps = tmp_path / "peer.py", tmp_path / "steps.py"
+    script.write_text(
+        "import os, subprocess, sys\n"
+        "candidates = os.environ['TORCHINDUCTOR_MAX_AUTOTUNE_CONV_BACKENDS']\n"
+        "assert candidates == 'ATEN', candidates\n"
+        "print('torch graphs   predict  batch   1      7.0 ms   142.0 pictures/s', flush=True)\n"
+        "subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+    )
+    steps.write_text("print('device gpu')\n")
+    monkeypatch.setattr(peer, "_TORCH_STEPS", steps)
+    assert peer.peer_times(script, ["graphs"], 0.1, [], 300, limit=4) == {("predict", 1, "graphs"): 0.007}
+    assert capsys.readouterr().err == "the peer's mode graphs was stopped after 4 s\n"
 
 
 def test_a_cpus_steps_are_timed_where_the_script_cannot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,7 +80,7 @@ def test_a_cpus_steps_are_timed_where_the_script_cannot(tmp_path: Path, capsys: 
         "    raise SystemExit('no GPU')\n"
     )
     jobs = [("latency", 1), ("predict", 2), ("train", 2)]
-    times = peer.peer_times(script, ["eager", "graphs"], 0.01, jobs, 16)
+    times = peer.peer_times(script, ["eager", "graphs"], 0.01, jobs, 16, 600)
     assert set(times) == {(job, batch, "eager") for job, batch in jobs}
     assert all(0 < seconds < 1 for seconds in times.values())
     assert capsys.readouterr().err == ""

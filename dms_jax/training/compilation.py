@@ -25,7 +25,7 @@ _ONE_GPU_OPTIONS: Options = {"xla_gpu_enable_latency_hiding_scheduler": False}
 _DETERMINISTIC_OPTIONS: Options = {"xla_gpu_exclude_nondeterministic_ops": True}
 # What is recorded in CUDA graphs and launched as one: XLA's defaults, and convolutions. Launching these one by one
 # takes the host about as long as a step of 16 pictures takes the GPU.
-_GRAPHS: Options = {
+GRAPHS: Options = {
     "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONVOLUTION,DYNAMIC_SLICE_FUSION"
 }
 # No other thread's programs between those of one: less to be checked at each launch.
@@ -86,7 +86,7 @@ def jit_step(
     # Processes that fell back each on its own would wait for each other for ever.
     if not is_gpu(mesh) or jax.process_count() > 1:
         return jitted
-    graphs = jax.jit(function, donate_argnums=donated, compiler_options={**(options or {}), **_GRAPHS})
+    graphs = jax.jit(function, donate_argnums=donated, compiler_options={**(options or {}), **GRAPHS})
     return WithFallback(graphs, jitted, donates=donates)
 
 
@@ -95,6 +95,12 @@ def compile_ahead(function: "jax.stages.Wrapped | WithFallback", *arguments: Any
     if isinstance(function, WithFallback):
         return function.compiled_ahead(*arguments)
     return function.lower(*arguments).compile()
+
+
+def program(function: Callable[..., Any], *arguments: Any) -> jax.stages.Compiled:
+    """What a call of `jit_step`'s or `compile_ahead`'s function runs: its text, and how much memory it needs."""
+    chosen = function.chosen(*arguments) if isinstance(function, WithFallback) else function
+    return chosen if isinstance(chosen, jax.stages.Compiled) else chosen.lower(*arguments).compile()
 
 
 class WithFallback:
@@ -145,10 +151,9 @@ class WithFallback:
             return self
         return WithFallback(first, self._second, donates=self._donates)
 
-    def lower(self, *arguments: Any) -> jax.stages.Lowered:
-        """As `jax.stages.Wrapped.lower`, of what a call with such arguments would run."""
-        chosen = self._second if _shapes(arguments[1:]) in self._failed else self._first
-        return chosen.lower(*arguments)
+    def chosen(self, *arguments: Any) -> Callable[..., Any]:
+        """What a call with such arguments would run."""
+        return self._second if _shapes(arguments[1:]) in self._failed else self._first
 
     def _note_failure(self, key: Any, error: Exception) -> None:
         _LOG.warning("A program is run without CUDA graphs of its convolutions: %s", error)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dms_jax.training import compilation
-from dms_jax.training.compilation import WithFallback, compile_ahead, compiler_options, is_gpu, jit_step
+from dms_jax.training.compilation import WithFallback, compile_ahead, compiler_options, is_gpu, jit_step, program
 from dms_jax.training.step import data_mesh
 
 
@@ -81,7 +81,7 @@ def test_an_option_that_the_compiler_does_not_know_is_a_failure_too() -> None:
     first = jax.jit(scaled, compiler_options={"xla_gpu_of_tomorrow": True})
     function = WithFallback(first, jax.jit(scaled))
     assert float(function(2.0, jnp.float32(3))) == 6
-    assert float(function.lower(2.0, jnp.float32(3)).compile()(2.0, jnp.float32(3))) == 6
+    assert float(program(function, 2.0, jnp.float32(3))(2.0, jnp.float32(3))) == 6
 
 
 def added(total: dict[str, jax.Array], x: jax.Array) -> dict[str, jax.Array]:
@@ -128,6 +128,7 @@ def test_compiled_ahead_it_does_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
         for _ in range(5):
             total = ahead(total, jnp.ones(3))
         assert total["a"].tolist() == [5, 5, 5]
+        assert program(ahead, total, jnp.ones(3)) is program(ahead, total, jnp.ones(3))
 
 
 def test_what_does_not_compile_ahead_falls_back() -> None:
@@ -147,7 +148,7 @@ def test_the_compiler_knows_what_is_asked_of_a_gpu(
     chosen = jit_step(added, data_mesh(jax.devices("cpu")[:1]), donates=donates, deterministic=deterministic)
     assert isinstance(chosen, WithFallback)
     total = {"a": jnp.zeros(2)}
-    assert chosen.lower(total, jnp.ones(2)).compile()(total, jnp.ones(2))["a"].tolist() == [1, 1]
+    assert program(chosen, total, jnp.ones(2))(total, jnp.ones(2))["a"].tolist() == [1, 1]
     assert not caplog.records
 
 

@@ -1,4 +1,4 @@
-"""The compiled steps: one device against a plain gradient, and several devices against one."""
+"""The compiled training step: one device against a plain gradient, and several devices against one."""
 
 import math
 import re
@@ -9,23 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.experimental.layout import Layout
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from dms_jax.data.augment import AugmentConfig, augment_batch, example_keys, normalize
 from dms_jax.models import BDMS
-from dms_jax.models.folding import fold_batch_norm
 from dms_jax.training.losses import LossConfig
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
-from dms_jax.training.prediction import make_predict_step, prepare_variables
 from dms_jax.training.state import TrainState, create_state
-from dms_jax.training.step import (
-    data_mesh,
-    local_rows,
-    make_train_step,
-    replicate,
-    shard_batch,
-)
+from dms_jax.training.step import data_mesh, make_train_step, replicate, shard_batch
 
 FIELDS = {
     "num_classes": 3,
@@ -218,24 +209,6 @@ def test_figures_add_up_over_steps(initial: TrainState, batch: dict[str, np.ndar
     assert set(state.inference_variables) == {"params", "batch_stats"}
 
 
-def test_prediction_is_the_sigmoid_in_8_bits(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
-    if jax.device_count() < 2:
-        pytest.skip("two devices are needed")
-    mesh = data_mesh(jax.devices()[:2])
-    variables = {"params": initial.params, "batch_stats": initial.batch_stats}
-    model = BDMS(**FIELDS)
-    step = make_predict_step(model, mesh)
-    maps, probabilities = step(step.prepare(replicate(variables, mesh)), shard_batch(batch["image"], mesh))
-    output = jax.jit(lambda v, x: model.apply(v, normalize(x), train=False))(variables, batch["image"])
-    logits = np.stack([np.asarray(s, np.float64)[..., 0] for s in output.saliency], axis=1)
-    expected = 255 / (1 + np.exp(-logits))
-    assert maps.dtype == jnp.uint8
-    # The halves round either way.
-    np.testing.assert_allclose(local_rows(maps), expected, atol=0.501)
-    np.testing.assert_allclose(local_rows(probabilities).sum(axis=2), 1, rtol=1e-5)
-    assert local_rows(probabilities).shape == (BATCH, 6, 3)
-
-
 def test_gradients_come_in_the_order_of_the_parameters(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
     """Each kernel's gradient is brought into it before the update, which else could not write in place."""
     mesh = data_mesh(jax.devices()[:1])
@@ -243,35 +216,6 @@ def test_gradients_come_in_the_order_of_the_parameters(initial: TrainState, batc
     lowered = step.trace(initial, batch).lower(lowering_platforms=("cuda",)).as_text()
     kernels = sum(leaf.ndim > 1 for leaf in jax.tree.leaves(initial.params))
     assert lowered.count("@LayoutConstraint") == kernels
-
-
-def test_prediction_reads_kernels_as_they_were_laid_out(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
-    mesh = data_mesh(jax.devices()[:1])
-    model = BDMS(**FIELDS)
-    step = make_predict_step(model, mesh)
-    variables = replicate({"params": initial.params, "batch_stats": initial.batch_stats}, mesh)
-    sharding, by_output = NamedSharding(mesh, PartitionSpec()), Layout((3, 0, 1, 2))
-    prepared = prepare_variables(variables, fold=fold_batch_norm, sharding=sharding, kernel_layout=by_output)
-    images = shard_batch(batch["image"], mesh)
-    (read, _), _ = step.run.lower(prepared, images).compile().input_formats
-    for tree in (jax.tree.map(lambda x: x.format, prepared), read):
-        kernel = tree["params"]["backbone"]["stage1_block1"]["conv2"]["kernel"]
-        assert kernel.layout.major_to_minor == by_output.major_to_minor
-    maps, probabilities = step(prepared, images)
-    expected_maps, expected_probabilities = step(step.prepare(variables), images)
-    np.testing.assert_allclose(local_rows(maps).astype(int), local_rows(expected_maps).astype(int), atol=1)
-    np.testing.assert_allclose(local_rows(probabilities), local_rows(expected_probabilities), atol=1e-5)
-
-
-@pytest.mark.slow
-def test_prediction_without_class_heads_has_no_probabilities(batch: dict[str, np.ndarray]) -> None:
-    model = BDMS(**FIELDS, ablation="b")
-    state = create_state(model, OPTIMIZER, seed=0)
-    mesh = data_mesh(jax.devices()[:1])
-    step = make_predict_step(model, mesh)
-    prepared = step.prepare(replicate(state.inference_variables, mesh))
-    _, probabilities = step(prepared, shard_batch(batch["image"], mesh))
-    assert local_rows(probabilities).shape == (BATCH, 0, 3)
 
 
 def test_what_is_unknown_teaches_nothing(initial: TrainState, batch: dict[str, np.ndarray], single: TrainState) -> None:

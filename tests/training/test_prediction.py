@@ -1,0 +1,86 @@
+"""The compiled prediction step, against the network itself."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.layout import Layout
+from jax.sharding import NamedSharding, PartitionSpec
+
+from dms_jax.data.augment import normalize
+from dms_jax.models import BDMS
+from dms_jax.models.folding import fold_batch_norm
+from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
+from dms_jax.training.prediction import make_predict_step, prepare_variables
+from dms_jax.training.state import create_state
+from dms_jax.training.step import data_mesh, local_rows, replicate, shard_batch
+
+FIELDS = {
+    "num_classes": 3,
+    "stage_sizes": (1, 1, 1, 1),
+    "groups": 2,
+    "width_per_group": 32,
+    "base_channels": 8,
+    "side_channels": 4,
+    "residual_channels": 4,
+}
+BATCH = 8
+OPTIMIZER = create_optimizer(OptimizerConfig(), 10)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (BATCH, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def variables() -> Any:
+    return create_state(BDMS(**FIELDS), OPTIMIZER, seed=0).inference_variables
+
+
+def test_prediction_is_the_sigmoid_in_8_bits(variables: Any, images: np.ndarray) -> None:
+    if jax.device_count() < 2:
+        pytest.skip("two devices are needed")
+    mesh = data_mesh(jax.devices()[:2])
+    model = BDMS(**FIELDS)
+    step = make_predict_step(model, mesh)
+    maps, probabilities = step(step.prepare(replicate(variables, mesh)), shard_batch(images, mesh))
+    output = jax.jit(lambda v, x: model.apply(v, normalize(x), train=False))(variables, images)
+    logits = np.stack([np.asarray(s, np.float64)[..., 0] for s in output.saliency], axis=1)
+    expected = 255 / (1 + np.exp(-logits))
+    assert maps.dtype == jnp.uint8
+    # The halves round either way.
+    np.testing.assert_allclose(local_rows(maps), expected, atol=0.501)
+    np.testing.assert_allclose(local_rows(probabilities).sum(axis=2), 1, rtol=1e-5)
+    assert local_rows(probabilities).shape == (BATCH, 6, 3)
+
+
+def test_prediction_reads_kernels_as_they_were_laid_out(variables: Any, images: np.ndarray) -> None:
+    mesh = data_mesh(jax.devices()[:1])
+    model = BDMS(**FIELDS)
+    step = make_predict_step(model, mesh)
+    variables = replicate(variables, mesh)
+    sharding, by_output = NamedSharding(mesh, PartitionSpec()), Layout((3, 0, 1, 2))
+    prepared = prepare_variables(variables, fold=fold_batch_norm, sharding=sharding, kernel_layout=by_output)
+    images = shard_batch(images, mesh)
+    (read, _), _ = step.run.lower(prepared, images).compile().input_formats
+    for tree in (jax.tree.map(lambda x: x.format, prepared), read):
+        kernel = tree["params"]["backbone"]["stage1_block1"]["conv2"]["kernel"]
+        assert kernel.layout.major_to_minor == by_output.major_to_minor
+    maps, probabilities = step(prepared, images)
+    expected_maps, expected_probabilities = step(step.prepare(variables), images)
+    np.testing.assert_allclose(local_rows(maps).astype(int), local_rows(expected_maps).astype(int), atol=1)
+    np.testing.assert_allclose(local_rows(probabilities), local_rows(expected_probabilities), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_prediction_without_class_heads_has_no_probabilities(images: np.ndarray) -> None:
+    model = BDMS(**FIELDS, ablation="b")
+    state = create_state(model, OPTIMIZER, seed=0)
+    mesh = data_mesh(jax.devices()[:1])
+    step = make_predict_step(model, mesh)
+    prepared = step.prepare(replicate(state.inference_variables, mesh))
+    _, probabilities = step(prepared, shard_batch(images, mesh))
+    assert local_rows(probabilities).shape == (BATCH, 0, 3)
