@@ -11,11 +11,21 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dms_jax.models.matrix_products import LAYOUT, as_products, direct, gradients_as_products
+from dms_jax.models.matrix_products import (
+    LAYOUT,
+    as_products,
+    direct,
+    gradients_as_products,
+    merged_groups,
+    widened,
+)
 from dms_jax.models.normalization import as_varying
 
 Array = jax.Array
 Dtype = Any
+
+# On an H100, groups of 4 channels took a quarter less time as groups of 32, and groups of 8 did not.
+_CHANNELS_OF_A_WIDE_GROUP = 32
 
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 # A transposed kernel is stored [h, w, out, in]: the axes swap their roles.
@@ -46,7 +56,7 @@ def _convolve(x: Array, kernel: Array, *geometry: int) -> Array:
         x,
         kernel,
         cpu=lambda *arrays: as_products(*arrays, *geometry),
-        default=lambda *arrays: direct(*arrays, *geometry),
+        default=lambda *arrays: in_wide_groups(*arrays, *geometry),
     )
 
 
@@ -61,11 +71,18 @@ def _convolve_backward(*arguments: Any) -> tuple[Array, Array]:
         kernel,
         g,
         cpu=lambda *arrays: gradients_as_products(*arrays, *geometry),
-        default=lambda x, kernel, g: jax.vjp(lambda x, kernel: direct(x, kernel, *geometry), x, kernel)[1](g),
+        default=lambda x, kernel, g: jax.vjp(lambda x, kernel: in_wide_groups(x, kernel, *geometry), x, kernel)[1](g),
     )
 
 
 _convolve.defvjp(_convolve_forward, _convolve_backward)
+
+
+def in_wide_groups(x: Array, kernel: Array, stride: int, dilation: int, groups: int) -> Array:
+    """`direct` in the formulation that suits a GPU: groups of a few channels leave its matrix units idle."""
+    if merged := merged_groups(kernel, groups, _CHANNELS_OF_A_WIDE_GROUP):
+        return direct(x, widened(kernel, groups, merged), stride, dilation, merged)
+    return direct(x, kernel, stride, dilation, groups)
 
 
 def strided_by_phases(x: Array, kernel: Array) -> Array:

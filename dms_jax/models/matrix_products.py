@@ -48,7 +48,7 @@ def direct(x: Array, kernel: Array, stride: int, dilation: int, groups: int) -> 
 @partial(jax.jit, static_argnums=(2, 3, 4))
 def as_products(x: Array, kernel: Array, stride: int, dilation: int, groups: int) -> Array:
     """`direct` in the formulation that suits a CPU."""
-    if merged := _merged_groups(kernel, groups):
+    if merged := merged_groups(kernel, groups, _CHANNELS_OF_A_WIDE_GROUP):
         return as_products(x, widened(kernel, groups, merged), stride, dilation, merged)
     if _is_pointwise(kernel, groups):
         return pointwise(x, kernel, stride)
@@ -62,7 +62,7 @@ def gradients_as_products(
     x: Array, kernel: Array, g: Array, stride: int, dilation: int, groups: int
 ) -> tuple[Array, Array]:
     """The gradients of `as_products` by x and by the kernel, of a cotangent g of its result."""
-    if merged := _merged_groups(kernel, groups):
+    if merged := merged_groups(kernel, groups, _CHANNELS_OF_A_WIDE_GROUP):
         wide, narrow = jax.vjp(lambda kernel: widened(kernel, groups, merged), kernel)
         dx, d_wide = gradients_as_products(x, wide, g, stride, dilation, merged)
         return dx, *narrow(d_wide)
@@ -92,12 +92,18 @@ def _suits_winograd(x: Array, kernel: Array, stride: int, dilation: int, groups:
     )
 
 
-def _merged_groups(kernel: Array, groups: int) -> int:
-    """How many groups to merge the groups into; 0 where they are large enough as they are."""
+def merged_groups(kernel: Array, groups: int, wide: int) -> int:
+    """How many groups to merge the groups into, for `widened`; 0 where they are large enough as they are.
+
+    Args:
+      kernel: [k, k, C / groups, D].
+      groups: groups of channels.
+      wide: how many channels a group should have at least.
+    """
     channels = kernel.shape[2]
     if groups == 1 or channels >= _FEWEST_CHANNELS_OF_A_GROUP:
         return 0
-    return groups // _divisor(groups, _CHANNELS_OF_A_WIDE_GROUP // channels)
+    return groups // _divisor(groups, wide // channels)
 
 
 def _divisor(number: int, least: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dms_jax.models import matrix_products
-from dms_jax.models.convolution import convolve
+from dms_jax.models.convolution import convolve, in_wide_groups
 from dms_jax.models.matrix_products import grouped_kernel_gradient, pointwise, widened, winograd
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -148,6 +148,18 @@ def test_the_gradient_of_a_grouped_kernel_is_that_of_pytorch(size: tuple[int, in
     x, kernel = drawn((2, *size, 12), (3, 3, 3, 8))
     _, g, _, expected = by_torch(x, kernel, stride, groups=4)
     close(grouped_kernel_gradient(x, jnp.asarray(g, jnp.float32), 3, stride, 4), expected, 1e-6)
+
+
+def test_a_gpu_computes_groups_of_few_channels_in_wider_ones() -> None:
+    for groups, wide in ((32, 4), (16, 16), (1, 1)):
+        x, kernel = drawn((2, 9, 8, 128), (3, 3, 128 // groups, 128))
+        y, g, dx, dk = by_torch(x, kernel, groups=groups)
+        result, pull_back = jax.vjp(lambda *a, n=groups: in_wide_groups(*a, 1, 1, n), x, kernel)
+        close(result, y, 3e-6)
+        for gradient, expected in zip(pull_back(jnp.asarray(g, jnp.float32)), (dx, dk), strict=True):
+            close(gradient, expected, 3e-6)
+        lowered = jax.jit(partial(convolve, groups=groups)).trace(x, kernel).lower(lowering_platforms=("cuda",))
+        assert f"feature_group_count = {wide} " in lowered.as_text()
 
 
 def test_no_pictures_are_no_error() -> None:
