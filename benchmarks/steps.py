@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -78,12 +79,17 @@ class Bench:
         return self._timed("predict", batch, *self.prepare("predict", batch))
 
     def latency(self, batch: int) -> Timed:
-        """Time a prediction that nothing is queued behind."""
-        return self._timed("latency", batch, *self.prepare("predict", batch))
+        """Time a prediction that nothing is queued behind, the variables inside of its program."""
+        return self._timed("latency", batch, *self.prepare("latency", batch))
 
     def prepare(self, job: str, batch: int) -> tuple[jax.stages.Compiled, Callable[[], Any]]:
-        """The compiled step of "train" or "predict", and a function that runs it once."""
+        """The compiled step of "train", "predict" or "latency", and a function that runs it once."""
         pictures = shard_batch(self._pictures(batch), self.mesh)
+        if job == "latency":
+            step = make_predict_step(self.model, self.mesh, deterministic=self.deterministic)
+            predict = step.freeze(step.prepare(replicate(self._state().inference_variables, self.mesh)))
+            jax.block_until_ready(predict(pictures["image"]))
+            return program(predict.func, *predict.args, pictures["image"]), partial(predict, pictures["image"])
         if job == "predict":
             step = make_predict_step(self.model, self.mesh, deterministic=self.deterministic)
             prepared = step.prepare(replicate(self._state().inference_variables, self.mesh))

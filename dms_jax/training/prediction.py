@@ -29,15 +29,23 @@ class PredictStep:
         prepared = predict_step.prepare(variables)
         maps, probabilities = predict_step(prepared, images)
 
+    Where one picture at a time is waited for, handing over hundreds of arrays takes longer than the network:
+
+        predict = predict_step.freeze(prepared)
+        maps, probabilities = predict(images)
+
     Attributes:
       prepare: takes the variables {"params", "batch_stats"} to those of the network with its BatchNorm folded.
       run: takes the prepared variables and images uint8 [B, S, S, 3], B a multiple of the number of devices, to the
         saliency maps of all N outputs, uint8 [B, N, S, S] (the sigmoid times 255, rounded), and the class
         probabilities, float32 [B, N, num_classes] (no second axis entries without class heads).
+      freeze: takes the prepared variables to a function of images that does as `run` does, with the variables inside of
+        its program: compiled anew for each set of variables, and for each B.
     """
 
     prepare: Callable[[Any], Any]
     run: jax.stages.Wrapped | WithFallback
+    freeze: Callable[[Any], Callable[[jax.Array], tuple[jax.Array, jax.Array]]]
 
     def __call__(self, prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         """See `run`."""
@@ -64,6 +72,13 @@ def make_predict_step(model: DMS, mesh: Mesh, *, deterministic: bool = False) ->
         return jnp.round(255 * maps).astype(jnp.uint8), probabilities
 
     sharded = jax.shard_map(predict, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P(DATA_AXIS))
+
+    def freeze(prepared: Any) -> Callable[[jax.Array], tuple[jax.Array, jax.Array]]:
+        # As NumPy's arrays they become constants of the program, as JAX's they might become arguments again.
+        constants = jax.device_get(prepared)
+        run = jit_step(lambda _, images: sharded(constants, images), mesh, deterministic=deterministic)
+        return partial(run, ())
+
     return PredictStep(
         prepare=partial(
             prepare_variables,
@@ -73,6 +88,7 @@ def make_predict_step(model: DMS, mesh: Mesh, *, deterministic: bool = False) ->
             kernel_layout=_BY_OUTPUT if is_gpu(mesh) else None,
         ),
         run=jit_step(sharded, mesh, deterministic=deterministic),
+        freeze=freeze,
     )
 
 

@@ -75,6 +75,18 @@ def test_prediction_reads_kernels_as_they_were_laid_out(variables: Any, images: 
     np.testing.assert_allclose(local_rows(probabilities), local_rows(expected_probabilities), atol=1e-5)
 
 
+def test_frozen_variables_are_in_the_program(variables: Any, images: np.ndarray) -> None:
+    mesh = data_mesh(jax.devices()[:2])
+    step = make_predict_step(BDMS(**FIELDS), mesh)
+    prepared, images = step.prepare(replicate(variables, mesh)), shard_batch(images, mesh)
+    predict = step.freeze(prepared)
+    (maps, probabilities), (expected_maps, expected_probabilities) = predict(images), step(prepared, images)
+    np.testing.assert_allclose(local_rows(maps).astype(int), local_rows(expected_maps).astype(int), atol=1)
+    np.testing.assert_allclose(local_rows(probabilities), local_rows(expected_probabilities), atol=1e-5)
+    inputs = jax.tree.leaves(predict.func.lower(*predict.args, images).compile().input_shardings)
+    assert len(inputs) == 1
+
+
 @pytest.mark.slow
 def test_prediction_without_class_heads_has_no_probabilities(images: np.ndarray) -> None:
     model = BDMS(**FIELDS, ablation="b")
