@@ -14,6 +14,7 @@ import numpy as np
 import optax
 from clu import metrics
 from jax.experimental.layout import Layout, with_layout_constraint
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -101,15 +102,19 @@ def make_train_step(
             if output.classes:
                 hits = jnp.argmax(output.classes[-1], axis=-1) == batch["label"]
                 figures["accuracy"] = jnp.mean(label_weight * hits)
-            # The mean over the devices is taken of the loss, inside of what is differentiated: the gradient with
-            # respect to parameters that are the same everywhere is then already the sum over the devices.
+            # The mean over the devices is taken of the loss, inside of what is differentiated: the sum of the devices'
+            # gradients is then that of the whole batch.
             return jax.lax.pmean(value, DATA_AXIS), (
                 jax.lax.pmean(figures, DATA_AXIS),
                 updates["batch_stats"],
             )
 
-        (_, (figures, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        # Each device's own gradient, in float32, added up in a few large pieces: JAX would add up each by itself where
+        # its parameter is used, in bfloat16.
+        params = jax.lax.pcast(state.params, DATA_AXIS, to="varying")
+        (_, (figures, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
         gradients = jax.tree.map(_in_rows, gradients)
+        gradients = {module: _added_up(part) for module, part in gradients.items()}
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         averaged = state.averaged
@@ -131,6 +136,14 @@ def make_train_step(
 
     sharded = jax.shard_map(step, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P())
     return jit_step(sharded, mesh, donates=True, deterministic=deterministic)
+
+
+def _added_up(gradients: Any) -> Any:
+    """The sum of a tree of arrays over the devices, exchanged as one array."""
+    if jax.lax.axis_size(DATA_AXIS) == 1:
+        return jax.lax.psum(gradients, DATA_AXIS)
+    flat, unravel = ravel_pytree(gradients)
+    return unravel(jax.lax.psum(flat, DATA_AXIS))
 
 
 def _in_rows(gradient: jax.Array) -> jax.Array:

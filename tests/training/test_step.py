@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from typing import Any
 
 import jax
@@ -163,6 +164,22 @@ def test_devices_exchange_sums_and_no_activations(initial: TrainState, batch: di
     # The gradient, the mean and the mean square of every norm in both directions, and a few figures.
     statistics = sum(leaf.size for leaf in jax.tree.leaves(initial.batch_stats))
     assert parameters <= numbers < parameters + 3 * statistics + 200
+
+
+def test_gradients_are_added_up_in_float32_and_in_a_few_pieces(
+    initial: TrainState, batch: dict[str, np.ndarray]
+) -> None:
+    mesh = mesh_of(2)
+    model = BDMS(**FIELDS, axis_name="data", dtype=jnp.bfloat16)
+    step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=EVERYTHING, seed=SEED, average_decay=DECAY)
+    lowered = step.trace(replicate(initial, mesh), shard_batch(batch, mesh)).lower().as_text()
+    exchanges = re.findall(r'"stablehlo.all_reduce".*?\}\) : \(tensor<(.*?)>\) ->', lowered, re.DOTALL)
+    assert exchanges
+    assert not [shape for shape in exchanges if not shape.endswith("f32")]
+    sizes = {module: sum(x.size for x in jax.tree.leaves(part)) for module, part in initial.params.items()}
+    assert sizes.keys() > {"backbone", "side_hf", "step0", "step5"}
+    vectors = Counter(int(shape.split("x")[0]) for shape in exchanges if shape.count("x") == 1)
+    assert not Counter(sizes.values()) - vectors
 
 
 def test_partitioning_by_the_compiler_would_gather_the_batch() -> None:
