@@ -62,6 +62,11 @@ def _run(command: Sequence[object], mode: str, limit: float) -> tuple[Times, str
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
         print(f"the peer's mode {mode} was stopped after {limit:.0f} s", file=sys.stderr)
+    except BaseException:
+        # Ctrl-C reaches this process alone.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
     else:
         if process.returncode:
             last = errors.strip().splitlines()[-1:] or ["no message"]

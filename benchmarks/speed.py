@@ -124,6 +124,7 @@ def _train_flags(arguments: argparse.Namespace) -> list[str]:
         f"--config.data.manual_dir={arguments.manual_dir}",
         f"--config.data.data_dir={arguments.data_dir}",
         f"--config.steps={arguments.train_steps}",
+        f"--config.deterministic={arguments.deterministic}",
         f"--config.log_every={max(1, arguments.train_steps // 10)}",
     ]
 

@@ -39,11 +39,13 @@ def prepare_dataset(config: str, arguments: Sequence[str]) -> None:
     """Prepare the dataset of a command line of `train.py`, in a process of its own, which leaves the GPU alone.
 
     Raises:
-      subprocess.CalledProcessError: it cannot be prepared.
+      RuntimeError: it cannot be prepared; the message is the last line of the reason.
     """
     command = [sys.executable, __file__, config, *arguments]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT, env=environment)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, env=environment)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
 
 
 def whole_run(workdir: Path, arguments: Sequence[str], cache: Path) -> WholeRun:

@@ -103,7 +103,7 @@ def merged_groups(kernel: Array, groups: int, wide: int) -> int:
     channels = kernel.shape[2]
     if groups == 1 or channels >= _FEWEST_CHANNELS_OF_A_GROUP:
         return 0
-    return groups // _divisor(groups, wide // channels)
+    return groups // _divisor(groups, -(-wide // channels))
 
 
 def _divisor(number: int, least: int) -> int:

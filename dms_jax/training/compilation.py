@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from dms_jax.errors import UserError
+
 Options = dict[str, str | bool | int]
 
 _LOG = logging.getLogger(__name__)
@@ -45,26 +47,36 @@ def compiler_options(mesh: Mesh, *, deterministic: bool = False, latency: bool =
       deterministic: the same results each time, to the last bit: several per cent slower, compiled in a third of the
         time. On a CPU they are the same anyway.
       latency: for a program that is waited for.
+
+    Raises:
+      UserError: this version of XLA cannot be asked for the same results each time.
     """
     if not is_gpu(mesh):
         return None
-    options = dict(_GPU_OPTIONS)
-    if mesh.size == 1:
-        options |= _ONE_GPU_OPTIONS
+    wanted = _GPU_OPTIONS | (_ONE_GPU_OPTIONS if mesh.size == 1 else {}) | (_LATENCY_OPTIONS if latency else {})
+    options = {}
+    for name, value in wanted.items():
+        if _is_known(name, value):
+            options[name] = value
+        else:
+            _LOG.warning("XLA has no option %s here: programs may be slower, or take longer to compile.", name)
     if deterministic:
+        if not all(_is_known(name, value) for name, value in _DETERMINISTIC_OPTIONS.items()):
+            raise UserError(
+                "config.deterministic: this version of XLA cannot promise it: use another, or leave it out."
+            )
         options |= _DETERMINISTIC_OPTIONS
-    if latency:
-        options |= _LATENCY_OPTIONS
-    return {name: value for name, value in options.items() if _is_known(name, value)}
+    return options
 
 
 @cache
 def _is_known(name: str, value: str | bool | int) -> bool:
-    """Whether this version of XLA has the option: those that make programs faster come and go."""
+    """Whether this version of XLA has the option: such options come and go."""
     try:
         jax.jit(lambda: jnp.zeros(()), compiler_options={name: value}).lower().compile()
-    except jax.errors.JaxRuntimeError:
-        _LOG.warning("This version of XLA has no option %s: programs may be slower, or take longer to compile.", name)
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" not in str(error):
+            raise
         return False
     return True
 
@@ -108,7 +120,8 @@ class WithFallback:
 
     Not every kernel of cuDNN's can be recorded in a CUDA graph, which shows when a program is run: XLA may run it once
     by single launches, and record it the second time. The first calls for each shape are therefore waited for, and of
-    what would be donated in them the first way gets a copy. What fails later, or for want of memory, is raised.
+    what would be donated in them the first way gets a copy. What fails later, or for want of memory where nothing is
+    donated, is raised.
 
     Args:
       first: a jitted function of a tree and of arrays.
@@ -133,10 +146,13 @@ class WithFallback:
             given = jax.tree.map(jnp.copy, tree) if self._donates else tree
             result = jax.block_until_ready(self._first(given, *arrays))
         except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" in str(error):
+            # There may be memory for the program, but not for the copy.
+            if "RESOURCE_EXHAUSTED" in str(error) and not self._donates:
                 raise
             self._note_failure(key, error)
             return self._second(tree, *arrays)
+        if self._donates:
+            jax.tree.map(lambda array: array.delete(), tree)
         self._calls[key] = calls + 1
         return result
 

@@ -7,13 +7,16 @@ from types import FrameType
 
 
 @contextmanager
-def collect_interruptions() -> Iterator[list[int]]:
+def collect_interruptions(received: list[int] | None = None) -> Iterator[list[int]]:
     """Collect SIGINT (Ctrl-C) and SIGTERM instead of dying from them.
 
+    Args:
+      received: what was collected earlier.
+
     Yields:
-      A list, empty until a signal comes. A second signal of the same kind acts as it would have.
+      A list of the signals, those collected earlier first. A second signal of the same kind acts as it would have.
     """
-    received: list[int] = []
+    received = [] if received is None else received
     previous = {}
 
     def receive(number: int, frame: FrameType | None) -> None:

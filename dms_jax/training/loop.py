@@ -119,15 +119,8 @@ class _Run:
         optimizer = create_optimizer(configuration.optimizer_config(config), config.steps)
         batches = self._training_batches()
         resumes = checkpoints.latest_step is not None
-        # Compiling takes a minute on a GPU, and drawing random weights ten seconds on the CPU: both at once.
-        with ThreadPoolExecutor(1) as compiler:
-            compiled = compiler.submit(self._compiled_train_step, model, optimizer)
-            state, sentences = starting_state(
-                config, model, optimizer, self.mesh, checkpoints, batches, self.splits.defective_share
-            )
-            if is_first_process and not resumes:
-                describe_run(config, self.dataset, state.params, self.workdir)
-            train_step = compiled.result()
+        with collect_interruptions() as interrupted:
+            train_step, state, sentences = self._begin(model, optimizer, batches)
         predict_step = make_predict_step(model, self.mesh, deterministic=config.deterministic)
         measure = partial(self._measure, predict_step, make_eval_step(predict_step, self.mesh))
         with RunWriter(
@@ -140,7 +133,7 @@ class _Run:
             for sentence in sentences:
                 writer.text(sentence)
             try:
-                state = self._steps(state, batches, train_step, measure, writer)
+                state = self._steps(state, batches, train_step, measure, writer, interrupted)
             finally:
                 batches.close()
             if self.splits.selection is None or checkpoints.best_step is None:
@@ -159,6 +152,24 @@ class _Run:
         if is_first_process:
             tested.save(self.workdir, "test")
         return tested.results
+
+    def _begin(
+        self, model: DMS, optimizer: optax.GradientTransformation, batches: grain.DatasetIterator
+    ) -> tuple[Callable[[TrainState, Batch], TrainState], TrainState, tuple[str, ...]]:
+        """The compiled training step, the state to go on from, and what to say of it."""
+        config, resumes = self.config, self.checkpoints.latest_step is not None
+        # Compiling takes a minute on a GPU, drawing random weights ten seconds on the CPU: both at once. What is read
+        # from a file may not fit, which is to be said before that minute.
+        draws = not (resumes or config.init.checkpoint or config.init.backbone)
+        with ThreadPoolExecutor(1) as compiler:
+            compiled = compiler.submit(self._compiled_train_step, model, optimizer) if draws else None
+            state, sentences = starting_state(
+                config, model, optimizer, self.mesh, self.checkpoints, batches, self.splits.defective_share
+            )
+            if jax.process_index() == 0 and not resumes:
+                describe_run(config, self.dataset, state.params, self.workdir)
+            compiled = compiled or compiler.submit(self._compiled_train_step, model, optimizer)
+            return compiled.result(), state, sentences
 
     def _compiled_train_step(
         self, model: DMS, optimizer: optax.GradientTransformation
@@ -191,10 +202,12 @@ class _Run:
         train_step: Callable[[TrainState, Batch], TrainState],
         measure: Callable[[Any], dict[str, Any]],
         writer: RunWriter,
+        interrupted: list[int],
     ) -> TrainState:
+        """Do the steps that are left, but one if there was an interruption already."""
         config = self.config
         first = int(state.step) + 1
-        with collect_interruptions() as interrupted:
+        with collect_interruptions(interrupted):
             for step in range(first, config.steps + 1):
                 state = train_step(state, shard_batch(next(batches), self.mesh))
                 if step == first:

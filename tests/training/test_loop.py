@@ -15,7 +15,7 @@ from configs import quickstart
 from dms_jax import cli
 from dms_jax.errors import UserError
 from dms_jax.models.dms import SIZES
-from dms_jax.training import loop
+from dms_jax.training import compilation, loop
 from dms_jax.training.checkpoint import Checkpoints
 from dms_jax.training.loop import selection_score, train
 from dms_jax.training.metrics_file import read_metrics
@@ -170,6 +170,30 @@ def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(
         assert checkpoints.latest_step == 3
     train(tiny_config(data_dir), tmp_path)
     assert losses(tmp_path) == losses(whole)
+
+
+def test_as_on_a_gpu_and_interrupted_while_compiling(
+    whole: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU's steps are tried on copies of the state; a CPU ignores what XLA is asked for a GPU."""
+    monkeypatch.setattr(compilation, "is_gpu", lambda mesh: True)
+    starting_state = loop.starting_state
+    begun = []
+
+    def interrupted(*arguments: Any) -> Any:
+        if not begun:
+            signal.raise_signal(signal.SIGINT)
+        begun.append(starting_state(*arguments))
+        return begun[-1]
+
+    monkeypatch.setattr(loop, "starting_state", interrupted)
+    with pytest.raises(UserError, match=r"interrupted after step 1, which is saved"):
+        train(tiny_config(data_dir), tmp_path)
+    train(tiny_config(data_dir), tmp_path)
+    assert losses(tmp_path) == losses(whole)
+    # They do not stay beside those that the run is at.
+    for state, _ in begun:
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
 
 def test_a_finished_run_only_shows_its_results(

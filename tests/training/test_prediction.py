@@ -12,6 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from dms_jax.data.augment import normalize
 from dms_jax.models import BDMS
 from dms_jax.models.folding import fold_batch_norm
+from dms_jax.training.compilation import program
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
 from dms_jax.training.prediction import make_predict_step, prepare_variables
 from dms_jax.training.state import create_state
@@ -65,7 +66,7 @@ def test_prediction_reads_kernels_as_they_were_laid_out(variables: Any, images: 
     sharding, by_output = NamedSharding(mesh, PartitionSpec()), Layout((3, 0, 1, 2))
     prepared = prepare_variables(variables, fold=fold_batch_norm, sharding=sharding, kernel_layout=by_output)
     images = shard_batch(images, mesh)
-    (read, _), _ = step.run.lower(prepared, images).compile().input_formats
+    (read, _), _ = program(step.run, prepared, images).input_formats
     for tree in (jax.tree.map(lambda x: x.format, prepared), read):
         kernel = tree["params"]["backbone"]["stage1_block1"]["conv2"]["kernel"]
         assert kernel.layout.major_to_minor == by_output.major_to_minor
@@ -83,7 +84,7 @@ def test_frozen_variables_are_in_the_program(variables: Any, images: np.ndarray)
     (maps, probabilities), (expected_maps, expected_probabilities) = predict(images), step(prepared, images)
     np.testing.assert_allclose(local_rows(maps).astype(int), local_rows(expected_maps).astype(int), atol=1)
     np.testing.assert_allclose(local_rows(probabilities), local_rows(expected_probabilities), atol=1e-5)
-    inputs = jax.tree.leaves(predict.func.lower(*predict.args, images).compile().input_shardings)
+    inputs = jax.tree.leaves(program(predict.func, *predict.args, images).input_shardings)
     assert len(inputs) == 1
 
 
