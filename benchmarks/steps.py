@@ -85,17 +85,13 @@ class Bench:
     def prepare(self, job: str, batch: int) -> tuple[jax.stages.Compiled, Callable[[], Any]]:
         """The compiled step of "train", "predict" or "latency", and a function that runs it once."""
         pictures = shard_batch(self._pictures(batch), self.mesh)
-        if job == "latency":
-            step = make_predict_step(self.model, self.mesh, deterministic=self.deterministic)
-            predict = step.freeze(step.prepare(replicate(self._state().inference_variables, self.mesh)))
-            jax.block_until_ready(predict(pictures["image"]))
-            return program(predict.func, *predict.args, pictures["image"]), partial(predict, pictures["image"])
-        if job == "predict":
+        if job != "train":
             step = make_predict_step(self.model, self.mesh, deterministic=self.deterministic)
             prepared = step.prepare(replicate(self._state().inference_variables, self.mesh))
+            predict = step.freeze(prepared) if job == "latency" else partial(step.run, prepared)
             # Run first: what can only be run in another way is then compiled as it runs.
-            jax.block_until_ready(step(prepared, pictures["image"]))
-            return program(step.run, prepared, pictures["image"]), lambda: step(prepared, pictures["image"])
+            jax.block_until_ready(predict(pictures["image"]))
+            return program(predict.func, *predict.args, pictures["image"]), partial(predict, pictures["image"])
         step = make_train_step(
             self.model,
             self.optimizer,

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -93,13 +93,11 @@ def jit_step(
       deterministic: see `compiler_options`.
     """
     options = compiler_options(mesh, deterministic=deterministic, latency=not donates)
-    donated = (0,) if donates else ()
-    jitted = jax.jit(function, donate_argnums=donated, compiler_options=options)
+    jit = partial(jax.jit, function, donate_argnums=(0,) if donates else ())
     # Processes that fell back each on its own would wait for each other for ever.
-    if not is_gpu(mesh) or jax.process_count() > 1:
-        return jitted
-    graphs = jax.jit(function, donate_argnums=donated, compiler_options={**(options or {}), **GRAPHS})
-    return WithFallback(graphs, jitted, donates=donates)
+    if options is None or jax.process_count() > 1:
+        return jit(compiler_options=options)
+    return WithFallback(jit(compiler_options=options | GRAPHS), jit(compiler_options=options), donates=donates)
 
 
 def compile_ahead(function: "jax.stages.Wrapped | WithFallback", *arguments: Any) -> Callable[..., Any]:

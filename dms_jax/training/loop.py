@@ -118,7 +118,6 @@ class _Run:
         model = configuration.build_model(config, len(self.dataset.class_names), DATA_AXIS)
         optimizer = create_optimizer(configuration.optimizer_config(config), config.steps)
         batches = self._training_batches()
-        resumes = checkpoints.latest_step is not None
         with collect_interruptions() as interrupted:
             train_step, state, sentences = self._begin(model, optimizer, batches)
         predict_step = make_predict_step(model, self.mesh, deterministic=config.deterministic)
@@ -127,7 +126,7 @@ class _Run:
             self.workdir,
             num_steps=config.steps,
             pictures_per_step=config.batch_size,
-            resume_step=int(state.step) if resumes else None,
+            resume_step=int(state.step) or None,
             active=is_first_process,
         ) as writer:
             for sentence in sentences:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.experimental.layout import Layout
 from jax.sharding import NamedSharding, PartitionSpec
+from tiny_network import FIELDS
 
 from dms_jax.data.augment import normalize
 from dms_jax.models import BDMS
@@ -18,15 +19,6 @@ from dms_jax.training.prediction import make_predict_step, prepare_variables
 from dms_jax.training.state import create_state
 from dms_jax.training.step import data_mesh, local_rows, replicate, shard_batch
 
-FIELDS = {
-    "num_classes": 3,
-    "stage_sizes": (1, 1, 1, 1),
-    "groups": 2,
-    "width_per_group": 32,
-    "base_channels": 8,
-    "side_channels": 4,
-    "residual_channels": 4,
-}
 BATCH = 8
 OPTIMIZER = create_optimizer(OptimizerConfig(), 10)
 

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 from jax.sharding import Mesh
+from tiny_network import FIELDS
 
 from dms_jax.data.augment import AugmentConfig, augment_batch, example_keys, normalize
 from dms_jax.models import BDMS
@@ -20,15 +21,6 @@ from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
 from dms_jax.training.state import TrainState, create_state
 from dms_jax.training.step import data_mesh, make_train_step, replicate, shard_batch
 
-FIELDS = {
-    "num_classes": 3,
-    "stage_sizes": (1, 1, 1, 1),
-    "groups": 2,
-    "width_per_group": 32,
-    "base_channels": 8,
-    "side_channels": 4,
-    "residual_channels": 4,
-}
 SEED = 7
 BATCH = 8
 DECAY = 0.5
