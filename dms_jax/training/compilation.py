@@ -14,7 +14,9 @@ from dms_jax.errors import UserError
 Options = dict[str, str | bool | int]
 
 _LOG = logging.getLogger(__name__)
-_CALLS_UNTIL_PROVEN = 3
+CALLS_UNTIL_PROVEN = 3
+_FAILURES_UNTIL_GIVEN_UP = 2
+_UNKNOWN_OPTION = "No such compile option"
 
 # Of an NVIDIA GPU.
 _GPU_OPTIONS: Options = {
@@ -75,7 +77,7 @@ def _is_known(name: str, value: str | bool | int) -> bool:
     try:
         jax.jit(lambda: jnp.zeros(()), compiler_options={name: value}).lower().compile()
     except jax.errors.JaxRuntimeError as error:
-        if "No such compile option" not in str(error):
+        if _UNKNOWN_OPTION not in str(error):
             raise
         return False
     return True
@@ -118,8 +120,9 @@ class WithFallback:
 
     Not every kernel of cuDNN's can be recorded in a CUDA graph, which shows when a program is run: XLA may run it once
     by single launches, and record it the second time. The first calls for each shape are therefore waited for, and of
-    what would be donated in them the first way gets a copy. What fails later, or for want of memory where nothing is
-    donated, is raised.
+    what would be donated in them the first way gets a copy. Where it fails, it is tried once more after the second way
+    has run: a kernel that a device has not loaded yet cannot be recorded there, and the second way loads the same
+    ones. What fails later, or for want of memory where nothing is donated, is raised.
 
     Args:
       first: a jitted function of a tree and of arrays.
@@ -130,15 +133,15 @@ class WithFallback:
     def __init__(self, first: Callable[..., Any], second: jax.stages.Wrapped, *, donates: bool = False) -> None:
         self._first, self._second, self._donates = first, second, donates
         self._calls: dict[Any, int] = {}
-        self._failed: set[Any] = set()
+        self._failures: dict[Any, int] = {}
 
     def __call__(self, tree: Any, *arrays: Any) -> Any:
         """The function's result."""
         key = _shapes(arrays)
-        if key in self._failed:
+        if self._is_given_up(key):
             return self._second(tree, *arrays)
         calls = self._calls.get(key, 0)
-        if calls == _CALLS_UNTIL_PROVEN:
+        if calls == CALLS_UNTIL_PROVEN:
             return self._first(tree, *arrays)
         try:
             given = jax.tree.map(jnp.copy, tree) if self._donates else tree
@@ -147,8 +150,9 @@ class WithFallback:
             # There may be memory for the program, but not for the copy.
             if "RESOURCE_EXHAUSTED" in str(error) and not self._donates:
                 raise
-            self._note_failure(key, error)
-            return self._second(tree, *arrays)
+            self._note_failure(key, error, final=_UNKNOWN_OPTION in str(error))
+            # Waited for, so that its kernels are loaded when the first way is tried again.
+            return jax.block_until_ready(self._second(tree, *arrays))
         if self._donates:
             jax.tree.map(lambda array: array.delete(), tree)
         self._calls[key] = calls + 1
@@ -161,17 +165,23 @@ class WithFallback:
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" in str(error):
                 raise
-            self._note_failure(_shapes(arguments[1:]), error)
+            self._note_failure(_shapes(arguments[1:]), error, final=True)
             return self
         return WithFallback(first, self._second, donates=self._donates)
 
     def chosen(self, *arguments: Any) -> Callable[..., Any]:
         """What a call with such arguments would run."""
-        return self._second if _shapes(arguments[1:]) in self._failed else self._first
+        return self._second if self._is_given_up(_shapes(arguments[1:])) else self._first
 
-    def _note_failure(self, key: Any, error: Exception) -> None:
-        _LOG.warning("A program is run without CUDA graphs of its convolutions: %s", error)
-        self._failed.add(key)
+    def _is_given_up(self, key: Any) -> bool:
+        return self._failures.get(key, 0) >= _FAILURES_UNTIL_GIVEN_UP
+
+    def _note_failure(self, key: Any, error: Exception, *, final: bool = False) -> None:
+        self._failures[key] = _FAILURES_UNTIL_GIVEN_UP if final else self._failures.get(key, 0) + 1
+        if self._is_given_up(key):
+            _LOG.warning("A program is run without CUDA graphs of its convolutions: %s", error)
+        else:
+            _LOG.info("A program could not be recorded in CUDA graphs, and is tried once more: %s", error)
 
 
 def _shapes(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
