@@ -94,12 +94,12 @@ def batch_normalize(
 
 def _moments(x: Array, axis_name: str | None) -> tuple[Array, Array]:
     x = _wide(x)
-    mean, mean_of_squares = _over_devices(_means(x, x * x), axis_name)
+    mean, mean_of_squares = _over_devices(_shares(axis_name, x, x * x), axis_name)
     return mean, jnp.maximum(mean_of_squares - mean * mean, 0)
 
 
-def _means(*maps: Array) -> Array:
-    """The mean of each map [..., C] over its pixels: [number of maps, C].
+def _shares(axis_name: str | None, *maps: Array) -> Array:
+    """What this device adds to the mean of each map [..., C] over the pixels of all devices: [number of maps, C].
 
     In two stages, of about as many terms each where their number can be divided so, and the second for all maps
     together. A GPU sums so many terms in stages anyway, and a small kernel for each map takes as long as one for all.
@@ -110,11 +110,13 @@ def _means(*maps: Array) -> Array:
     sums = tuple(jnp.sum(x.reshape(parts, pixels // parts, channels), 1) for x in maps)
     # The barrier keeps the stages apart: else the second draws one map's sums away from the pass that makes all.
     sums = jnp.concatenate(jax.lax.optimization_barrier(sums), axis=1)
-    return jnp.sum(sums * (1 / max(pixels, 1)), 0).reshape(len(maps), channels)
+    # Divided here, for all devices: after the exchange that would be a kernel of its own, for which all wait.
+    devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+    return jnp.sum(sums * (1 / max(pixels * devices, 1)), 0).reshape(len(maps), channels)
 
 
-def _over_devices(means: Array, axis_name: str | None) -> Array:
-    return means if axis_name is None else jax.lax.pmean(means, axis_name)
+def _over_devices(shares: Array, axis_name: str | None) -> Array:
+    return shares if axis_name is None else jax.lax.psum(shares, axis_name)
 
 
 def _forward(
@@ -153,9 +155,7 @@ def _backward(activation: Activation, axis_name: str | None, saved: Any, cotange
     if kept is None:
         x = jax.lax.optimization_barrier(x)
     centred, d, of_slope = through_activation(x, g)
-    # Of all devices in what goes back to x; each its own for the parameters, whose gradients are added up outside.
-    own = _means(d, d * centred)
-    d_mean, product_mean = _over_devices(own, axis_name)
+    d_mean, product_mean = _over_devices(_shares(axis_name, d, d * centred), axis_name)
     d_residual = None
     # What goes to the residual is written, and is read here. What does not is computed again, from x and g, which are
     # there anyway: without the barriers XLA would write it, or a mask already in the forward pass.
@@ -165,11 +165,13 @@ def _backward(activation: Activation, axis_name: str | None, saved: Any, cotange
         d_residual = jax.lax.optimization_barrier(d.astype(x.dtype))
         d = _wide(d_residual)
     dx = factor * (d - d_mean - centred * (inverse * inverse * product_mean))
+    # The parameters' gradients are added up over devices outside of this function. Of the sums, which are known here
+    # already, each gives an equal part: its own would have to be kept beside them.
     pixels = x.size // x.shape[-1]
     return (
         dx.astype(x.dtype),
-        (pixels * inverse * own[1]).astype(scale.dtype),
-        (pixels * own[0]).astype(bias.dtype),
+        as_varying((pixels * inverse * product_mean).astype(scale.dtype), x),
+        as_varying((pixels * d_mean).astype(bias.dtype), x),
         jnp.sum(of_slope).astype(slope.dtype) if activation == "prelu" else None,
         d_residual,
     )
@@ -214,7 +216,7 @@ class BatchNorm(nn.Module):
 
 
 def as_varying(parameter: Array | None, x: Array) -> Array | None:
-    """The parameter, marked as differing between devices where x does, so that its gradients are added up.
+    """The parameter (or its gradient), marked as differing between devices where x does: its gradients are added up.
 
     JAX does so by itself for its own functions, but not for those whose gradient is written by hand.
     """
