@@ -153,15 +153,20 @@ def _backward(activation: Activation, axis_name: str | None, saved: Any, cotange
 
     g = cotangents[0]
     if kept is None:
-        x = jax.lax.optimization_barrier(x)
-    centred, d, of_slope = through_activation(x, g)
-    d_mean, product_mean = _over_devices(_shares(axis_name, d, d * centred), axis_name)
-    d_residual = None
-    # What goes to the residual is written, and is read here. What does not is computed again, from x and g, which are
-    # there anyway: without the barriers XLA would write it, or a mask already in the forward pass.
-    if kept is None:
-        centred, d, of_slope = through_activation(jax.lax.optimization_barrier(x), g)
+        # Three uses: two sums and dx. Each computes it again, from x and g, which are there anyway: without the
+        # barriers XLA would write it for the others, or a mask already in the forward pass.
+        uses = []
+        for _ in range(3):
+            x = jax.lax.optimization_barrier(x)
+            uses.append(through_activation(x, g))
     else:
+        uses = [through_activation(x, g)] * 3
+    d, product = uses[0][1], uses[1][1] * uses[1][0]
+    d_mean, product_mean = _over_devices(_shares(axis_name, d, product), axis_name)
+    centred, d, of_slope = uses[2]
+    d_residual = None
+    if kept is not None:
+        # Written in any case, and read here.
         d_residual = jax.lax.optimization_barrier(d.astype(x.dtype))
         d = _wide(d_residual)
     dx = factor * (d - d_mean - centred * (inverse * inverse * product_mean))
