@@ -119,12 +119,25 @@ def _max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _max_pool_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array]:
     x, y = saved
-    windows, pull_back = jax.vjp(_windows, x)
-    largest = [window == y for window in windows]
-    share = g / sum(is_largest.astype(jnp.float32) for is_largest in largest)
-    # Computed once: XLA would rather count again for each of the nine pixels.
+    share = g / sum((window == y).astype(jnp.float32) for window in _windows(x))
+    # Computed once: XLA would rather count again for each of the pixels.
     share = jax.lax.optimization_barrier(share)
-    return pull_back([jnp.where(is_largest, share, 0).astype(x.dtype) for is_largest in largest])
+    # Pixels 2a and 2a + 1 of a row lie in window a, and 2a + 1 also in window a + 1: [B, rows, 2, columns, 2, C].
+    batch, rows, columns, channels = y.shape
+    _, height, width, _ = x.shape
+    x = jnp.pad(x, ((0, 0), (0, 2 * rows - height), (0, 2 * columns - width), (0, 0)))
+    x = x.reshape(batch, rows, 2, columns, 2, channels)
+    is_odd = jnp.array([False, True])
+    total = jnp.zeros(x.shape, share.dtype)
+    for down in (0, 1):
+        for right in (0, 1):
+            largest, its_share = (
+                jnp.pad(z, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, down : down + rows, None, right : right + columns, None]
+                for z in (y, share)
+            )
+            inside = (is_odd | (not down))[:, None, None, None] & (is_odd | (not right))[:, None]
+            total = total + jnp.where(inside & (x == largest), its_share, 0)
+    return (total.reshape(batch, 2 * rows, 2 * columns, channels)[:, :height, :width].astype(x.dtype),)
 
 
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)
