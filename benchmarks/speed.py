@@ -43,7 +43,7 @@ def main() -> int:
     rate = matrix_rate(dtype, 2048 if on_cpu else 8192, arguments.seconds)
     print(f"\n{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}, {jax.numpy.dtype(dtype)}")
     print(f"matrices of {2048 if on_cpu else 8192}: {rate / 1e12:.3g} TFLOP/s\n")
-    header = ("network", "step", "batch", "ms", "pictures/s", "TFLOP/s", "of matrices", "temporary", "PyTorch", "ratio")
+    header = ("network", "step", "batch", "ms", "pictures/s", "TFLOP/s", "of matrices", "memory", "PyTorch", "ratio")
     print(_row(header))
     print(_row(["---"] * len(header)), flush=True)
     rows: list[dict[str, Any]] = []
@@ -78,7 +78,7 @@ def main() -> int:
                     "pictures_per_second": batch / timed.seconds,
                     "flops_per_second": speed,
                     "share_of_matrix_rate": speed / (rate * devices),
-                    "temporary_bytes": timed.temporary_bytes,
+                    "memory_bytes": timed.memory_bytes,
                     "peer_seconds": theirs and theirs[0],
                     "peer_mode": theirs and theirs[1],
                 }
@@ -156,7 +156,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{row['pictures_per_second']:.1f}",
         f"{row['flops_per_second'] / 1e12:.4g}",
         f"{row['share_of_matrix_rate']:.1%}",
-        f"{row['temporary_bytes'] / 2**30:.2f} GiB",
+        f"{row['memory_bytes'] / 2**30:.2f} GiB",
         f"{peer * 1e3:.2f} ms ({row['peer_mode']})" if peer else "",
         f"{peer / row['seconds']:.2f}" if peer else "",
     ]

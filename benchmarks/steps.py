@@ -28,13 +28,13 @@ class Timed:
       job: "train", "predict" or "latency" (a prediction that nothing is queued behind).
       batch: pictures a step, of all devices together.
       seconds: a step.
-      temporary_bytes: what the compiled step needs beside its inputs and outputs, on each device.
+      memory_bytes: what the compiled step holds at once on each device: its arguments, results and what lies between.
     """
 
     job: str
     batch: int
     seconds: float
-    temporary_bytes: int
+    memory_bytes: int
 
 
 class Bench:
@@ -116,7 +116,9 @@ class Bench:
 
     def _timed(self, job: str, batch: int, compiled: jax.stages.Compiled, call: Callable[[], Any]) -> Timed:
         seconds = latency(call, self.budget) if job == "latency" else seconds_per_call(call, self.budget)
-        return Timed(job, batch, seconds, compiled.memory_analysis().temp_size_in_bytes)
+        memory = compiled.memory_analysis()
+        held = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+        return Timed(job, batch, seconds, held + memory.temp_size_in_bytes)
 
     def _state(self) -> TrainState:
         if self._initial is None:
