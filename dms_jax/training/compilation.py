@@ -121,8 +121,8 @@ class WithFallback:
     Not every kernel of cuDNN's can be recorded in a CUDA graph, which shows when a program is run: XLA may run it once
     by single launches, and record it the second time. The first calls for each shape are therefore waited for, and of
     what would be donated in them the first way gets a copy. Where it fails, it is tried once more after the second way
-    has run: a kernel that a device has not loaded yet cannot be recorded there, and the second way loads the same
-    ones. What fails later, or for want of memory where nothing is donated, is raised.
+    has run, which loads the same kernels on every device: what a device has not loaded yet cannot be recorded there, it
+    seems. What fails later, or for want of memory where nothing is donated, is raised.
 
     Args:
       first: a jitted function of a tree and of arrays.

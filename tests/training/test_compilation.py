@@ -71,9 +71,7 @@ def test_a_program_that_fails_when_it_is_recorded_is_replaced_too() -> None:
 
 
 @pytest.mark.parametrize("fails_at", [1, 2, 3])
-def test_the_first_is_tried_once_more_after_the_second_has_run(
-    fails_at: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_first_is_tried_once_more_after_the_second_has_run(fails_at: int, caplog: pytest.LogCaptureFixture) -> None:
     first, second = Counted(jax.jit(scaled), fails_at, times=1), Counted(jax.jit(scaled))
     function = WithFallback(first, second)
     assert [float(function(2.0, jnp.float32(x))) for x in range(6)] == [0, 2, 4, 6, 8, 10]
