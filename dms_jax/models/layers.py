@@ -127,14 +127,13 @@ def _max_pool_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array]:
     _, height, width, _ = x.shape
     x = jnp.pad(x, ((0, 0), (0, 2 * rows - height), (0, 2 * columns - width), (0, 0)))
     x = x.reshape(batch, rows, 2, columns, 2, channels)
+    # Nothing to share behind the last window.
+    padded = [jnp.pad(z, ((0, 0), (0, 1), (0, 1), (0, 0))) for z in (y, share)]
     is_odd = jnp.array([False, True])
     total = jnp.zeros(x.shape, share.dtype)
     for down in (0, 1):
         for right in (0, 1):
-            largest, its_share = (
-                jnp.pad(z, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, down : down + rows, None, right : right + columns, None]
-                for z in (y, share)
-            )
+            largest, its_share = (z[:, down : down + rows, None, right : right + columns, None] for z in padded)
             inside = (is_odd | (not down))[:, None, None, None] & (is_odd | (not right))[:, None]
             total = total + jnp.where(inside & (x == largest), its_share, 0)
     return (total.reshape(batch, 2 * rows, 2 * columns, channels)[:, :height, :width].astype(x.dtype),)

@@ -161,9 +161,9 @@ def _backward(activation: Activation, axis_name: str | None, saved: Any, cotange
             uses.append(through_activation(x, g))
     else:
         uses = [through_activation(x, g)] * 3
-    d, product = uses[0][1], uses[1][1] * uses[1][0]
-    d_mean, product_mean = _over_devices(_shares(axis_name, d, product), axis_name)
-    centred, d, of_slope = uses[2]
+    (_, d, _), (centred, d_again, _), last = uses
+    d_mean, product_mean = _over_devices(_shares(axis_name, d, d_again * centred), axis_name)
+    centred, d, of_slope = last
     d_residual = None
     if kept is not None:
         # Written in any case, and read here.
