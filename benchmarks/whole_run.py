@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dms_jax.data.pieces import PieceSource
-from dms_jax.data.pipeline import training_batches, training_order
 from dms_jax.training import configuration
 from dms_jax.training.launch import parse
 from dms_jax.training.metrics_file import METRICS_NAME, read_metrics
+from dms_jax.training.reading import read_training_batches
 from dms_jax.training.splits import choose_splits
 from dms_jax.training.testing import open_dataset
 
@@ -74,10 +73,7 @@ def whole_run(workdir: Path, arguments: Sequence[str], cache: Path) -> WholeRun:
 
 def pipeline_rate(config: configuration.ConfigDict, seconds: float) -> float:
     """Pictures per second of the host's pipeline alone: read, decode, resize, batch."""
-    splits = choose_splits(open_dataset(config), config)
-    pieces = [PieceSource(source, configuration.framing_config(config)) for source in splits.train]
-    order = training_order(pieces, seed=config.seed, defective_fraction=config.data.balance)
-    batches = training_batches(order, workers=config.data.workers, **configuration.reading_options(config))
+    batches = read_training_batches(config, choose_splits(open_dataset(config), config))
     try:
         for _ in range(10):
             next(batches)

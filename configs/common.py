@@ -52,6 +52,8 @@ def default_config() -> ConfigDict:
     config.data.overfit = 0  # train and test on this many training pictures: a check that learning works at all
     config.data.workers = 0  # processes that load pictures; 0: threads only
     config.data.threads = 8
+    # GiB of training squares that are kept once they are decoded, the first ones; 0: each is decoded every time.
+    config.data.memory = 2.0
     config.data.synthetic = ConfigDict({"seed": 0, "size": 96, "pictures": 480})
 
     config.augment = ConfigDict()

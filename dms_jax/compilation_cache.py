@@ -12,8 +12,14 @@ def keep_compiled_programs() -> None:
     The second run of a network then starts in seconds. `JAX_COMPILATION_CACHE_DIR` names another folder, and
     `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing. On a CPU nothing is kept: XLA refuses there, on some processors,
     what it compiled itself (openxla/xla issue 44565). For entry points: it changes JAX's configuration.
+
+    Small programs are kept too, not only those that take a second: there are dozens before a first step.
     """
-    if jax.config.jax_compilation_cache_dir or jax.default_backend() == "cpu":
+    if jax.default_backend() == "cpu":
+        return
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    if jax.config.jax_compilation_cache_dir:
         return
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dms_jax"
     jax.config.update("jax_compilation_cache_dir", str(folder))

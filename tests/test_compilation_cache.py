@@ -11,10 +11,12 @@ from dms_jax.compilation_cache import keep_compiled_programs
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    before = jax.config.jax_compilation_cache_dir
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
     jax.config.update("jax_compilation_cache_dir", None)
     yield
-    jax.config.update("jax_compilation_cache_dir", before)
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 @pytest.mark.parametrize("xdg", [True, False])
@@ -36,6 +38,20 @@ def test_the_users_own_choice_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     assert jax.config.jax_compilation_cache_dir == "elsewhere"
 
 
+@pytest.mark.parametrize("chosen", [None, "0.5"])
+def test_small_programs_are_kept_too_unless_the_user_says_otherwise(
+    chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    before = jax.config.jax_persistent_cache_min_compile_time_secs
+    if chosen:
+        monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", chosen)
+    keep_compiled_programs()
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == (before if chosen else 0)
+
+
 def test_on_a_cpu_nothing_is_kept() -> None:
+    before = jax.config.jax_persistent_cache_min_compile_time_secs
     keep_compiled_programs()
     assert jax.config.jax_compilation_cache_dir is None
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == before

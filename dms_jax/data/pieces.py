@@ -7,13 +7,14 @@ from typing import Any, Self, SupportsIndex
 import numpy as np
 
 from dms_jax.data.framing import Framing, Piece, cut, pieces_of
+from dms_jax.data.memory import Memory
 from dms_jax.data.source import DEFECT_THRESHOLD, ExampleSource
 
 _UNKNOWN = -1
 
 
 class PieceSource:
-    """The squares of all examples of a source, each cut and resized at each access; can be pickled.
+    """The squares of all examples of a source, cut and resized when they are asked for; can be pickled.
 
     `pieces[i]` is a dict of `image` (uint8 [S, S, 3]), `mask` (uint8 [S, S, 1]), `has_mask` (bool scalar), `label`
     (int32 scalar, -1 where unknown) and `content` (int32 [4]: top, left, height and width of the picture in the square;
@@ -26,16 +27,18 @@ class PieceSource:
         free_class: index of the class without defects; None where there is none.
     """
 
-    def __init__(self, source: ExampleSource, framing: Framing):
+    def __init__(self, source: ExampleSource, framing: Framing, memory: int = 0):
         """Cuts no picture yet; for `tiles`, the size of each is looked up.
 
         Args:
             source: the pictures.
             framing: what squares they become.
+            memory: bytes of squares that are kept, of this source and its subsets together, rather than cut again.
         """
         self.free_class = source.free_class
         self._source = source
         self._framing = framing
+        self._memory = Memory(memory)
         # Where pictures become one square each, the piece waits for the picture's size.
         self._places: list[tuple[int, Piece | None]] = [(index, None) for index in range(len(source))]
         if framing.mode == "tiles":
@@ -57,7 +60,14 @@ class PieceSource:
         return len(self._places)
 
     def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
-        number, piece = self._places[index.__index__()]
+        place = self._places[index.__index__()]
+        kept = self._memory.get(place)
+        if kept is None:
+            kept = self._cut(*place)
+            self._memory.keep(place, kept)
+        return kept
+
+    def _cut(self, number: int, piece: Piece | None) -> dict[str, Any]:
         example = self._source[number]
         mask = example["mask"]
         piece = piece or pieces_of(mask.shape[:2], self._framing)[0]

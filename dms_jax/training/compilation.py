@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from dms_jax.errors import UserError
+from dms_jax.training.cudnn import leave_out_slow_engines, load_convolutions
 
 Options = dict[str, str | bool | int]
 
@@ -34,6 +36,8 @@ GRAPHS: Options = {
 }
 # No other thread's programs between those of one: less to be checked at each launch.
 _LATENCY_OPTIONS: Options = {"xla_gpu_require_exclusive_lock": True}
+# Of `load_convolutions`: nothing recorded, and algorithms tried rather than looked up, which loads most of them.
+_LOADING_OPTIONS = {"xla_gpu_enable_command_buffer": "", "xla_gpu_per_fusion_autotune_cache_dir": ""}
 
 
 def is_gpu(mesh: Mesh) -> bool:
@@ -97,9 +101,29 @@ def jit_step(
     options = compiler_options(mesh, deterministic=deterministic, latency=not donates)
     jit = partial(jax.jit, function, donate_argnums=(0,) if donates else ())
     # Processes that fell back each on its own would wait for each other for ever.
-    if options is None or jax.process_count() > 1:
+    if options is None:
+        return jit(compiler_options=None)
+    devices = list(mesh.local_devices)
+    leave_out_slow_engines(devices[0])
+    if jax.process_count() > 1:
         return jit(compiler_options=options)
-    return WithFallback(jit(compiler_options=options | GRAPHS), jit(compiler_options=options), donates=donates)
+    return WithFallback(
+        jit(compiler_options=options | GRAPHS),
+        jit(compiler_options=options),
+        donates=donates,
+        prepare=partial(_load_convolutions, tuple(devices)),
+    )
+
+
+@cache
+def _load_convolutions(devices: tuple[jax.Device, ...]) -> None:
+    options = {name: value for name, value in _LOADING_OPTIONS.items() if _is_known(name, value)}
+    for device in devices:
+        load_convolutions(device, options)
+
+
+# One program: one for each shape would have to be compiled otherwise, which takes seconds.
+_copy = jax.jit(partial(jax.tree.map, jnp.copy))
 
 
 def compile_ahead(function: "jax.stages.Wrapped | WithFallback", *arguments: Any) -> Callable[..., Any]:
@@ -121,17 +145,24 @@ class WithFallback:
     Not every kernel of cuDNN's can be recorded in a CUDA graph, which shows when a program is run: XLA may run it once
     by single launches, and record it the second time. The first calls for each shape are therefore waited for, and of
     what would be donated in them the first way gets a copy. Where it fails, it is tried once more after the second way
-    has run, which loads the same kernels on every device: what a device has not loaded yet cannot be recorded there, it
-    seems. What fails later, or for want of memory where nothing is donated, is raised.
+    has run. What fails later, or for want of memory where nothing is donated, is raised.
 
     Args:
       first: a jitted function of a tree and of arrays.
       second: the same function.
       donates: the tree is donated.
+      prepare: called before the first way is; more than once.
     """
 
-    def __init__(self, first: Callable[..., Any], second: jax.stages.Wrapped, *, donates: bool = False) -> None:
-        self._first, self._second, self._donates = first, second, donates
+    def __init__(
+        self,
+        first: Callable[..., Any],
+        second: jax.stages.Wrapped,
+        *,
+        donates: bool = False,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._first, self._second, self._donates, self._prepare = first, second, donates, prepare
         self._calls: dict[Any, int] = {}
         self._failures: dict[Any, int] = {}
 
@@ -143,8 +174,9 @@ class WithFallback:
         calls = self._calls.get(key, 0)
         if calls == CALLS_UNTIL_PROVEN:
             return self._first(tree, *arrays)
+        self._prepare()
         try:
-            given = jax.tree.map(jnp.copy, tree) if self._donates else tree
+            given = _copy(tree) if self._donates else tree
             result = jax.block_until_ready(self._first(given, *arrays))
         except jax.errors.JaxRuntimeError as error:
             # There may be memory for the program, but not for the copy.
@@ -160,14 +192,19 @@ class WithFallback:
 
     def compiled_ahead(self, *arguments: Any) -> "WithFallback":
         """See `compile_ahead`. The second way is compiled when it is needed."""
+        with ThreadPoolExecutor(1) as thread:
+            # While Python traces the function, the device has nothing else to do.
+            prepared = thread.submit(self._prepare)
+            lowered = self._first.lower(*arguments)
+            prepared.result()
         try:
-            first = self._first.lower(*arguments).compile()
+            first = lowered.compile()
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" in str(error):
                 raise
             self._note_failure(_shapes(arguments[1:]), error, final=True)
             return self
-        return WithFallback(first, self._second, donates=self._donates)
+        return WithFallback(first, self._second, donates=self._donates, prepare=self._prepare)
 
     def chosen(self, *arguments: Any) -> Callable[..., Any]:
         """What a call with such arguments would run."""

@@ -33,11 +33,12 @@ CHANGEABLE = frozenset(
         "data.manual_dir",
         "data.data_dir",
         "data.threads",
+        "data.memory",
     }
 )
 
 # Fields that the runs of earlier versions lack, and what was done then.
-_ADDED = {"deterministic": False}
+_ADDED = {"deterministic": False, "data.memory": 0.0}
 
 _AT_LEAST = {
     "batch_size": 1,
@@ -51,6 +52,7 @@ _AT_LEAST = {
     "data.workers": 0,
     "data.threads": 1,
     "data.tile_size": 0,
+    "data.memory": 0,
 }
 _ONE_OF = {
     "dtype": ("auto", "float32", "bfloat16"),
@@ -226,7 +228,13 @@ def load(workdir: Path) -> ConfigDict | None:
             raise ValueError("not an object")
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not valid JSON: choose another --workdir, or remove this one.") from error
-    return ConfigDict(_ADDED | _with_tuples(fields))
+    config = ConfigDict(_with_tuples(fields))
+    for name, value in _ADDED.items():
+        section, _, field = name.rpartition(".")
+        holder = config.get(section) if section else config
+        if isinstance(holder, ConfigDict) and field not in holder:
+            holder[field] = value
+    return config
 
 
 def load_run(workdir: Path) -> ConfigDict:

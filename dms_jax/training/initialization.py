@@ -15,7 +15,6 @@ from typing import Any
 
 import flax.traverse_util
 import grain
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -27,7 +26,7 @@ from dms_jax.models import DMS
 from dms_jax.models.resnext import BACKBONES
 from dms_jax.training.backbone_checkpoint import backbone_name, read_backbone, read_description
 from dms_jax.training.checkpoint import Checkpoints, has_best, read_best
-from dms_jax.training.state import TrainState, abstract_state, create_state
+from dms_jax.training.state import TrainState, abstract_state, copied, create_state
 from dms_jax.training.step import replicate
 
 NO_WEIGHTS = "the paper starts from a backbone trained on ImageNet; this run starts from random weights"
@@ -98,8 +97,7 @@ def starting_state(
     variables, sentences = initial_variables(fresh, config)
     state = state.replace(**variables)
     if average:
-        # The same array twice in one state could not be donated to the step.
-        state = state.replace(averaged=jax.tree.map(jnp.copy, variables))
+        state = state.replace(averaged=copied(variables))
     return replicate(state, mesh), sentences
 
 

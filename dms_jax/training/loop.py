@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
@@ -17,31 +18,25 @@ from ml_collections import ConfigDict
 
 from dms_jax.compilation_cache import keep_compiled_programs
 from dms_jax.data.pieces import PieceSource
-from dms_jax.data.pipeline import square_batches, training_batches, training_order
+from dms_jax.data.pipeline import square_batches
 from dms_jax.data.prepare import PreparedDataset
 from dms_jax.errors import UserError
 from dms_jax.evaluation.device_metrics import EvaluationMetrics, device_figures
 from dms_jax.models import DMS
 from dms_jax.training import configuration
 from dms_jax.training.checkpoint import Checkpoints, has_checkpoint
-from dms_jax.training.compilation import compile_ahead
+from dms_jax.training.configured_step import compile_train_step
+from dms_jax.training.garbage import collected_and_set_aside
 from dms_jax.training.initialization import check_sources, starting_state
 from dms_jax.training.interruption import collect_interruptions
 from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
 from dms_jax.training.preamble import announce_devices, describe_run
 from dms_jax.training.prediction import PredictStep, make_eval_step, make_predict_step
+from dms_jax.training.reading import read_training_batches
 from dms_jax.training.results import load_results, results_text
 from dms_jax.training.splits import Splits, choose_splits
-from dms_jax.training.state import TrainState, abstract_state, empty_metrics
-from dms_jax.training.step import (
-    DATA_AXIS,
-    Batch,
-    abstract_batch,
-    data_mesh,
-    make_train_step,
-    replicate,
-    shard_batch,
-)
+from dms_jax.training.state import TrainState, empty_metrics
+from dms_jax.training.step import DATA_AXIS, Batch, data_mesh, replicate, shard_batch
 from dms_jax.training.testing import Tester, open_dataset
 from dms_jax.training.writers import RunWriter
 
@@ -117,7 +112,7 @@ class _Run:
             announce_devices(self.mesh)
         model = configuration.build_model(config, len(self.dataset.class_names), DATA_AXIS)
         optimizer = create_optimizer(configuration.optimizer_config(config), config.steps)
-        batches = self._training_batches()
+        batches = read_training_batches(config, self.splits)
         with collect_interruptions() as interrupted:
             train_step, state, sentences = self._begin(model, optimizer, batches)
         predict_step = make_predict_step(model, self.mesh, deterministic=config.deterministic)
@@ -161,38 +156,14 @@ class _Run:
         # from a file may not fit, which is to be said before that minute.
         draws = not (resumes or config.init.checkpoint or config.init.backbone)
         with ThreadPoolExecutor(1) as compiler:
-            compiled = compiler.submit(self._compiled_train_step, model, optimizer) if draws else None
+            compiled = compiler.submit(compile_train_step, config, model, optimizer, self.mesh) if draws else None
             state, sentences = starting_state(
                 config, model, optimizer, self.mesh, self.checkpoints, batches, self.splits.defective_share
             )
             if jax.process_index() == 0 and not resumes:
                 describe_run(config, self.dataset, state.params, self.workdir)
-            compiled = compiled or compiler.submit(self._compiled_train_step, model, optimizer)
+            compiled = compiled or compiler.submit(compile_train_step, config, model, optimizer, self.mesh)
             return compiled.result(), state, sentences
-
-    def _compiled_train_step(
-        self, model: DMS, optimizer: optax.GradientTransformation
-    ) -> Callable[[TrainState, Batch], TrainState]:
-        config = self.config
-        train_step = make_train_step(
-            model,
-            optimizer,
-            self.mesh,
-            loss=configuration.loss_config(config),
-            augment=configuration.augment_config(config),
-            seed=config.seed,
-            average_decay=config.average_decay,
-            deterministic=config.deterministic,
-        )
-        state = abstract_state(model, optimizer, self.mesh, average=config.average_decay > 0)
-        return compile_ahead(train_step, state, abstract_batch(config.batch_size, config.data.image_size, self.mesh))
-
-    def _training_batches(self) -> grain.DatasetIterator:
-        config = self.config
-        framing = configuration.framing_config(config)
-        pieces = [PieceSource(source, framing) for source in self.splits.train]
-        order = training_order(pieces, seed=config.seed, defective_fraction=config.data.balance)
-        return training_batches(order, workers=config.data.workers, **configuration.reading_options(config))
 
     def _steps(
         self,
@@ -206,12 +177,13 @@ class _Run:
         """Do the steps that are left, but one if there was an interruption already."""
         config = self.config
         first = int(state.step) + 1
-        with collect_interruptions(interrupted):
+        with collect_interruptions(interrupted), ExitStack() as stack:
             for step in range(first, config.steps + 1):
                 state = train_step(state, shard_batch(next(batches), self.mesh))
                 if step == first:
                     jax.block_until_ready(state)
                     writer.text(f"first step done {time.monotonic() - self.started:.1f} s after the start")
+                    stack.enter_context(collected_and_set_aside())
                 is_last = step == config.steps
                 if step % config.log_every == 0 or is_last:
                     state = self._log(step, state, writer)
@@ -220,7 +192,8 @@ class _Run:
                 saves = step % config.checkpoint_every == 0 or is_last or bool(interrupted)
                 if evaluates or saves:
                     # The last loss is that of the parameters before this step: these may have gone wrong since.
-                    _check_finite(step, "norm of the parameters", float(optax.tree.norm(state.params)))
+                    with writer.pause():
+                        _check_finite(step, "norm of the parameters", float(_norm(state.params)))
                 if evaluates:
                     with writer.pause():
                         self._select(step, state, measure, writer)
@@ -293,6 +266,10 @@ def selection_score(figures: dict[str, Any]) -> float:
     if max_f is not None:
         return max_f
     return (figures["accuracy"] or 0.0) if figures["mae"] is None else -figures["mae"]
+
+
+# In one program: one for each operation and shape would take half a minute to compile on a GPU.
+_norm = jax.jit(optax.tree.norm)
 
 
 def _check_finite(step: int, name: str, value: float) -> None:

@@ -85,14 +85,24 @@ def create_state(
 
     # Hundreds of random tensors, each drawn once: compiling them well takes a minute and saves nothing. On the CPU,
     # so that a seed gives the same parameters whatever the accelerator.
-    try:
-        device = jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out
-        device = jax.local_devices()[0]
-    key = jax.device_put(jax.random.key(seed), device)
+    key = jax.device_put(jax.random.key(seed), _cpu())
     state = jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})(key)
-    # The same array twice in one state could not be donated to the step.
-    return state.replace(averaged=jax.tree.map(jnp.copy, state.averaged))
+    return state.replace(averaged=copied(state.averaged))
+
+
+def copied(tree: Any) -> Any:
+    """The arrays of a tree once more, on the CPU: the same array twice in one state could not be donated to the step.
+
+    By NumPy: JAX's own copy is compiled for every shape, which takes seconds.
+    """
+    return jax.tree.map(lambda x: jax.device_put(np.array(x), _cpu()), tree)
+
+
+def _cpu() -> jax.Device:
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out
+        return jax.local_devices()[0]
 
 
 def abstract_state(

@@ -19,6 +19,7 @@ from dms_jax.errors import UsageError, UserError
 from dms_jax.training.launch import launch
 from dms_jax.training.loop import _Run
 from dms_jax.training.preamble import describe_run
+from dms_jax.training.reading import read_training_batches
 
 SIZE = 12
 EXIF_ORIENTATION = 0x0112
@@ -578,7 +579,7 @@ def test_reaches_training_from_the_command_line(tmp_path, monkeypatch, capsys):
 
     def first_batch(run):
         describe_run(run.config, run.dataset, {}, run.workdir)
-        iterator = run._training_batches()
+        iterator = read_training_batches(run.config, run.splits)
         batches.append(next(iterator))
         iterator.close()
         raise UserError("one batch is enough")

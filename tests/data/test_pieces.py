@@ -76,3 +76,26 @@ def test_a_mask_is_decoded_once_for_all_its_tiles(monkeypatch):
     assert defective_flags(pieces.subset([0, 1, 4])).tolist() == [True, False, False]
     # Once for the labels and once for the flags.
     assert decoded == [0, 2, 0, 2]
+
+
+def test_squares_that_are_kept_are_cut_once(monkeypatch):
+    decoded = []
+    example = ExampleSource.__getitem__
+    monkeypatch.setattr(ExampleSource, "__getitem__", lambda self, index: decoded.append(index) or example(self, index))
+    plain = PieceSource(source(), TILES)
+    expected = [plain[i] for i in range(6)]
+    decoded.clear()
+    # Room for four of six: 16 x 16 x (3 + 1) bytes each, and 16 for where the content is.
+    pieces = PieceSource(source(), TILES, memory=4 * (1024 + 16))
+    part = pieces.subset([5, 0])
+    for _ in range(2):
+        for i in range(4):
+            for name, value in pieces[i].items():
+                np.testing.assert_array_equal(value, expected[i][name])
+    assert decoded == [0, 0, 1, 1]
+    # A subset knows what the whole keeps.
+    np.testing.assert_array_equal(part[1]["image"], expected[0]["image"])
+    assert decoded == [0, 0, 1, 1]
+    np.testing.assert_array_equal(part[0]["image"], expected[5]["image"])
+    np.testing.assert_array_equal(part[0]["mask"], expected[5]["mask"])
+    assert decoded == [0, 0, 1, 1, 2, 2]

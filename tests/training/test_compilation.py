@@ -87,6 +87,37 @@ def test_want_of_memory_is_the_callers() -> None:
         WithFallback(first, jax.jit(scaled))(2.0, jnp.ones(2))
 
 
+@pytest.mark.parametrize("ahead", [False, True])
+def test_what_must_be_done_before_is_done_before(ahead: bool) -> None:
+    order: list[str] = []
+
+    def traced(total: dict[str, jax.Array], x: jax.Array) -> dict[str, jax.Array]:
+        jax.debug.callback(lambda: order.append("first"))
+        return added(total, x)
+
+    function = WithFallback(jax.jit(traced), jax.jit(added), prepare=lambda: order.append("prepared"))
+    total = {"a": jnp.zeros(2)}
+    function = compile_ahead(function, total, jnp.ones(2)) if ahead else function
+    for _ in range(5):
+        total = function(total, jnp.ones(2))
+    jax.effects_barrier()
+    assert order[0] == "prepared"
+    assert order.count("first") == 5
+    # Not at every call: it would cost time.
+    assert order[-2:] == ["first", "first"]
+
+
+def test_what_cannot_be_done_before_is_said() -> None:
+    def prepare() -> None:
+        raise jax.errors.JaxRuntimeError("INTERNAL: no convolution")
+
+    function = WithFallback(jax.jit(scaled), jax.jit(scaled), prepare=prepare)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="no convolution"):
+        function(2.0, jnp.ones(2))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="no convolution"):
+        compile_ahead(function, 2.0, jnp.ones(2))
+
+
 def test_an_option_that_the_compiler_does_not_know_is_a_failure_too() -> None:
     first = jax.jit(scaled, compiler_options={"xla_gpu_of_tomorrow": True})
     function = WithFallback(first, jax.jit(scaled))
@@ -166,6 +197,7 @@ def test_the_compiler_knows_what_is_asked_of_a_gpu(
     total = {"a": jnp.zeros(2)}
     assert program(chosen, total, jnp.ones(2))(total, jnp.ones(2))["a"].tolist() == [1, 1]
     assert not caplog.records
+    assert all(compilation._is_known(name, value) for name, value in compilation._LOADING_OPTIONS.items())
 
 
 def test_options_that_the_compiler_does_not_know_are_left_out(

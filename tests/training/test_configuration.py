@@ -1,6 +1,7 @@
 import functools
 import importlib
 import itertools
+import json
 import re
 from pathlib import Path
 
@@ -157,7 +158,7 @@ REFUSED = [
     *itertools.product(["seed"], [-1, 2**32]),
     *itertools.product(["batch_size", "steps", "log_every", "evaluate_every", "checkpoint_every"], [0, -4]),
     *itertools.product(["keep_checkpoints", "data.threads"], [0, -1]),
-    *itertools.product(["data.overfit", "data.workers"], [-1]),
+    *itertools.product(["data.overfit", "data.workers", "data.memory"], [-1]),
     *itertools.product(["data.image_size"], [0, -300, 31]),
     *itertools.product(["data.balance", "average_decay"], [-0.1, 1.0, 1.5, float("nan")]),
     *itertools.product(["dtype"], ["", "float16", "half"]),
@@ -286,6 +287,16 @@ class TestFile:
         check(found)
         assert configuration.loss_config(found).output_weights == (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
         assert hash(configuration.loss_config(found)) == hash(configuration.loss_config(found))
+
+    def test_a_run_of_an_earlier_version_goes_on_as_it_did(self, tmp_path):
+        config = common.default_config()
+        fields = config.to_dict()
+        del fields["deterministic"], fields["data"]["memory"]
+        (tmp_path / "config.json").write_text(json.dumps(fields))
+        found = load(tmp_path)
+        check(found)
+        assert (found.deterministic, found.data.memory) == (False, 0.0)
+        configuration.check_resumes(config, found, tmp_path)
 
     def test_none_where_there_is_no_run(self, tmp_path):
         assert load(tmp_path) is None

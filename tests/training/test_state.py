@@ -31,6 +31,15 @@ def test_the_seed_decides_the_parameters() -> None:
     assert not np.array_equal(*kernels)
 
 
+def test_the_average_begins_at_the_variables_in_memory_of_its_own() -> None:
+    state = new_state(average=True)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    for ours, theirs in zip(jax.tree.leaves(state.averaged), jax.tree.leaves(variables), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.unsafe_buffer_pointer() != theirs.unsafe_buffer_pointer()
+        assert ours.devices() == theirs.devices()
+
+
 def test_saliency_begins_at_the_share_of_defective_pixels() -> None:
     state = new_state(defective_share=0.02)
     variables = {"params": state.params, "batch_stats": state.batch_stats}

@@ -1,0 +1,47 @@
+"""What cuDNN, which computes convolutions on NVIDIA's GPUs, is told and has done before the steps use it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+_SLOW_ENGINES = Path(__file__).with_name("cudnn_slow_engines.json")
+_MEASURED_ON = "9.0"
+
+
+def leave_out_slow_engines(device: jax.Device) -> None:
+    """Let XLA not try those of cuDNN's engines that were never nearly the fastest for these networks.
+
+    Running them takes a fifth of the time until a first training step. The list was made on an H100, and applies to
+    GPUs of its compute capability. It is read when the first convolution is compiled; where `CUDNN_ERRATA_JSON_FILE`
+    names another list already, that one is.
+    """
+    if getattr(device, "compute_capability", None) == _MEASURED_ON:
+        os.environ.setdefault("CUDNN_ERRATA_JSON_FILE", str(_SLOW_ENGINES))
+
+
+def load_convolutions(device: jax.Device, options: Mapping[str, str]) -> None:
+    """Run a small convolution and its gradients on a device, each by itself.
+
+    What a device has not run yet loads something first. While a CUDA graph is being recorded that fails in cuDNN
+    (status 5003), and so does every convolution after it until the process ends.
+
+    Args:
+      device: a GPU.
+      options: of the compiler.
+    """
+
+    def energy(images: jax.Array, kernel: jax.Array) -> jax.Array:
+        # JAX keeps no compiled program that calls back: taken from a file, this one would try no algorithms.
+        jax.debug.callback(lambda: None)
+        y = jax.lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jnp.sum(y.astype(jnp.float32) ** 2)
+
+    images, kernel = (
+        jax.device_put(jnp.ones(shape, jnp.bfloat16), device) for shape in ((8, 12, 12, 64), (3, 3, 64, 64))
+    )
+    gradients = jax.jit(jax.grad(energy, argnums=(0, 1)), compiler_options=dict(options))
+    jax.block_until_ready(gradients(images, kernel))
+    jax.effects_barrier()
