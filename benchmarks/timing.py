@@ -8,14 +8,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+_CALLS_TO_WARM_UP = 3
 
-def seconds_per_call(call: Callable[[], Any], budget: float = 1.0, repetitions: int = 5) -> float:
+
+def seconds_per_call(
+    call: Callable[[], Any], budget: float = 1.0, repetitions: int = 5, *, warm: bool = False
+) -> float:
     """Median time of a call that returns arrays, in seconds.
 
     Calls are queued, as a training loop queues them: the host's work for the next overlaps with the device's for this
-    one. Each repetition lasts about `budget` seconds, one call at least.
+    one. Each repetition lasts about `budget` seconds, one call at least. What is `warm` has been called often enough.
     """
-    for _ in range(3):
+    for _ in range(0 if warm else _CALLS_TO_WARM_UP):
         jax.block_until_ready(call())
     start = time.perf_counter()
     jax.block_until_ready(call())
@@ -30,13 +34,14 @@ def seconds_per_call(call: Callable[[], Any], budget: float = 1.0, repetitions: 
     return statistics.median(times)
 
 
-def latency(call: Callable[[], Any], budget: float = 1.0, most: int = 200) -> float:
+def latency(call: Callable[[], Any], budget: float = 1.0, most: int = 200, *, warm: bool = False) -> float:
     """Median time until a call's result is there, in seconds: nothing is queued behind it.
 
-    It takes about `budget` seconds, but ten calls at least and no more than `most`.
+    It takes about `budget` seconds, but ten calls at least and no more than `most`. What is `warm` has been called
+    often enough.
     """
     times: list[float] = []
-    for _ in range(3):
+    for _ in range(0 if warm else _CALLS_TO_WARM_UP):
         jax.block_until_ready(call())
     begin = time.perf_counter()
     while len(times) < 10 or (time.perf_counter() - begin < budget and len(times) < most):

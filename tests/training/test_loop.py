@@ -199,7 +199,7 @@ def test_as_on_a_gpu_and_interrupted_while_compiling(
 def test_a_finished_run_only_shows_its_results(
     whole: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(loop, "make_train_step", None)
+    monkeypatch.setattr(loop, "compile_train_step", None)
     before = (whole / "metrics.jsonl").read_bytes()
     results = train(tiny_config(data_dir), whole)
     assert results == json.loads((whole / "eval" / "test.json").read_text())
