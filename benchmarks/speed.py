@@ -58,6 +58,7 @@ def main() -> int:
                 arguments.remat,
                 arguments.seconds,
                 arguments.deterministic,
+                not arguments.own_statistics,
             )
             flops = forward_flops(bench.model, arguments.image_size, arguments.image_size)
             for job, per_device in jobs:
@@ -72,6 +73,7 @@ def main() -> int:
                     "devices": devices,
                     "remat": arguments.remat,
                     "deterministic": arguments.deterministic,
+                    "own_statistics": arguments.own_statistics,
                     "job": job,
                     "batch": batch,
                     "seconds": timed.seconds,
@@ -106,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--devices", default="1", metavar="N,N", help="numbers of devices (%(default)s)")
     parser.add_argument("--remat", action="store_true", help="train with config.model.remat")
     parser.add_argument("--deterministic", action="store_true", help="as config.deterministic")
+    parser.add_argument("--own-statistics", action="store_true", help="as config.model.shared_statistics=False")
     parser.add_argument("--seconds", type=float, default=1.0, help="that a repetition lasts, of five (%(default)s)")
     parser.add_argument("--peer", type=Path, metavar="FILE", help="script that times the same network in PyTorch")
     parser.add_argument("--modes", default="eager,compile,graphs", help="of the peer (%(default)s)")
@@ -147,6 +150,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     name += f" x {row['devices']} devices" if row["devices"] > 1 else ""
     name += ", remat" if row["remat"] else ""
     name += ", deterministic" if row["deterministic"] else ""
+    name += ", own statistics" if row["own_statistics"] else ""
     peer = row["peer_seconds"]
     return [
         name,

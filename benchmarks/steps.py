@@ -49,6 +49,7 @@ class Bench:
       remat: see `dms_jax.models.DMS`.
       budget: seconds that each measurement takes, about.
       deterministic: see `dms_jax.training.compilation.compiler_options`.
+      shared_statistics: see `dms_jax.training.step.make_train_step`.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class Bench:
         remat: bool,
         budget: float,
         deterministic: bool = False,
+        shared_statistics: bool = True,
     ) -> None:
         self.mesh = data_mesh(jax.devices()[:devices])
         self.image_size = image_size
         self.budget = budget
         self.deterministic = deterministic
-        self.model = NETWORKS[network](num_classes=6, dtype=dtype, axis_name=DATA_AXIS, remat=remat, **SIZES[size])
+        axis_name = DATA_AXIS if shared_statistics else None
+        self.model = NETWORKS[network](num_classes=6, dtype=dtype, axis_name=axis_name, remat=remat, **SIZES[size])
         self.optimizer = create_optimizer(OptimizerConfig(), 20_000)
         self._initial: TrainState | None = None
 

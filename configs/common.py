@@ -12,7 +12,7 @@ def default_config() -> ConfigDict:
     config.batch_size = 16  # of all devices together
     config.steps = 20_000
     config.dtype = "auto"  # of the computation: bfloat16 on an accelerator, float32 on a CPU
-    # The same numbers to the last bit each time on a GPU; its first step is a minute sooner, each a little slower.
+    # The same numbers to the last bit each time on a GPU; its first step is sooner, each a little slower.
     config.deterministic = False
 
     config.model = ConfigDict()
@@ -24,6 +24,8 @@ def default_config() -> ConfigDict:
     config.model.feature_growth = ""  # concat, reduce; empty: as the size has it
     config.model.saliency_prior = True  # saliency starts at the training set's share of defective pixels
 
+    # Several devices normalise by the whole batch, as one would; False: each by its own pictures, which is quicker.
+    config.model.shared_statistics = True
     config.model.remat = False  # about half the memory in training, for more time: the same numbers
     # Whose BatchNorm keeps the statistics that it came with: backbone or all; empty: nobody's.
     config.model.frozen_statistics = ""

@@ -38,7 +38,7 @@ CHANGEABLE = frozenset(
 )
 
 # Fields that the runs of earlier versions lack, and what was done then.
-_ADDED = {"deterministic": False, "data.memory": 0.0}
+_ADDED = {"deterministic": False, "data.memory": 0.0, "model.shared_statistics": True}
 
 _AT_LEAST = {
     "batch_size": 1,
@@ -137,7 +137,7 @@ def check(config: ConfigDict, devices: int = 1) -> None:
 
 
 def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = None) -> DMS:
-    """The network that the configuration describes."""
+    """The network that the configuration describes; `axis_name` is of the devices that may share statistics."""
     fields = dict(SIZES[config.model.size])
     fields |= BACKBONES.get(config.model.backbone, {})
     if config.model.feature_growth:
@@ -148,7 +148,7 @@ def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = No
         frozen_statistics=config.model.frozen_statistics,
         remat=config.model.remat,
         dtype=compute_dtype(config),
-        axis_name=axis_name,
+        axis_name=axis_name if config.model.shared_statistics else None,
         **fields,
     )
 

@@ -61,7 +61,9 @@ def make_train_step(
     """Compile one step of training.
 
     Args:
-      model: the network, whose `axis_name` must be "data".
+      model: the network. With `axis_name` "data" it normalises by the statistics of the whole batch, and a step is the
+        same on any number of devices. With None each device normalises by those of its own pictures, for which no other
+        waits, and the running statistics are averages over the devices.
       optimizer: applied to the gradient of the loss over the whole batch.
       mesh: see `data_mesh`.
       loss: weights of the loss.
@@ -113,6 +115,9 @@ def make_train_step(
         # its parameter is used, in bfloat16.
         params = jax.lax.pcast(state.params, DATA_AXIS, to="varying")
         (_, (figures, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
+        if model.axis_name is None:
+            devices = jax.lax.axis_size(DATA_AXIS)
+            batch_stats = jax.tree.map(lambda total: total / devices, _added_up(batch_stats))
         gradients = jax.tree.map(_in_rows, gradients)
         gradients = {module: _added_up(part) for module, part in gradients.items()}
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)

@@ -152,6 +152,7 @@ class TestBuildModel:
     def test_axis_name(self):
         assert build_model(changed(), 2).axis_name is None
         assert build_model(changed(), 2, "data").axis_name == "data"
+        assert build_model(changed(model__shared_statistics=False), 2, "data").axis_name is None
 
 
 REFUSED = [
@@ -291,11 +292,11 @@ class TestFile:
     def test_a_run_of_an_earlier_version_goes_on_as_it_did(self, tmp_path):
         config = common.default_config()
         fields = config.to_dict()
-        del fields["deterministic"], fields["data"]["memory"]
+        del fields["deterministic"], fields["data"]["memory"], fields["model"]["shared_statistics"]
         (tmp_path / "config.json").write_text(json.dumps(fields))
         found = load(tmp_path)
         check(found)
-        assert (found.deterministic, found.data.memory) == (False, 0.0)
+        assert (found.deterministic, found.data.memory, found.model.shared_statistics) == (False, 0.0, True)
         configuration.check_resumes(config, found, tmp_path)
 
     def test_none_where_there_is_no_run(self, tmp_path):

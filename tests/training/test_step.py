@@ -141,6 +141,37 @@ def test_several_devices_compute_what_one_does(
         assert float(several.metrics[name].compute()) == pytest.approx(float(average.compute()), rel=1e-4), name
 
 
+def test_devices_may_normalise_by_their_own_pictures(initial: TrainState) -> None:
+    """Then two devices with the same four pictures each compute what one does with these four."""
+    random = np.random.default_rng(1)
+    half = {
+        "image": random.integers(0, 256, (4, 32, 32, 3), np.uint8),
+        "mask": (random.random((4, 32, 32, 1)) > 0.7).astype(np.uint8) * 255,
+        "label": random.integers(0, 3, 4, np.int32),
+    }
+    unlike = {name: np.concatenate([value, value[::-1] // 2]) for name, value in half.items()}
+    nothing_random = AugmentConfig(rotation=0, horizontal_flip=False)
+    ends = {}
+    for name, devices, batch in (
+        ("one", 1, half),
+        ("two", 2, {name: np.concatenate([value, value]) for name, value in half.items()}),
+        ("other", 1, {name: value[4:] for name, value in unlike.items()}),
+        ("unlike", 2, unlike),
+    ):
+        mesh = mesh_of(devices)
+        model = BDMS(**FIELDS, axis_name=None)
+        step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=nothing_random, seed=0, average_decay=DECAY)
+        state = replicate(jax.tree.map(jnp.copy, initial), mesh)
+        state = jax.device_get(step(state, shard_batch(batch, mesh)))
+        ends[name] = {"params": state.params, "batch_stats": state.batch_stats}
+    assert_close(ends["two"], ends["one"], 1e-5)
+    # The gradient and the statistics are the means of what each would have by itself.
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, ends["one"], ends["other"])
+    assert_close(ends["unlike"], mean, 1e-5)
+    with pytest.raises(AssertionError):
+        assert_close(ends["unlike"], ends["one"], 1e-3)
+
+
 def exchanged(compiled: str) -> tuple[set[str], int]:
     """The kinds of exchange between devices in a compiled program, and how many numbers they exchange."""
     kinds, numbers = set(), 0
@@ -161,6 +192,22 @@ def test_devices_exchange_sums_and_no_activations(initial: TrainState, batch: di
     # The gradient, the mean and the mean square of every norm in both directions, and a few figures.
     statistics = sum(leaf.size for leaf in jax.tree.leaves(initial.batch_stats))
     assert parameters <= numbers < parameters + 3 * statistics + 200
+
+
+def test_devices_that_normalise_by_their_own_pictures_exchange_once_a_module(
+    initial: TrainState, batch: dict[str, np.ndarray]
+) -> None:
+    mesh = mesh_of(2)
+    step = make_train_step(
+        BDMS(**FIELDS), OPTIMIZER, mesh, loss=LOSS, augment=EVERYTHING, seed=SEED, average_decay=DECAY
+    )
+    compiled = program(step, replicate(initial, mesh), shard_batch(batch, mesh)).as_text()
+    kinds, numbers = exchanged(compiled)
+    assert kinds == {"all-reduce"}
+    parts = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (initial.params, initial.batch_stats)]
+    # And a few figures: the loss and its parts, and the weights of pixels and labels.
+    assert sum(parts) <= numbers < sum(parts) + 50
+    assert len(re.findall(r" all-reduce(?:-start)?\(", compiled)) < 2 * len(initial.params)
 
 
 def test_gradients_are_added_up_in_float32_and_in_a_few_pieces(
