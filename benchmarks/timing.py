@@ -34,15 +34,12 @@ def seconds_per_call(
     return statistics.median(times)
 
 
-def latency(call: Callable[[], Any], budget: float = 1.0, most: int = 200, *, warm: bool = False) -> float:
+def latency(call: Callable[[], Any], budget: float = 1.0, most: int = 200) -> float:
     """Median time until a call's result is there, in seconds: nothing is queued behind it.
 
-    It takes about `budget` seconds, but ten calls at least and no more than `most`. What is `warm` has been called
-    often enough.
+    It takes about `budget` seconds, but ten calls at least and no more than `most`. The call must be warm.
     """
     times: list[float] = []
-    for _ in range(0 if warm else _CALLS_TO_WARM_UP):
-        jax.block_until_ready(call())
     begin = time.perf_counter()
     while len(times) < 10 or (time.perf_counter() - begin < budget and len(times) < most):
         start = time.perf_counter()

@@ -72,7 +72,9 @@ def whole_run(workdir: Path, arguments: Sequence[str], cache: Path) -> WholeRun:
 
 
 def pipeline_rate(config: configuration.ConfigDict, seconds: float) -> float:
-    """Pictures per second of the host's pipeline alone: read, decode, resize, batch."""
+    """Pictures per second of the host's pipeline alone where nothing is in memory yet: read, decode, resize, batch."""
+    config = config.copy_and_resolve_references()
+    config.data.memory = 0.0
     batches = read_training_batches(config, choose_splits(open_dataset(config), config))
     try:
         for _ in range(10):

@@ -24,8 +24,9 @@ def default_config() -> ConfigDict:
     config.model.feature_growth = ""  # concat, reduce; empty: as the size has it
     config.model.saliency_prior = True  # saliency starts at the training set's share of defective pixels
 
-    # Several devices normalise by the whole batch, as one would; False: each by its own pictures, which is quicker.
+    # Several devices normalise by the whole batch, as one would; False: each by its own pictures.
     config.model.shared_statistics = True
+
     config.model.remat = False  # about half the memory in training, for more time: the same numbers
     # Whose BatchNorm keeps the statistics that it came with: backbone or all; empty: nobody's.
     config.model.frozen_statistics = ""
@@ -52,7 +53,7 @@ def default_config() -> ConfigDict:
     # What the best checkpoint is chosen by; test (as the paper seems to) and none (the last one) train on all of train.
     config.data.select_on = "validation"
     config.data.overfit = 0  # train and test on this many training pictures: a check that learning works at all
-    config.data.workers = 0  # processes that load pictures; 0: threads only
+    config.data.workers = 0  # processes that load pictures, each with its part of the memory; 0: threads only
     config.data.threads = 8
     # GiB of training squares that are kept once they are decoded, the first ones; 0: each is decoded every time.
     config.data.memory = 2.0

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import jax
 
+# JAX's, in seconds.
+_DEFAULT_LIMIT = 1.0
+
 
 def keep_compiled_programs() -> None:
     """Let JAX keep compiled programs in `$XDG_CACHE_HOME/dms_jax` (`~/.cache/dms_jax`), if it keeps none elsewhere.
@@ -13,12 +16,14 @@ def keep_compiled_programs() -> None:
     `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing. On a CPU nothing is kept: XLA refuses there, on some processors,
     what it compiled itself (openxla/xla issue 44565). For entry points: it changes JAX's configuration.
 
-    Small programs are kept too, not only those that take a second: there are dozens before a first step.
+    Small programs are kept too, not only those that take a second: there are dozens before a first step. A choice of
+    `JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS` or of another limit than JAX's default stands.
     """
     if jax.default_backend() == "cpu":
         return
-    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    limit = "jax_persistent_cache_min_compile_time_secs"
+    if limit.upper() not in os.environ and getattr(jax.config, limit) == _DEFAULT_LIMIT:
+        jax.config.update(limit, 0.0)
     if jax.config.jax_compilation_cache_dir:
         return
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dms_jax"

@@ -38,16 +38,23 @@ def test_the_users_own_choice_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     assert jax.config.jax_compilation_cache_dir == "elsewhere"
 
 
-@pytest.mark.parametrize("chosen", [None, "0.5"])
+@pytest.mark.parametrize("folder", [None, "elsewhere"])
+@pytest.mark.parametrize("chosen", [None, "1.0"])
 def test_small_programs_are_kept_too_unless_the_user_says_otherwise(
-    chosen: str | None, monkeypatch: pytest.MonkeyPatch
+    folder: str | None, chosen: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    before = jax.config.jax_persistent_cache_min_compile_time_secs
-    if chosen:
-        monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", chosen)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", chosen or "")
+    if not chosen:
+        monkeypatch.delenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
     keep_compiled_programs()
-    assert jax.config.jax_persistent_cache_min_compile_time_secs == (before if chosen else 0)
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == (1 if chosen else 0)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.25)
+    keep_compiled_programs()
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == 0.25
 
 
 def test_on_a_cpu_nothing_is_kept() -> None:

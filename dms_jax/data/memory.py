@@ -30,19 +30,25 @@ class Memory:
         return None if kept is None else dict(kept)
 
     def keep(self, key: Hashable, example: Example) -> None:
-        """Keep an example if there is room. Its arrays cannot be written to from now on."""
-        arrays = [value for value in example.values() if isinstance(value, np.ndarray)]
-        size = sum(array.nbytes for array in arrays)
+        """Keep a copy of an example if there is room."""
+        size = sum(value.nbytes for value in example.values() if isinstance(value, np.ndarray))
         with self._lock:
             if key in self._kept or self._used + size > self.capacity:
                 return
-            for array in arrays:
-                array.setflags(write=False)
-            self._kept[key] = dict(example)
             self._used += size
+            # Copies: a part of an array would keep the whole of it alive.
+            self._kept[key] = {name: _copied(value) for name, value in example.items()}
 
-    def __getstate__(self) -> int:
-        return self.capacity
+    def __getstate__(self) -> tuple[int]:
+        return (self.capacity,)
 
-    def __setstate__(self, capacity: int) -> None:
-        self.__init__(capacity)
+    def __setstate__(self, state: tuple[int]) -> None:
+        self.__init__(*state)
+
+
+def _copied(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    copy = value.copy()
+    copy.setflags(write=False)
+    return copy

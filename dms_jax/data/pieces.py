@@ -18,7 +18,7 @@ class PieceSource:
 
     `pieces[i]` is a dict of `image` (uint8 [S, S, 3]), `mask` (uint8 [S, S, 1]), `has_mask` (bool scalar), `label`
     (int32 scalar, -1 where unknown) and `content` (int32 [4]: top, left, height and width of the picture in the square;
-    the rest is padding).
+    the rest is padding). Arrays that come from memory cannot be written to.
 
     A tile has the label of its picture if the tile shows a defect. Without one it is free of defects, where the dataset
     has such a class, and otherwise without a label; so it is where the mask is unknown, but for free pictures.
@@ -27,18 +27,18 @@ class PieceSource:
         free_class: index of the class without defects; None where there is none.
     """
 
-    def __init__(self, source: ExampleSource, framing: Framing, memory: int = 0):
+    def __init__(self, source: ExampleSource, framing: Framing, memory: Memory | None = None):
         """Cuts no picture yet; for `tiles`, the size of each is looked up.
 
         Args:
             source: the pictures.
             framing: what squares they become.
-            memory: bytes of squares that are kept, of this source and its subsets together, rather than cut again.
+            memory: where squares are kept rather than cut again, also those of other sources; None: nowhere.
         """
         self.free_class = source.free_class
         self._source = source
         self._framing = framing
-        self._memory = Memory(memory)
+        self._memory = memory
         # Where pictures become one square each, the piece waits for the picture's size.
         self._places: list[tuple[int, Piece | None]] = [(index, None) for index in range(len(source))]
         if framing.mode == "tiles":
@@ -61,11 +61,15 @@ class PieceSource:
 
     def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
         place = self._places[index.__index__()]
-        kept = self._memory.get(place)
-        if kept is None:
-            kept = self._cut(*place)
-            self._memory.keep(place, kept)
-        return kept
+        if self._memory is None:
+            return self._cut(*place)
+        # Subsets have the same source, and other sources may share the memory.
+        key = (id(self._source), place)
+        example = self._memory.get(key)
+        if example is None:
+            example = self._cut(*place)
+            self._memory.keep(key, example)
+        return example
 
     def _cut(self, number: int, piece: Piece | None) -> dict[str, Any]:
         example = self._source[number]

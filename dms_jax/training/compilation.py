@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from dms_jax.errors import UserError
-from dms_jax.training.cudnn import leave_out_slow_engines, load_convolutions
+from dms_jax.training.cudnn import load_convolutions
 
 Options = dict[str, str | bool | int]
 
@@ -36,7 +36,7 @@ GRAPHS: Options = {
 }
 # No other thread's programs between those of one: less to be checked at each launch.
 _LATENCY_OPTIONS: Options = {"xla_gpu_require_exclusive_lock": True}
-# Of `load_convolutions`: nothing recorded, and algorithms tried rather than looked up, which loads most of them.
+# Of `load_convolutions`: nothing recorded, and algorithms tried rather than looked up, which loads more of cuDNN.
 _LOADING_OPTIONS = {"xla_gpu_enable_command_buffer": "", "xla_gpu_per_fusion_autotune_cache_dir": ""}
 
 
@@ -101,17 +101,13 @@ def jit_step(
     options = compiler_options(mesh, deterministic=deterministic, latency=not donates)
     jit = partial(jax.jit, function, donate_argnums=(0,) if donates else ())
     # Processes that fell back each on its own would wait for each other for ever.
-    if options is None:
-        return jit(compiler_options=None)
-    devices = list(mesh.local_devices)
-    leave_out_slow_engines(devices[0])
-    if jax.process_count() > 1:
+    if options is None or jax.process_count() > 1:
         return jit(compiler_options=options)
     return WithFallback(
         jit(compiler_options=options | GRAPHS),
         jit(compiler_options=options),
         donates=donates,
-        prepare=partial(_load_convolutions, tuple(devices)),
+        prepare=partial(_load_convolutions, tuple(mesh.devices.flat)),
     )
 
 
@@ -119,7 +115,10 @@ def jit_step(
 def _load_convolutions(devices: tuple[jax.Device, ...]) -> None:
     options = {name: value for name, value in _LOADING_OPTIONS.items() if _is_known(name, value)}
     for device in devices:
-        load_convolutions(device, options)
+        try:
+            load_convolutions(device, options)
+        except jax.errors.JaxRuntimeError as error:
+            _LOG.warning("Convolutions could not be tried on %s before they are recorded: %s", device, error)
 
 
 # One program: one for each shape would have to be compiled otherwise, which takes seconds.
@@ -145,7 +144,8 @@ class WithFallback:
     Not every kernel of cuDNN's can be recorded in a CUDA graph, which shows when a program is run: XLA may run it once
     by single launches, and record it the second time. The first calls for each shape are therefore waited for, and of
     what would be donated in them the first way gets a copy. Where it fails, it is tried once more after the second way
-    has run. What fails later, or for want of memory where nothing is donated, is raised.
+    has run, if that can: cuDNN may be left unable to run anything until the process ends, and then its error is raised.
+    So is what fails later, or for want of memory where nothing is donated.
 
     Args:
       first: a jitted function of a tree and of arrays.
@@ -183,7 +183,7 @@ class WithFallback:
             if "RESOURCE_EXHAUSTED" in str(error) and not self._donates:
                 raise
             self._note_failure(key, error, final=_UNKNOWN_OPTION in str(error))
-            # Waited for, so that its kernels are loaded when the first way is tried again.
+            # Waited for: its kernels are loaded when the first way is tried again.
             return jax.block_until_ready(self._second(tree, *arrays))
         if self._donates:
             jax.tree.map(lambda array: array.delete(), tree)

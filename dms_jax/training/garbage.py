@@ -10,11 +10,14 @@ def collected_and_set_aside() -> Iterator[None]:
     """Collect what is garbage now, and do not look through the rest again while the context lasts.
 
     Tracing a network leaves millions of objects. Every few hundred steps, a full collection would look through them
-    all: half a second, in which no step is started. What becomes garbage later is collected as ever.
+    all: half a second, in which no step is started. What is made later is collected as ever. Within such a context, or
+    where something is set aside already, it stays so at the end.
     """
+    is_outermost = not gc.get_freeze_count()
     gc.collect()
     gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if is_outermost:
+            gc.unfreeze()

@@ -12,6 +12,7 @@ from typing import Any
 
 import grain
 import jax
+import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -26,6 +27,7 @@ from dms_jax.models import DMS
 from dms_jax.training import configuration
 from dms_jax.training.checkpoint import Checkpoints, has_checkpoint
 from dms_jax.training.configured_step import compile_train_step
+from dms_jax.training.cudnn import leave_out_slow_engines
 from dms_jax.training.garbage import collected_and_set_aside
 from dms_jax.training.initialization import check_sources, starting_state
 from dms_jax.training.interruption import collect_interruptions
@@ -61,6 +63,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     keep_compiled_programs()
     mesh = data_mesh()
     configuration.check(config, mesh.size)
+    if configuration.compute_dtype(config) == jnp.bfloat16 and not config.deterministic:
+        leave_out_slow_engines(mesh.devices.flat[0])
     earlier = configuration.load(workdir)
     # A run that was stopped before its first checkpoint leaves nothing to resume: its directory is free.
     if earlier is not None and has_checkpoint(workdir):
@@ -130,6 +134,8 @@ class _Run:
                 state = self._steps(state, batches, train_step, measure, writer, interrupted)
             finally:
                 batches.close()
+                # And the pictures in its memory.
+                del batches
             if self.splits.selection is None or checkpoints.best_step is None:
                 checkpoints.save_best(config.steps, state.inference_variables, None)
             writer.text(f"testing step {checkpoints.best_step}")
@@ -191,12 +197,17 @@ class _Run:
                 evaluates = step % config.evaluate_every == 0 or is_last
                 saves = step % config.checkpoint_every == 0 or is_last or bool(interrupted)
                 if evaluates or saves:
+                    # Steps that are still on their way are no pause.
+                    jax.block_until_ready(state)
                     # The last loss is that of the parameters before this step: these may have gone wrong since.
                     with writer.pause():
                         _check_finite(step, "norm of the parameters", float(_norm(state.params)))
                 if evaluates:
                     with writer.pause():
                         self._select(step, state, measure, writer)
+                        if step - first < config.evaluate_every:
+                            # What the first evaluation has traced.
+                            stack.enter_context(collected_and_set_aside())
                 if saves:
                     with writer.pause():
                         self.checkpoints.save(state, batches)

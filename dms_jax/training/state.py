@@ -87,7 +87,7 @@ def create_state(
     # so that a seed gives the same parameters whatever the accelerator.
     key = jax.device_put(jax.random.key(seed), _cpu())
     state = jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})(key)
-    return state.replace(averaged=copied(state.averaged))
+    return state
 
 
 def copied(tree: Any) -> Any:

@@ -116,8 +116,7 @@ def make_train_step(
         params = jax.lax.pcast(state.params, DATA_AXIS, to="varying")
         (_, (figures, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
         if model.axis_name is None:
-            devices = jax.lax.axis_size(DATA_AXIS)
-            batch_stats = jax.tree.map(lambda total: total / devices, _added_up(batch_stats))
+            batch_stats = _averaged(batch_stats)
         gradients = jax.tree.map(_in_rows, gradients)
         gradients = {module: _added_up(part) for module, part in gradients.items()}
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -149,6 +148,17 @@ def _added_up(gradients: Any) -> Any:
         return jax.lax.psum(gradients, DATA_AXIS)
     flat, unravel = ravel_pytree(gradients)
     return unravel(jax.lax.psum(flat, DATA_AXIS))
+
+
+def _averaged(statistics: Any) -> Any:
+    """The mean over the devices of those arrays that differ between them; frozen ones do not."""
+    leaves, tree = jax.tree.flatten(statistics)
+    differing = [i for i, leaf in enumerate(leaves) if DATA_AXIS in jax.typeof(leaf).manual_axis_type.varying]
+    if differing:
+        totals = _added_up([leaves[i] for i in differing])
+        for i, total in zip(differing, totals, strict=True):
+            leaves[i] = total / jax.lax.axis_size(DATA_AXIS)
+    return jax.tree.unflatten(tree, leaves)
 
 
 def _in_rows(gradient: jax.Array) -> jax.Array:

@@ -25,7 +25,9 @@ def test_the_first_examples_are_kept_as_far_as_there_is_room() -> None:
 
 def test_what_is_kept_cannot_be_changed() -> None:
     memory = Memory(capacity=100)
-    memory.keep("a", example(1))
+    given = example(1)
+    memory.keep("a", given)
+    given["image"][0] = 3
     found = memory.get("a")
     with pytest.raises(ValueError, match="read-only"):
         found["image"][0] = 2
@@ -33,10 +35,12 @@ def test_what_is_kept_cannot_be_changed() -> None:
     assert memory.get("a")["image"].tolist() == [1] * 10
 
 
-def test_a_copy_in_another_process_begins_empty_with_the_same_room() -> None:
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_copy_in_another_process_begins_empty_with_the_same_room(protocol: int) -> None:
     memory = Memory(capacity=15)
     memory.keep("a", example(1))
-    copy = pickle.loads(pickle.dumps(memory))
+    assert pickle.loads(pickle.dumps(Memory(0), protocol)).get("a") is None
+    copy = pickle.loads(pickle.dumps(memory, protocol))
     assert copy.get("a") is None
     copy.keep("b", example(2))
     copy.keep("c", example(3))

@@ -5,6 +5,7 @@ import pytest
 from picture_records import PictureRecords
 
 from dms_jax.data.framing import Framing, cut, pieces_of
+from dms_jax.data.memory import Memory
 from dms_jax.data.pieces import PieceSource
 from dms_jax.data.source import ExampleSource, defective_flags
 
@@ -86,7 +87,8 @@ def test_squares_that_are_kept_are_cut_once(monkeypatch):
     expected = [plain[i] for i in range(6)]
     decoded.clear()
     # Room for four of six: 16 x 16 x (3 + 1) bytes each, and 16 for where the content is.
-    pieces = PieceSource(source(), TILES, memory=4 * (1024 + 16))
+    memory = Memory(4 * (1024 + 16))
+    pieces = PieceSource(source(), TILES, memory)
     part = pieces.subset([5, 0])
     for _ in range(2):
         for i in range(4):
@@ -99,3 +101,16 @@ def test_squares_that_are_kept_are_cut_once(monkeypatch):
     np.testing.assert_array_equal(part[0]["image"], expected[5]["image"])
     np.testing.assert_array_equal(part[0]["mask"], expected[5]["mask"])
     assert decoded == [0, 0, 1, 1, 2, 2]
+    # Another source has squares of its own.
+    other = PieceSource(source(), TILES, memory)
+    np.testing.assert_array_equal(other[0]["image"], expected[0]["image"])
+    assert decoded[6:] == [0]
+
+
+def test_a_tile_that_is_kept_does_not_keep_its_picture():
+    memory = Memory(10**6)
+    pieces = PieceSource(source(), TILES, memory)
+    assert pieces[0]["image"].base is not None
+    for array in (pieces[0]["image"], pieces[0]["mask"]):
+        assert array.shape[:2] == (16, 16)
+        assert array.base is None

@@ -218,15 +218,18 @@ import sys
 from absl import app
 import numpy as np
 from dms_jax.data.framing import Framing
+from dms_jax.data.memory import Memory
 from dms_jax.data.pieces import PieceSource
 from dms_jax.data.pipeline import training_batches, training_order
 from dms_jax.data.prepare import prepare
 
 def main(argv):
     data = prepare("synthetic", data_dir=argv[1], synthetic={"seed": 3, "size": 48, "pictures": 15})
-    pieces = PieceSource(data.source("train"), Framing(size=20))
-    order = training_order([pieces], seed=0, defective_fraction=0.5)
-    for workers in (0, 1):
+    # The worker keeps what it has decoded.
+    for workers, memory in ((0, None), (1, Memory(10**6))):
+        pieces = PieceSource(data.source("train"), Framing(size=20), memory)
+        order = training_order([pieces], seed=0, defective_fraction=0.5)
+
         def batches():
             return training_batches(order, batch_size=4, workers=workers)
         first = batches()

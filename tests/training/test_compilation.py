@@ -107,15 +107,30 @@ def test_what_must_be_done_before_is_done_before(ahead: bool) -> None:
     assert order[-2:] == ["first", "first"]
 
 
-def test_what_cannot_be_done_before_is_said() -> None:
-    def prepare() -> None:
-        raise jax.errors.JaxRuntimeError("INTERNAL: no convolution")
+@pytest.mark.parametrize("fails", [False, True])
+def test_convolutions_are_loaded_on_every_device_before_anything_is_recorded(
+    fails: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded: list[Any] = []
 
-    function = WithFallback(jax.jit(scaled), jax.jit(scaled), prepare=prepare)
-    with pytest.raises(jax.errors.JaxRuntimeError, match="no convolution"):
-        function(2.0, jnp.ones(2))
-    with pytest.raises(jax.errors.JaxRuntimeError, match="no convolution"):
-        compile_ahead(function, 2.0, jnp.ones(2))
+    def load(device: jax.Device, options: dict[str, str]) -> None:
+        loaded.append((device, options))
+        if fails:
+            raise jax.errors.JaxRuntimeError("INTERNAL: no convolution")
+
+    monkeypatch.setattr(compilation, "is_gpu", lambda mesh: True)
+    monkeypatch.setattr(compilation, "load_convolutions", load)
+    compilation._load_convolutions.cache_clear()
+    devices = jax.devices("cpu")[:2]
+    function = jit_step(added, data_mesh(devices))
+    assert loaded == []
+    for _ in range(2):
+        # Once in a process is enough, and a run goes on where it cannot be done.
+        assert function({"a": jnp.zeros(2)}, jnp.ones(2))["a"].tolist() == [1, 1]
+    assert [device for device, _ in loaded] == devices
+    assert all(options == compilation._LOADING_OPTIONS for _, options in loaded)
+    assert len(caplog.records) == (2 if fails else 0)
+    compilation._load_convolutions.cache_clear()
 
 
 def test_an_option_that_the_compiler_does_not_know_is_a_failure_too() -> None:

@@ -4,12 +4,16 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
+import jax
 import pytest
 
-from dms_jax.training.cudnn import leave_out_slow_engines
+from dms_jax.training import cudnn
+from dms_jax.training.cudnn import leave_out_slow_engines, load_convolutions
 
 NAME = "CUDNN_ERRATA_JSON_FILE"
 
@@ -47,6 +51,14 @@ def test_the_users_own_list_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ[NAME] == "mine.json"
 
 
+def test_the_list_is_part_of_the_package() -> None:
+    project = Path(__file__).parents[2]
+    patterns = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    assert cudnn._SLOW_ENGINES.is_file()
+    assert cudnn._SLOW_ENGINES.parent == project / "dms_jax" / "training"
+    assert any(fnmatch(cudnn._SLOW_ENGINES.name, pattern) for pattern in patterns["dms_jax.training"])
+
+
 PROGRAM = """
 import jax, jax.numpy as jnp
 from dms_jax.training.cudnn import load_convolutions
@@ -61,6 +73,7 @@ def test_the_program_that_loads_convolutions_is_compiled_in_every_process(tmp_pa
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
+        "JAX_ENABLE_COMPILATION_CACHE": "true",
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
@@ -69,3 +82,13 @@ def test_the_program_that_loads_convolutions_is_compiled_in_every_process(tmp_pa
     kept = [path.name for path in tmp_path.iterdir()]
     assert [name for name in kept if "lambda" in name]
     assert not [name for name in kept if "energy" in name]
+
+
+def test_without_a_cpu_nothing_is_called_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(backend: str) -> list[jax.Device]:
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    device = jax.devices()[0]
+    monkeypatch.setattr(cudnn.jax, "local_devices", absent)
+    monkeypatch.setattr(cudnn.jax.debug, "callback", None)
+    load_convolutions(device, {})

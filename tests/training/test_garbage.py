@@ -31,3 +31,11 @@ def test_an_error_does_not_leave_it_set_aside() -> None:
     except KeyError:
         pass
     assert gc.get_freeze_count() == 0
+
+
+def test_what_somebody_else_has_set_aside_stays_so() -> None:
+    with collected_and_set_aside():
+        with collected_and_set_aside():
+            pass
+        assert gc.get_freeze_count() > 1000
+    assert gc.get_freeze_count() == 0

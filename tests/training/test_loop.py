@@ -1,8 +1,11 @@
 """Whole runs of a tiny network: learning, interruption, resumption and what is left behind."""
 
+import gc
 import json
 import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from dms_jax.errors import UserError
 from dms_jax.models.dms import SIZES
 from dms_jax.training import compilation, loop
 from dms_jax.training.checkpoint import Checkpoints
+from dms_jax.training.garbage import collected_and_set_aside
 from dms_jax.training.loop import selection_score, train
 from dms_jax.training.metrics_file import read_metrics
 from dms_jax.training.testing import evaluate_run
@@ -217,8 +221,17 @@ def test_another_configuration_is_another_run(whole: Path, data_dir: Path) -> No
 
 @pytest.mark.parametrize("checkpoint_every", [1, 2])
 def test_a_state_that_is_not_finite_ends_the_run_and_is_not_saved(
-    tmp_path: Path, data_dir: Path, checkpoint_every: int
+    tmp_path: Path, data_dir: Path, checkpoint_every: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    set_aside: list[int] = []
+
+    @contextmanager
+    def noted() -> Iterator[None]:
+        with collected_and_set_aside():
+            set_aside.append(gc.get_freeze_count())
+            yield
+
+    monkeypatch.setattr(loop, "collected_and_set_aside", noted)
     config = tiny_config(data_dir)
     config.checkpoint_every = checkpoint_every
     config.optimizer.learning_rate = 1e30
@@ -227,6 +240,27 @@ def test_a_state_that_is_not_finite_ends_the_run_and_is_not_saved(
         train(config, tmp_path)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest_step is None
+    # What tracing has left is not looked through between steps, until the end of the run.
+    assert set_aside
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_engines_are_left_out_where_they_were_found_slow(
+    dtype: str, deterministic: bool, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(config: ConfigDict) -> None:
+        raise UserError("far enough")
+
+    asked: list[jax.Device] = []
+    monkeypatch.setattr(loop, "leave_out_slow_engines", asked.append)
+    monkeypatch.setattr(loop, "open_dataset", stop)
+    config = tiny_config(data_dir)
+    config.dtype, config.deterministic = dtype, deterministic
+    with pytest.raises(UserError, match="far enough"):
+        train(config, tmp_path)
+    assert asked == ([] if deterministic or dtype == "float32" else jax.devices()[:1])
 
 
 @pytest.mark.slow

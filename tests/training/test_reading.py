@@ -9,7 +9,9 @@ import pytest
 from picture_records import PictureRecords
 
 from configs import common
+from dms_jax.data.memory import Memory
 from dms_jax.data.source import ExampleSource
+from dms_jax.training import reading
 from dms_jax.training.reading import read_training_batches
 
 
@@ -46,3 +48,23 @@ def test_they_are_the_same_from_memory(balance: float, monkeypatch: pytest.Monke
     for ours, theirs in zip(kept, always, strict=True):
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize(("gib", "workers", "expected"), [(2.0, 0, 2 * 2**30), (0.5, 0, 2**29), (2.0, 4, 2**29)])
+def test_the_memory_is_in_gib_and_parted_among_workers(
+    gib: float, workers: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms: list[int] = []
+
+    class Noted(Memory):
+        def __init__(self, capacity: int) -> None:
+            rooms.append(capacity)
+            super().__init__(capacity)
+
+    monkeypatch.setattr(reading, "Memory", Noted)
+    monkeypatch.setattr(reading, "training_batches", lambda order, **options: options["workers"])
+    config = common.default_config()
+    config.data.memory, config.data.workers = gib, workers
+    assert read_training_batches(config, SimpleNamespace(train=(source(0, 2), source(1, 3)))) == workers
+    # One for all splits.
+    assert rooms == [expected]

@@ -194,6 +194,23 @@ def test_devices_exchange_sums_and_no_activations(initial: TrainState, batch: di
     assert parameters <= numbers < parameters + 3 * statistics + 200
 
 
+def test_frozen_statistics_stay_as_they_are_to_the_bit(initial: TrainState) -> None:
+    """Where each device normalises by its own pictures: three times a third of them need not be the same."""
+    mesh = mesh_of(3)
+    random = np.random.default_rng(2)
+    batch = {
+        "image": random.integers(0, 256, (3, 32, 32, 3), np.uint8),
+        "mask": np.zeros((3, 32, 32, 1), np.uint8),
+        "label": np.zeros(3, np.int32),
+    }
+    statistics = jax.tree.map(lambda x: random.uniform(0.5, 1.5, x.shape).astype(np.float32), initial.batch_stats)
+    model = BDMS(**FIELDS, frozen_statistics="all")
+    step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=EVERYTHING, seed=0, average_decay=DECAY)
+    state = jax.tree.map(jnp.copy, initial).replace(batch_stats=statistics)
+    after = step(replicate(state, mesh), shard_batch(batch, mesh)).batch_stats
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(after), statistics)
+
+
 def test_devices_that_normalise_by_their_own_pictures_exchange_once_a_module(
     initial: TrainState, batch: dict[str, np.ndarray]
 ) -> None:
