@@ -170,13 +170,20 @@ def _backward(activation: Activation, axis_name: str | None, saved: Any, cotange
         d_residual = jax.lax.optimization_barrier(d.astype(x.dtype))
         d = _wide(d_residual)
     dx = factor * (d - d_mean - centred * (inverse * inverse * product_mean))
-    # The parameters' gradients are added up over devices outside of this function. Of the sums, which are known here
-    # already, each gives an equal part: its own would have to be kept beside them.
+    # The sums over all devices are known here already: where the parameters are the same on all of them, so are these
+    # gradients, and nothing is left to be exchanged. Where each device has its own gradient, to be added up outside of
+    # this function, each gives an equal part: what it has added itself would have to be kept.
     pixels = x.size // x.shape[-1]
+
+    def gradient(mean: Array, parameter: Array) -> Array:
+        if axis_name is not None and axis_name not in _varying(parameter):
+            return (pixels * jax.lax.axis_size(axis_name) * mean).astype(parameter.dtype)
+        return as_varying((pixels * mean).astype(parameter.dtype), parameter)
+
     return (
         dx.astype(x.dtype),
-        as_varying((pixels * inverse * product_mean).astype(scale.dtype), x),
-        as_varying((pixels * d_mean).astype(bias.dtype), x),
+        gradient(inverse * product_mean, scale),
+        gradient(d_mean, bias),
         jnp.sum(of_slope).astype(slope.dtype) if activation == "prelu" else None,
         d_residual,
     )
@@ -212,8 +219,10 @@ class BatchNorm(nn.Module):
                 x, mean.value, variance.value, scale, bias, activation=self.activation, slope=slope, residual=residual
             )
         axis_name = None if self.is_initializing() else self.axis_name
-        parameters = [as_varying(p, x) for p in (scale, bias, slope)]
-        y, batch_mean, batch_variance = batch_normalize(x, *parameters, residual, self.activation, axis_name)
+        slope = as_varying(slope, x)
+        if axis_name is None:
+            scale, bias = as_varying(scale, x), as_varying(bias, x)
+        y, batch_mean, batch_variance = batch_normalize(x, scale, bias, slope, residual, self.activation, axis_name)
         if not self.is_initializing():
             mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean
             variance.value = MOMENTUM * variance.value + (1 - MOMENTUM) * batch_variance
@@ -227,5 +236,10 @@ def as_varying(parameter: Array | None, x: Array) -> Array | None:
     """
     if parameter is None:
         return None
-    axes = tuple(jax.typeof(x).manual_axis_type.varying - jax.typeof(parameter).manual_axis_type.varying)
+    axes = tuple(_varying(x) - _varying(parameter))
     return jax.lax.pcast(parameter, axes, to="varying") if axes else parameter
+
+
+def _varying(x: Array) -> frozenset[str]:
+    """The mapped axes along which an array differs."""
+    return jax.typeof(x).manual_axis_type.varying

@@ -112,11 +112,14 @@ def make_train_step(
             )
 
         # Each device's own gradient, in float32, added up in a few large pieces: JAX would add up each by itself where
-        # its parameter is used, in bfloat16.
-        params = jax.lax.pcast(state.params, DATA_AXIS, to="varying")
+        # its parameter is used, in bfloat16. But a BatchNorm that shares its statistics knows its gradients' sums.
+        params = jax.tree_util.tree_map_with_path(
+            lambda path, x: x if _knows_its_sum(path, model) else jax.lax.pcast(x, DATA_AXIS, to="varying"),
+            state.params,
+        )
         (_, (figures, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
         if model.axis_name is None:
-            batch_stats = _averaged(batch_stats)
+            batch_stats = _added_up(batch_stats, mean=True)
         gradients = jax.tree.map(_in_rows, gradients)
         gradients = {module: _added_up(part) for module, part in gradients.items()}
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -142,23 +145,27 @@ def make_train_step(
     return jit_step(sharded, mesh, donates=True, deterministic=deterministic)
 
 
-def _added_up(gradients: Any) -> Any:
-    """The sum of a tree of arrays over the devices, exchanged as one array."""
-    if jax.lax.axis_size(DATA_AXIS) == 1:
-        return jax.lax.psum(gradients, DATA_AXIS)
-    flat, unravel = ravel_pytree(gradients)
-    return unravel(jax.lax.psum(flat, DATA_AXIS))
+def _knows_its_sum(path: tuple[Any, ...], model: DMS) -> bool:
+    """Whether a parameter, by its path, is one of a BatchNorm that takes its sums over all devices."""
+    part, *_, module, name = (key.key for key in path)
+    is_frozen = model.frozen_statistics == "all" or (model.frozen_statistics == "backbone" and part == "backbone")
+    return model.axis_name is not None and "norm" in module and name in ("scale", "bias") and not is_frozen
 
 
-def _averaged(statistics: Any) -> Any:
-    """The mean over the devices of those arrays that differ between them; frozen ones do not."""
-    leaves, tree = jax.tree.flatten(statistics)
+def _added_up(tree: Any, *, mean: bool = False) -> Any:
+    """The sum (or the mean) over the devices of those arrays that differ between them, exchanged as one array."""
+    leaves, structure = jax.tree.flatten(tree)
     differing = [i for i, leaf in enumerate(leaves) if DATA_AXIS in jax.typeof(leaf).manual_axis_type.varying]
-    if differing:
-        totals = _added_up([leaves[i] for i in differing])
-        for i, total in zip(differing, totals, strict=True):
-            leaves[i] = total / jax.lax.axis_size(DATA_AXIS)
-    return jax.tree.unflatten(tree, leaves)
+    parts = [leaves[i] for i in differing]
+    devices = jax.lax.axis_size(DATA_AXIS)
+    if parts and devices > 1:
+        flat, unravel = ravel_pytree(parts)
+        parts = unravel(jax.lax.psum(flat, DATA_AXIS))
+    else:
+        parts = jax.lax.psum(parts, DATA_AXIS)
+    for i, total in zip(differing, parts, strict=True):
+        leaves[i] = total / devices if mean else total
+    return jax.tree.unflatten(structure, leaves)
 
 
 def _in_rows(gradient: jax.Array) -> jax.Array:
