@@ -73,8 +73,7 @@ class Bench:
         self.model = NETWORKS[network](num_classes=6, dtype=dtype, axis_name=axis_name, remat=remat, **SIZES[size])
         self.optimizer = create_optimizer(OptimizerConfig(), 20_000)
         self._initial: TrainState | None = None
-        if dtype == jnp.bfloat16 and not deterministic:
-            leave_out_slow_engines(self.mesh.devices.flat[0])  # as train.py does
+        leave_out_slow_engines(self.mesh.devices.flat[0], dtype, deterministic=deterministic)  # as train.py does
 
     def train(self, batch: int) -> Timed:
         """Time the whole training step: augmentation, forward and backward pass, update."""

@@ -176,7 +176,7 @@ def _backward(activation: Activation, axis_name: str | None, saved: Any, cotange
     pixels = x.size // x.shape[-1]
 
     def gradient(mean: Array, parameter: Array) -> Array:
-        if axis_name is not None and axis_name not in _varying(parameter):
+        if axis_name is not None and axis_name not in varying_axes(parameter):
             return (pixels * jax.lax.axis_size(axis_name) * mean).astype(parameter.dtype)
         return as_varying((pixels * mean).astype(parameter.dtype), parameter)
 
@@ -236,10 +236,10 @@ def as_varying(parameter: Array | None, x: Array) -> Array | None:
     """
     if parameter is None:
         return None
-    axes = tuple(_varying(x) - _varying(parameter))
+    axes = tuple(varying_axes(x) - varying_axes(parameter))
     return jax.lax.pcast(parameter, axes, to="varying") if axes else parameter
 
 
-def _varying(x: Array) -> frozenset[str]:
-    """The mapped axes along which an array differs."""
+def varying_axes(x: Array) -> frozenset[str]:
+    """The mapped axes along which an array may differ."""
     return jax.typeof(x).manual_axis_type.varying

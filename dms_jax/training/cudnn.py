@@ -3,23 +3,32 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from dms_jax.training.devices import cpu_device
 
 _SLOW_ENGINES = Path(__file__).with_name("cudnn_slow_engines.json")
 _MEASURED_ON = "9.0"
 
 
-def leave_out_slow_engines(device: jax.Device) -> None:
+def leave_out_slow_engines(device: jax.Device, dtype: Any, *, deterministic: bool) -> None:
     """Let this process not try those of cuDNN's engines that were never nearly the fastest for these networks.
 
     Running them takes a fifth of the time until a first training step. The list was made on an H100 in bfloat16, and
-    applies to GPUs of its compute capability. It is read when the first convolution is compiled; where
-    `CUDNN_ERRATA_JSON_FILE` names another list already (or `/dev/null`), that one is. For entry points: it changes the
-    environment, which PyTorch reads too.
+    applies to GPUs of its compute capability, in that type, where algorithms are tried at all. It is read when the
+    first convolution is compiled; where `CUDNN_ERRATA_JSON_FILE` names another list already (or `/dev/null`), that one
+    is. For entry points: it changes the environment, which PyTorch reads too.
+
+    Args:
+      device: that convolutions are computed on.
+      dtype: that they are computed in.
+      deterministic: see `dms_jax.training.compilation.compiler_options`.
     """
-    if getattr(device, "compute_capability", None) == _MEASURED_ON:
+    applies = getattr(device, "compute_capability", None) == _MEASURED_ON and dtype == jnp.bfloat16
+    if applies and not deterministic:
         os.environ.setdefault("CUDNN_ERRATA_JSON_FILE", str(_SLOW_ENGINES))
 
 
@@ -35,24 +44,16 @@ def load_convolutions(device: jax.Device, options: Mapping[str, str]) -> None:
     """
 
     def energy(images: jax.Array, kernel: jax.Array) -> jax.Array:
-        # JAX keeps no compiled program that calls back: taken from a file, this one would try no algorithms.
-        if has_cpu:
+        # JAX keeps no compiled program that calls back, which it does on the CPU: taken from a file, this one would try
+        # no algorithms.
+        if cpu_device() is not None:
             jax.debug.callback(lambda: None)
         y = jax.lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
         return jnp.sum(y.astype(jnp.float32) ** 2)
 
-    has_cpu = _has_cpu()
     images, kernel = (
         jax.device_put(jnp.ones(shape, jnp.bfloat16), device) for shape in ((8, 12, 12, 64), (3, 3, 64, 64))
     )
     gradients = jax.jit(jax.grad(energy, argnums=(0, 1)), compiler_options=dict(options))
     jax.block_until_ready(gradients(images, kernel))
     jax.effects_barrier()
-
-
-def _has_cpu() -> bool:
-    """Whether JAX can call back: not where JAX_PLATFORMS leaves the CPU out."""
-    try:
-        return bool(jax.local_devices(backend="cpu"))
-    except RuntimeError:
-        return False

@@ -12,7 +12,6 @@ from typing import Any
 
 import grain
 import jax
-import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -63,8 +62,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     keep_compiled_programs()
     mesh = data_mesh()
     configuration.check(config, mesh.size)
-    if configuration.compute_dtype(config) == jnp.bfloat16 and not config.deterministic:
-        leave_out_slow_engines(mesh.devices.flat[0])
+    dtype = configuration.compute_dtype(config)
+    leave_out_slow_engines(mesh.devices.flat[0], dtype, deterministic=config.deterministic)
     earlier = configuration.load(workdir)
     # A run that was stopped before its first checkpoint leaves nothing to resume: its directory is free.
     if earlier is not None and has_checkpoint(workdir):
@@ -199,18 +198,16 @@ class _Run:
                 if evaluates or saves:
                     # Steps that are still on their way are no pause.
                     jax.block_until_ready(state)
-                    # The last loss is that of the parameters before this step: these may have gone wrong since.
                     with writer.pause():
+                        # The last loss is that of the parameters before this step: these may have gone wrong since.
                         _check_finite(step, "norm of the parameters", float(_norm(state.params)))
-                if evaluates:
-                    with writer.pause():
-                        self._select(step, state, measure, writer)
-                        if step - first < config.evaluate_every:
-                            # What the first evaluation has traced.
-                            stack.enter_context(collected_and_set_aside())
-                if saves:
-                    with writer.pause():
-                        self.checkpoints.save(state, batches)
+                        if evaluates:
+                            self._select(step, state, measure, writer)
+                            if step - first < config.evaluate_every:
+                                # What the first evaluation has traced.
+                                stack.enter_context(collected_and_set_aside())
+                        if saves:
+                            self.checkpoints.save(state, batches)
                 if interrupted and not is_last:
                     raise UserError(f"interrupted after step {step}, which is saved: run the same command to go on.")
         return state

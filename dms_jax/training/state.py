@@ -12,6 +12,7 @@ from clu import metrics
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dms_jax.models import DMS
+from dms_jax.training.devices import cpu_device
 
 PyTree = Any
 
@@ -85,9 +86,8 @@ def create_state(
 
     # Hundreds of random tensors, each drawn once: compiling them well takes a minute and saves nothing. On the CPU,
     # so that a seed gives the same parameters whatever the accelerator.
-    key = jax.device_put(jax.random.key(seed), _cpu())
-    state = jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})(key)
-    return state
+    key = jax.device_put(jax.random.key(seed), _host())
+    return jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})(key)
 
 
 def copied(tree: Any) -> Any:
@@ -95,14 +95,11 @@ def copied(tree: Any) -> Any:
 
     By NumPy: JAX's own copy is compiled for every shape, which takes seconds.
     """
-    return jax.tree.map(lambda x: jax.device_put(np.array(x), _cpu()), tree)
+    return jax.tree.map(lambda x: jax.device_put(np.array(x), _host()), tree)
 
 
-def _cpu() -> jax.Device:
-    try:
-        return jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out
-        return jax.local_devices()[0]
+def _host() -> jax.Device:
+    return cpu_device() or jax.local_devices()[0]
 
 
 def abstract_state(

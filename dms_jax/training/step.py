@@ -21,6 +21,7 @@ from jax.sharding import PartitionSpec as P
 from dms_jax.data.augment import AugmentConfig, augment_batch, content_batch, example_keys, normalize
 from dms_jax.data.source import DEFECT_THRESHOLD
 from dms_jax.models import DMS
+from dms_jax.models.normalization import varying_axes
 from dms_jax.training.compilation import jit_step
 from dms_jax.training.losses import LossConfig, dms_loss, unit_mean
 from dms_jax.training.state import TrainState
@@ -155,7 +156,7 @@ def _knows_its_sum(path: tuple[Any, ...], model: DMS) -> bool:
 def _added_up(tree: Any, *, mean: bool = False) -> Any:
     """The sum (or the mean) over the devices of those arrays that differ between them, exchanged as one array."""
     leaves, structure = jax.tree.flatten(tree)
-    differing = [i for i, leaf in enumerate(leaves) if DATA_AXIS in jax.typeof(leaf).manual_axis_type.varying]
+    differing = [i for i, leaf in enumerate(leaves) if DATA_AXIS in varying_axes(leaf)]
     parts = [leaves[i] for i in differing]
     devices = jax.lax.axis_size(DATA_AXIS)
     if parts and devices > 1:

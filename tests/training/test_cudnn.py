@@ -10,6 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from dms_jax.training import cudnn
@@ -32,10 +33,13 @@ def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_slow_engines_are_left_out_on_the_gpus_that_they_were_measured_on() -> None:
-    leave_out_slow_engines(Device("8.0"))
-    leave_out_slow_engines(object())
+    leave_out_slow_engines(Device("8.0"), jnp.bfloat16, deterministic=False)
+    leave_out_slow_engines(object(), jnp.bfloat16, deterministic=False)
+    leave_out_slow_engines(Device("9.0"), jnp.bfloat16, deterministic=True)
+    leave_out_slow_engines(Device("9.0"), jnp.float32, deterministic=False)
+    leave_out_slow_engines(Device("9.0"), jnp.float32, deterministic=True)
     assert NAME not in os.environ
-    leave_out_slow_engines(Device("9.0"))
+    leave_out_slow_engines(Device("9.0"), jnp.dtype("bfloat16"), deterministic=False)
     rules = json.loads(Path(os.environ[NAME]).read_text())["rules"]
     assert {rule["operation"] for rule in rules} == {"ConvFwd", "ConvBwdData", "ConvBwdFilter"}
     # What cuDNN's frontend reads of each; with "knob", all of them would have to be in the engine's name.
@@ -47,7 +51,7 @@ KEYS = {"operation", "engine", "knob", "cudnn_version_start", "cudnn_version_end
 
 def test_the_users_own_list_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, "mine.json")
-    leave_out_slow_engines(Device("9.0"))
+    leave_out_slow_engines(Device("9.0"), jnp.bfloat16, deterministic=False)
     assert os.environ[NAME] == "mine.json"
 
 

@@ -247,20 +247,24 @@ def test_a_state_that_is_not_finite_ends_the_run_and_is_not_saved(
 
 @pytest.mark.parametrize("deterministic", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_engines_are_left_out_where_they_were_found_slow(
+def test_a_run_says_what_it_computes_in_before_anything_is_compiled(
     dtype: str, deterministic: bool, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(config: ConfigDict) -> None:
         raise UserError("far enough")
 
-    asked: list[jax.Device] = []
-    monkeypatch.setattr(loop, "leave_out_slow_engines", asked.append)
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(
+        loop,
+        "leave_out_slow_engines",
+        lambda device, dtype, *, deterministic: asked.append((device, dtype, deterministic)),
+    )
     monkeypatch.setattr(loop, "open_dataset", stop)
     config = tiny_config(data_dir)
     config.dtype, config.deterministic = dtype, deterministic
     with pytest.raises(UserError, match="far enough"):
         train(config, tmp_path)
-    assert asked == ([] if deterministic or dtype == "float32" else jax.devices()[:1])
+    assert asked == [(jax.devices()[0], np.dtype(dtype), deterministic)]
 
 
 @pytest.mark.slow

@@ -55,9 +55,9 @@ def mesh_of(devices: int) -> Mesh:
     return data_mesh(jax.devices()[:devices])
 
 
-def train_step_on(mesh: Mesh) -> Any:
+def train_step_on(mesh: Mesh, **fields: Any) -> Any:
     return make_train_step(
-        BDMS(**FIELDS, axis_name="data"),
+        BDMS(**{**FIELDS, "axis_name": "data", **fields}),
         OPTIMIZER,
         mesh,
         loss=LOSS,
@@ -205,8 +205,7 @@ def test_frozen_statistics_stay_as_they_are_to_the_bit(initial: TrainState) -> N
         "label": np.zeros(3, np.int32),
     }
     statistics = jax.tree.map(lambda x: random.uniform(0.5, 1.5, x.shape).astype(np.float32), initial.batch_stats)
-    model = BDMS(**FIELDS, frozen_statistics="all")
-    step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=EVERYTHING, seed=0, average_decay=DECAY)
+    step = train_step_on(mesh, axis_name=None, frozen_statistics="all")
     state = jax.tree.map(jnp.copy, initial).replace(batch_stats=statistics)
     after = step(replicate(state, mesh), shard_batch(batch, mesh)).batch_stats
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(after), statistics)
@@ -216,9 +215,7 @@ def test_devices_that_normalise_by_their_own_pictures_exchange_once_a_module(
     initial: TrainState, batch: dict[str, np.ndarray]
 ) -> None:
     mesh = mesh_of(2)
-    step = make_train_step(
-        BDMS(**FIELDS), OPTIMIZER, mesh, loss=LOSS, augment=EVERYTHING, seed=SEED, average_decay=DECAY
-    )
+    step = train_step_on(mesh, axis_name=None)
     compiled = program(step, replicate(initial, mesh), shard_batch(batch, mesh)).as_text()
     kinds, numbers = exchanged(compiled)
     assert kinds == {"all-reduce"}
@@ -232,8 +229,7 @@ def test_gradients_are_added_up_in_float32_and_in_a_few_pieces(
     initial: TrainState, batch: dict[str, np.ndarray]
 ) -> None:
     mesh = mesh_of(2)
-    model = BDMS(**FIELDS, axis_name="data", dtype=jnp.bfloat16)
-    step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=EVERYTHING, seed=SEED, average_decay=DECAY)
+    step = train_step_on(mesh, dtype=jnp.bfloat16)
     lowered = jitted(step).lower(replicate(initial, mesh), shard_batch(batch, mesh)).as_text()
     exchanges = re.findall(r'"stablehlo.all_reduce".*?\}\) : \(tensor<(.*?)>\) ->', lowered, re.DOTALL)
     assert exchanges
