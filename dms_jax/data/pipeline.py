@@ -36,10 +36,11 @@ def training_order(
         whole = grain.MapDataset.concatenate([grain.MapDataset.source(source) for source in sources])
         return whole.seed(seed).shuffle().repeat()
     parts = []
+    flags = [defective_flags(source) for source in sources]
     for defective in (True, False):
         subsets = []
-        for source in sources:
-            indices = np.flatnonzero(defective_flags(source) == defective)
+        for source, is_defective in zip(sources, flags, strict=True):
+            indices = np.flatnonzero(is_defective == defective)
             if len(indices):
                 subsets.append(grain.MapDataset.source(source.subset(indices)))
         if not subsets:

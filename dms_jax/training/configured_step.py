@@ -9,14 +9,14 @@ from ml_collections import ConfigDict
 from dms_jax.models import DMS
 from dms_jax.training import configuration
 from dms_jax.training.compilation import compile_ahead
-from dms_jax.training.state import TrainState, abstract_state
+from dms_jax.training.state import TrainState
 from dms_jax.training.step import Batch, abstract_batch, make_train_step
 
 
 def compile_train_step(
-    config: ConfigDict, model: DMS, optimizer: optax.GradientTransformation, mesh: Mesh
+    config: ConfigDict, model: DMS, optimizer: optax.GradientTransformation, mesh: Mesh, state: TrainState
 ) -> Callable[[TrainState, Batch], TrainState]:
-    """Compile the step for the configuration's batches, before there is a state or a batch."""
+    """Compile the step for the configuration's batches and for states as the given one, which may be abstract."""
     train_step = make_train_step(
         model,
         optimizer,
@@ -27,5 +27,4 @@ def compile_train_step(
         average_decay=config.average_decay,
         deterministic=config.deterministic,
     )
-    state = abstract_state(model, optimizer, mesh, average=config.average_decay > 0)
     return compile_ahead(train_step, state, abstract_batch(config.batch_size, config.data.image_size, mesh))

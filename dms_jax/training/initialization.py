@@ -9,7 +9,7 @@ Every value comes from the first of these that has it:
 """
 
 import fnmatch
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def starting_state(
     mesh: Mesh,
     checkpoints: Checkpoints,
     batches: grain.DatasetIterator,
-    defective_share: Callable[[], float | None],
+    defective_share: float | None,
 ) -> tuple[TrainState, tuple[str, ...]]:
     """Make or restore the state that a run goes on from.
 
@@ -78,7 +78,7 @@ def starting_state(
       mesh: that the state is replicated over.
       checkpoints: the run's own.
       batches: the run's training batches; set to where the latest checkpoint was.
-      defective_share: counts the share of defective pixels in the training set; asked for a new run only.
+      defective_share: of the pixels of the training set, for a new run; None where maps are not to begin there.
 
     Returns:
       The state, and sentences for the user that say what is restored, skipped and freshly initialised.
@@ -91,8 +91,7 @@ def starting_state(
         template = abstract_state(model, optimizer, mesh, average=average)
         state = checkpoints.restore(template, batches)
         return state, (f"resuming after step {int(state.step)}",)
-    share = defective_share() if config.model.saliency_prior else None
-    state = create_state(model, optimizer, seed=config.seed, defective_share=share, average=average)
+    state = create_state(model, optimizer, seed=config.seed, defective_share=defective_share, average=average)
     fresh = {"params": state.params, "batch_stats": state.batch_stats}
     variables, sentences = initial_variables(fresh, config)
     state = state.replace(**variables)

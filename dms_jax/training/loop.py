@@ -36,7 +36,7 @@ from dms_jax.training.prediction import PredictStep, make_eval_step, make_predic
 from dms_jax.training.reading import read_training_batches
 from dms_jax.training.results import load_results, results_text
 from dms_jax.training.splits import Splits, choose_splits
-from dms_jax.training.state import TrainState, empty_metrics
+from dms_jax.training.state import TrainState, abstract_state, empty_metrics
 from dms_jax.training.step import DATA_AXIS, Batch, data_mesh, replicate, shard_batch
 from dms_jax.training.testing import Tester, open_dataset
 from dms_jax.training.writers import RunWriter
@@ -157,17 +157,21 @@ class _Run:
     ) -> tuple[Callable[[TrainState, Batch], TrainState], TrainState, tuple[str, ...]]:
         """The compiled training step, the state to go on from, and what to say of it."""
         config, resumes = self.config, self.checkpoints.latest_step is not None
+        # Counted and traced first: a thread that often waits for a file gets little done beside one that traces.
+        asks = config.model.saliency_prior and not resumes
+        share = self.splits.defective_share() if asks else None
+        target = abstract_state(model, optimizer, self.mesh, average=config.average_decay > 0)
         # Compiling takes a minute on a GPU, drawing random weights ten seconds on the CPU: both at once. What is read
         # from a file may not fit, which is to be said before that minute.
         draws = not (resumes or config.init.checkpoint or config.init.backbone)
         with ThreadPoolExecutor(1) as compiler:
-            compiled = compiler.submit(compile_train_step, config, model, optimizer, self.mesh) if draws else None
-            state, sentences = starting_state(
-                config, model, optimizer, self.mesh, self.checkpoints, batches, self.splits.defective_share
-            )
+            compiled = None
+            if draws:
+                compiled = compiler.submit(compile_train_step, config, model, optimizer, self.mesh, target)
+            state, sentences = starting_state(config, model, optimizer, self.mesh, self.checkpoints, batches, share)
             if jax.process_index() == 0 and not resumes:
                 describe_run(config, self.dataset, state.params, self.workdir)
-            compiled = compiled or compiler.submit(compile_train_step, config, model, optimizer, self.mesh)
+            compiled = compiled or compiler.submit(compile_train_step, config, model, optimizer, self.mesh, target)
             return compiled.result(), state, sentences
 
     def _steps(

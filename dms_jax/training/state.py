@@ -1,6 +1,7 @@
 """Everything that a training step reads and changes, in one immutable value."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import flax.struct
@@ -81,13 +82,16 @@ def create_state(
       The state before the first step.
     """
 
-    def initialise(key: jax.Array) -> TrainState:
-        return _initial_state(key, model, optimizer, defective_share, average)
-
-    # Hundreds of random tensors, each drawn once: compiling them well takes a minute and saves nothing. On the CPU,
-    # so that a seed gives the same parameters whatever the accelerator.
+    # On the CPU, so that a seed gives the same parameters whatever the accelerator.
     key = jax.device_put(jax.random.key(seed), _host())
-    return jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})(key)
+    state = _initial_state(key, _hashable(model), optimizer, average)
+    if defective_share is None:
+        return state
+    with_prior = partial(with_saliency_prior, share=defective_share, every_step=not model.refines)
+    averaged = state.averaged
+    if averaged is not None:
+        averaged = averaged | {"params": with_prior(averaged["params"])}
+    return state.replace(params=with_prior(state.params), averaged=averaged)
 
 
 def copied(tree: Any) -> Any:
@@ -107,22 +111,18 @@ def abstract_state(
 ) -> TrainState:
     """The shapes and types of `create_state`'s result, replicated over a mesh: what a checkpoint is restored into."""
     sharding = NamedSharding(mesh, PartitionSpec())
-    shapes = jax.eval_shape(lambda: _initial_state(jax.random.key(0), model, optimizer, None, average))
+    # Traced as `create_state` calls it, which need not do so again.
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    shapes = _initial_state.eval_shape(key, _hashable(model), optimizer, average)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
 
 
-def _initial_state(
-    key: jax.Array,
-    model: DMS,
-    optimizer: optax.GradientTransformation,
-    defective_share: float | None,
-    average: bool,
-) -> TrainState:
+# Hundreds of random tensors, each drawn once: compiling them well takes a minute and saves nothing.
+@partial(jax.jit, static_argnums=(1, 2, 3), compiler_options={"xla_backend_optimization_level": 0})
+def _initial_state(key: jax.Array, model: DMS, optimizer: optax.GradientTransformation, average: bool) -> TrainState:
     # The parameters do not depend on the size of the pictures.
     variables = model.init(key, jnp.zeros((1, 64, 64, 3)), train=False)
     params = variables["params"]
-    if defective_share is not None:
-        params = with_saliency_prior(params, defective_share, every_step=not model.refines)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -131,6 +131,11 @@ def _initial_state(
         averaged={"params": params, "batch_stats": variables["batch_stats"]} if average else None,
         metrics=empty_metrics(metric_names(model)),
     )
+
+
+def _hashable(model: DMS) -> DMS:
+    """The same network; its fields may be lists."""
+    return model.clone(schedule=tuple(model.schedule), stage_sizes=tuple(model.stage_sizes))
 
 
 def with_saliency_prior(params: Mapping[str, Any], share: float, *, every_step: bool = False) -> dict[str, Any]:
@@ -152,6 +157,8 @@ def with_saliency_prior(params: Mapping[str, Any], share: float, *, every_step: 
         names = [key.key for key in path]
         is_first = names == ["step0", "saliency", "bias"]
         is_later = names[1:] == ["residual", "saliency", "bias"]
-        return jnp.full_like(leaf, logit) if is_first or (every_step and is_later) else leaf
+        if not (is_first or (every_step and is_later)):
+            return leaf
+        return jax.device_put(np.full(leaf.shape, logit, leaf.dtype), leaf.sharding)
 
     return jax.tree_util.tree_map_with_path(prior, dict(params))

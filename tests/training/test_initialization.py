@@ -187,17 +187,10 @@ def test_a_new_state_has_the_values_wherever_they_are_kept(earlier_run: Path, tm
     config = config_with(checkpoint=earlier_run)
     config.average_decay = 0.9
     model, optimizer = small(3), create_optimizer(OptimizerConfig(), 10)
-    asked = []
-
-    def share() -> float:
-        asked.append(1)
-        return 0.01
-
     with Checkpoints(tmp_path) as checkpoints:
         state, sentences = starting_state(
-            config, model, optimizer, data_mesh(jax.devices()[:1]), checkpoints, SimpleNamespace(), share
+            config, model, optimizer, data_mesh(jax.devices()[:1]), checkpoints, SimpleNamespace(), 0.01
         )
-    assert asked == [1]
     assert values(state.params) == values(state.batch_stats) == values(state.averaged) == {2.0}
     assert values(state.opt_state) == {0.0}
     assert int(state.step) == 0
