@@ -7,13 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import (
-    average_precision_score,
-    confusion_matrix,
-    precision_score,
-    recall_score,
-    roc_auc_score,
-)
 
 
 def detection_figures(
@@ -32,6 +25,9 @@ def detection_figures(
         the precision without any alarm, the first three without `alarms`. None altogether where all pictures are
         defective or none is: there is nothing to tell apart.
     """
+    # Imported late: it takes most of a second, and training needs it at its end.
+    from sklearn.metrics import average_precision_score, precision_score, recall_score, roc_auc_score
+
     defective, scores = np.asarray(defective, bool), np.asarray(scores, np.float64)
     if defective.all() or not defective.any():
         return None
@@ -59,6 +55,9 @@ def confusion(labels: ArrayLike, predicted: ArrayLike, class_names: Sequence[str
     Returns:
         `classes`, their names, and `matrix`: a row for each true class, a column for each predicted one.
     """
+    # Imported late, as above.
+    from sklearn.metrics import confusion_matrix
+
     numbers = range(len(class_names))
     if len(numbers) == 1:
         # scikit-learn warns of a single class.

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
 
 from dms_jax.evaluation.metrics import NUM_THRESHOLDS, PictureScores
 
@@ -79,6 +78,9 @@ class PixelCounts:
         """
         if not self.true:
             return None
+        # Imported late: it takes most of a second, and training needs it at its end.
+        from sklearn.metrics import average_precision_score
+
         # How many pixels have each value: 256 weighted samples of either kind stand for millions of pixels.
         hits = -np.diff(self.true_positives, prepend=self.true)
         counts = -np.diff(self.predicted, prepend=self.pixels)

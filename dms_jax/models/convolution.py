@@ -51,6 +51,7 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1, gro
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+@partial(jax.jit, static_argnums=(2, 3, 4))
 def _convolve(x: Array, kernel: Array, *geometry: int) -> Array:
     return jax.lax.platform_dependent(
         x,
@@ -66,6 +67,11 @@ def _convolve_forward(x: Array, kernel: Array, *geometry: int) -> tuple[Array, t
 
 def _convolve_backward(*arguments: Any) -> tuple[Array, Array]:
     *geometry, (x, kernel), g = arguments
+    return _convolve_gradients(x, kernel, g, *geometry)
+
+
+@partial(jax.jit, static_argnums=(3, 4, 5))
+def _convolve_gradients(x: Array, kernel: Array, g: Array, *geometry: int) -> tuple[Array, Array]:
     return jax.lax.platform_dependent(
         x,
         kernel,

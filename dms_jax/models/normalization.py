@@ -62,6 +62,7 @@ def normalize(
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(5, 6))
+@partial(jax.jit, static_argnums=(5, 6))
 def batch_normalize(
     x: Array,
     scale: Array,
@@ -136,6 +137,7 @@ def _forward(
     return (y, mean, variance), (x, mean, variance, scale, bias, slope, kept)
 
 
+@partial(jax.jit, static_argnums=(0, 1))
 def _backward(activation: Activation, axis_name: str | None, saved: Any, cotangents: Any) -> tuple[Array | None, ...]:
     x, mean, variance, scale, bias, slope, kept = saved
     inverse = jax.lax.rsqrt(variance + EPSILON)

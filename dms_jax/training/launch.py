@@ -1,6 +1,7 @@
 """The command line of training: flags in, exit code out."""
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def launch(default_config: str, argv: Sequence[str] | None = None) -> int:
       The exit code: 0 done; 1 a failure that the user can mend; 2 wrong usage. Either is explained in one sentence on
       standard error.
     """
+    started = time.monotonic()
     argv = list(sys.argv if argv is None else argv)
     if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
         print(USAGE.format(default=default_config))
@@ -42,7 +44,7 @@ def launch(default_config: str, argv: Sequence[str] | None = None) -> int:
         # Imported late: a mistyped flag is answered at once.
         from dms_jax.training.loop import train
 
-        train(config, workdir)
+        train(config, workdir, started)
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return error.exit_code

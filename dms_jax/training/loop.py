@@ -39,10 +39,11 @@ from dms_jax.training.splits import Splits, choose_splits
 from dms_jax.training.state import TrainState, abstract_state, empty_metrics
 from dms_jax.training.step import DATA_AXIS, Batch, data_mesh, replicate, shard_batch
 from dms_jax.training.testing import Tester, open_dataset
+from dms_jax.training.turns import short_turns
 from dms_jax.training.writers import RunWriter
 
 
-def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def train(config: ConfigDict, workdir: Path, started: float | None = None) -> dict[str, Any]:
     """Train the network that a configuration describes, or go on training it, and test it.
 
     A work directory that holds a checkpoint of the same run is resumed; a finished run only shows its results.
@@ -50,6 +51,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     Args:
       config: see `configs/common.py`.
       workdir: where everything of the run is kept; made if absent.
+      started: `time.monotonic()` of what the user takes for the start; None for this call's.
 
     Returns:
       The test results, as in `eval/test.json`.
@@ -58,7 +60,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       UserError: the configuration, the dataset or the work directory cannot be used, the loss is not finite any more,
         or the run was interrupted.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     keep_compiled_programs()
     mesh = data_mesh()
     configuration.check(config, mesh.size)
@@ -83,7 +85,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{workdir} cannot be written ({error.strerror}): choose another --workdir.") from error
 
-    with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints:
+    with short_turns(), Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints:
         done = checkpoints.latest_step or 0
         if done > config.steps:
             raise UserError(f"config.steps={config.steps}, but {workdir} is at step {done}: choose another --workdir.")

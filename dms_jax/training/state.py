@@ -81,7 +81,6 @@ def create_state(
     Returns:
       The state before the first step.
     """
-
     # On the CPU, so that a seed gives the same parameters whatever the accelerator.
     key = jax.device_put(jax.random.key(seed), _host())
     state = _initial_state(key, _hashable(model), optimizer, average)

@@ -272,7 +272,7 @@ class TestFailure:
         assert printed.splitlines()[-1] == "train.py: run cannot be written (File exists): choose another --workdir."
 
     def test_other_failures_that_the_user_can_mend(self, monkeypatch, capsys):
-        def train(config, workdir):
+        def train(config, workdir, started):
             raise UserError("the disk is full: empty it.")
 
         monkeypatch.setattr(loop, "train", train)
@@ -280,7 +280,7 @@ class TestFailure:
         assert capsys.readouterr().err == "train.py: the disk is full: empty it.\n"
 
     def test_interrupted(self, monkeypatch, capsys):
-        def train(config, workdir):
+        def train(config, workdir, started):
             raise KeyboardInterrupt
 
         monkeypatch.setattr(loop, "train", train)
@@ -288,7 +288,7 @@ class TestFailure:
         assert capsys.readouterr().err.startswith("train.py: interrupted: run the same command")
 
     def test_bugs_are_not_hidden(self, monkeypatch):
-        def train(config, workdir):
+        def train(config, workdir, started):
             raise KeyError("a bug")
 
         monkeypatch.setattr(loop, "train", train)
@@ -300,7 +300,7 @@ class TestHandsOver:
     @pytest.fixture
     def trained(self, monkeypatch):
         calls = []
-        monkeypatch.setattr(loop, "train", lambda config, workdir: calls.append((config, workdir)))
+        monkeypatch.setattr(loop, "train", lambda config, workdir, started: calls.append((config, workdir)))
         return calls
 
     def test_config_and_workdir(self, trained, capsys):
