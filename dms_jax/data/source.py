@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any, Self, SupportsIndex
+from typing import Any, Literal, Self, SupportsIndex
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -35,6 +35,8 @@ class ExampleSource:
         """
         self.free_class = free_class
         self._indices: np.ndarray | None = None
+        # Of all examples, once they were asked for: reading a thousand records takes a quarter of a second.
+        self._columns: dict[str, np.ndarray] = {}
         # Decoded here rather than by TFDS, which decodes with OpenCV or else logs a warning, and so that
         # masks and labels can be had without decoding the pictures.
         skip = tfds.decode.SkipDecoding()
@@ -54,6 +56,7 @@ class ExampleSource:
             raise IndexError(f"indices {chosen.min()} to {chosen.max()} are out of range for {len(self)} examples")
         part = copy.copy(self)
         part._indices = chosen if self._indices is None else self._indices[chosen]
+        part._columns = {name: column[chosen] for name, column in self._columns.items()}
         return part
 
     def __len__(self) -> int:
@@ -80,7 +83,7 @@ class ExampleSource:
 
     def labels(self) -> np.ndarray:
         """The labels of all examples, int32 [n], -1 where unknown, without decoding a picture."""
-        return np.array([self._record(i)["label"] for i in range(len(self))], np.int32)
+        return self._column("label").astype(np.int32)
 
     def sizes(self) -> list[tuple[int, int]]:
         """(H, W) of all examples, without decoding a picture."""
@@ -88,7 +91,13 @@ class ExampleSource:
 
     def has_masks(self) -> np.ndarray:
         """Whether the mask of each example is known, bool [n], without decoding a picture."""
-        return np.array([self._record(i)["has_mask"] for i in range(len(self))], bool)
+        return self._column("has_mask").astype(bool)
+
+    def _column(self, name: Literal["label", "has_mask"]) -> np.ndarray:
+        if not self._columns:
+            records = [self._record(i) for i in range(len(self))]
+            self._columns = {key: np.array([record[key] for record in records]) for key in ("label", "has_mask")}
+        return self._columns[name]
 
     def _record(self, index: SupportsIndex) -> dict[str, Any]:
         position = index.__index__()

@@ -152,6 +152,7 @@ class WithFallback:
       second: the same function.
       donates: the tree is donated.
       prepare: called before the first way is; more than once.
+      copy: makes the copies; None for any tree's, compiled at the first call.
     """
 
     def __init__(
@@ -161,8 +162,10 @@ class WithFallback:
         *,
         donates: bool = False,
         prepare: Callable[[], None] = lambda: None,
+        copy: Callable[[Any], Any] | None = None,
     ) -> None:
         self._first, self._second, self._donates, self._prepare = first, second, donates, prepare
+        self._copy = copy or _copy
         self._calls: dict[Any, int] = {}
         self._failures: dict[Any, int] = {}
 
@@ -176,7 +179,7 @@ class WithFallback:
             return self._first(tree, *arrays)
         self._prepare()
         try:
-            given = _copy(tree) if self._donates else tree
+            given = self._copy(tree) if self._donates else tree
             result = jax.block_until_ready(self._first(given, *arrays))
         except jax.errors.JaxRuntimeError as error:
             # There may be memory for the program, but not for the copy.
@@ -193,18 +196,21 @@ class WithFallback:
     def compiled_ahead(self, *arguments: Any) -> "WithFallback":
         """See `compile_ahead`. The second way is compiled when it is needed."""
         with ThreadPoolExecutor(1) as thread:
-            # While Python traces the function, the device has nothing else to do.
+            # While Python traces the function, the device has nothing else to do,
             prepared = thread.submit(self._prepare)
             lowered = self._first.lower(*arguments)
             prepared.result()
-        try:
-            first = lowered.compile()
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" in str(error):
-                raise
-            self._note_failure(_shapes(arguments[1:]), error, final=True)
-            return self
-        return WithFallback(first, self._second, donates=self._donates, prepare=self._prepare)
+            # and while it is compiled, Python has not.
+            copy = thread.submit(lambda: _copy.lower(arguments[0]).compile()) if self._donates else None
+            try:
+                first = lowered.compile()
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" in str(error):
+                    raise
+                self._note_failure(_shapes(arguments[1:]), error, final=True)
+                return self
+            copy = copy and copy.result()
+        return WithFallback(first, self._second, donates=self._donates, prepare=self._prepare, copy=copy)
 
     def chosen(self, *arguments: Any) -> Callable[..., Any]:
         """What a call with such arguments would run."""

@@ -40,7 +40,7 @@ from dms_jax.training.state import TrainState, abstract_state, empty_metrics
 from dms_jax.training.step import DATA_AXIS, Batch, data_mesh, replicate, shard_batch
 from dms_jax.training.testing import Tester, open_dataset
 from dms_jax.training.turns import short_turns
-from dms_jax.training.writers import RunWriter
+from dms_jax.training.writers import RunWriter, load_tensorboard
 
 
 def train(config: ConfigDict, workdir: Path, started: float | None = None) -> dict[str, Any]:
@@ -174,6 +174,8 @@ class _Run:
             if jax.process_index() == 0 and not resumes:
                 describe_run(config, self.dataset, state.params, self.workdir)
             compiled = compiled or compiler.submit(compile_train_step, config, model, optimizer, self.mesh, target)
+            if jax.process_index() == 0:
+                load_tensorboard()
             return compiled.result(), state, sentences
 
     def _steps(

@@ -114,9 +114,16 @@ class RunWriter:
         self.close()
 
 
+def load_tensorboard() -> None:
+    """Import what an active `RunWriter` imports: tensorboardX, and with it torch, wherever that is installed.
+
+    It takes seconds, and may be done while something else is waited for.
+    """
+    import tensorboardX  # noqa: F401
+
+
 class _TensorBoard:
     def __init__(self, workdir: Path, resume_step: int | None) -> None:
-        # tensorboardX imports torch wherever that is installed, which takes seconds.
         from tensorboardX import SummaryWriter
 
         # Event files are named by the second: a run resumed within it would overwrite the earlier one's.
