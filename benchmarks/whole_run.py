@@ -27,11 +27,14 @@ class WholeRun:
 
     Attributes:
       first_step: seconds from the start to the end of the first step.
-      pictures_per_second: median over the intervals at which the run logs, without the first.
+      pictures_per_second: median over the intervals at which the run logs, without the first, and without the pauses
+        for evaluation and checkpoints.
+      with_pauses: pictures per second from the first step to the last, all in all.
     """
 
     first_step: float
     pictures_per_second: float
+    with_pauses: float
 
 
 def prepare_dataset(config: str, arguments: Sequence[str]) -> None:
@@ -60,15 +63,27 @@ def whole_run(workdir: Path, arguments: Sequence[str], cache: Path) -> WholeRun:
     """
     command = [sys.executable, str(ROOT / "train.py"), *arguments, f"--workdir={workdir}"]
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    speeds = [
-        line["train/pictures_per_second"]
-        for line in read_metrics(workdir / METRICS_NAME)
-        if "train/pictures_per_second" in line
-    ]
-    return WholeRun(float(_FIRST_STEP.search(done.stderr)[1]), statistics.median(speeds[1:]))
+    seen: dict[str, float] = {}
+    lines: list[str] = []
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    ) as process:
+        for line in process.stderr:
+            lines.append(line)
+            for mark in ("first step done", "testing step"):
+                if line.startswith(mark):
+                    seen[mark] = time.perf_counter()
+    if process.returncode:
+        raise RuntimeError(lines[-1].strip())
+    logged = [line for line in read_metrics(workdir / METRICS_NAME) if "train/pictures_per_second" in line]
+    speeds = [line["train/pictures_per_second"] for line in logged]
+    config = configuration.load(workdir)
+    pictures = (logged[-1]["step"] - 1) * config.batch_size
+    return WholeRun(
+        first_step=float(_FIRST_STEP.search("".join(lines))[1]),
+        pictures_per_second=statistics.median(speeds[1:]),
+        with_pauses=pictures / (seen["testing step"] - seen["first step done"]),
+    )
 
 
 def pipeline_rate(config: configuration.ConfigDict, seconds: float) -> float:

@@ -84,8 +84,8 @@ def default_config() -> ConfigDict:
     config.average_decay = 0.0  # exponential average of the weights, which is then what is tested; 0: none
 
     config.log_every = 50
-    config.evaluate_every = 500
-    config.checkpoint_every = 500
+    config.evaluate_every = 1000
+    config.checkpoint_every = 1000
     config.keep_checkpoints = 2
     return config
 

@@ -66,7 +66,9 @@ class Checkpoints:
             return
         self._latest.save(
             step,
-            args=ocp.args.Composite(state=ocp.args.StandardSave(_on_host(state)), data=grain.checkpoint.CheckpointSave(batches)),
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(_on_host(state)), data=grain.checkpoint.CheckpointSave(batches)
+            ),
             force=True,
         )
 
