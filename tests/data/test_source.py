@@ -68,6 +68,18 @@ class TestSubset:
         assert_is(part[0], records, 0)
         assert_is(part[1], records, 4)
 
+    def test_labels_are_the_same_whether_the_whole_was_asked_before(self, source, monkeypatch):
+        indices = [6, 2, 2]
+        expected = source.subset(indices).labels(), source.subset(indices).has_masks()
+        assert source.labels()[indices].tolist() == expected[0].tolist()
+        # From now on nothing is read for them.
+        monkeypatch.setattr(source, "_record", None)
+        part = source.subset(indices)
+        assert part.labels().tolist() == expected[0].tolist()
+        assert part.has_masks().tolist() == expected[1].tolist()
+        part.labels()[:] = 9
+        assert part.subset([0]).labels().tolist() == [expected[0][0]]
+
     def test_leaves_the_source_as_it_was(self, source, records):
         source.subset([3]).subset([0])
         assert len(source) == 7

@@ -7,7 +7,8 @@ import pytest
 
 from dms_jax.models import BDMS
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
-from dms_jax.training.state import TrainState, create_state, metric_names, with_saliency_prior
+from dms_jax.training.state import TrainState, abstract_state, create_state, metric_names, with_saliency_prior
+from dms_jax.training.step import data_mesh
 
 FIELDS = {
     "num_classes": 3,
@@ -40,12 +41,24 @@ def test_the_average_begins_at_the_variables_in_memory_of_its_own() -> None:
         assert ours.devices() == theirs.devices()
 
 
+def test_sizes_and_schedule_may_be_lists() -> None:
+    fields = FIELDS | {"stage_sizes": [1, 1, 1, 1], "schedule": ["HF", "MF", "LF"]}
+    optimizer = create_optimizer(OptimizerConfig(), 10)
+    state = create_state(BDMS(**fields), optimizer, seed=0)
+    shapes = abstract_state(BDMS(**fields), optimizer, data_mesh(jax.devices()[:1]))
+    assert jax.tree.map(lambda x: x.shape, state) == jax.tree.map(lambda x: x.shape, shapes)
+    assert "step2" in state.params
+    assert "step3" not in state.params
+
+
 def test_saliency_begins_at_the_share_of_defective_pixels() -> None:
     state = new_state(defective_share=0.02)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     images = jax.random.normal(jax.random.key(0), (1, 64, 64, 3))
     output = jax.jit(lambda v, x: BDMS(**FIELDS).apply(v, x, train=False))(variables, images)
     assert float(state.params["step0"]["saliency"]["bias"][0]) == pytest.approx(np.log(0.02 / 0.98))
+    averaged = new_state(defective_share=0.02, average=True).averaged["params"]["step0"]["saliency"]["bias"]
+    assert float(averaged[0]) == pytest.approx(np.log(0.02 / 0.98))
     # Each map is the one before with a random residual that is small against the bias of -3.9.
     for logits in output.saliency:
         assert float(jnp.median(logits)) < -1
