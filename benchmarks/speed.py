@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--modes", default="eager,compile,graphs", help="of the peer (%(default)s)")
     parser.add_argument("--peer-limit", type=float, default=600.0, metavar="S", help="of each of its processes")
     parser.add_argument("--train-config", metavar="CONFIG", help="time train.py: configs/bdms.py:recipe=scratch")
-    parser.add_argument("--train-steps", type=int, default=1000, help="of train.py (%(default)s)")
+    parser.add_argument("--train-steps", type=int, default=3000, help="of train.py (%(default)s)")
     parser.add_argument("--manual-dir", default="", metavar="DIR", help="the dataset's published files, for train.py")
     parser.add_argument("--data-dir", default="", metavar="DIR", help="where prepared datasets are, for train.py")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")

@@ -74,7 +74,7 @@ def whole_run(workdir: Path, arguments: Sequence[str], cache: Path) -> WholeRun:
                 if line.startswith(mark):
                     seen[mark] = time.perf_counter()
     if process.returncode:
-        raise RuntimeError(lines[-1].strip())
+        raise RuntimeError(next((line.strip() for line in reversed(lines) if line.strip()), "it was killed"))
     logged = [line for line in read_metrics(workdir / METRICS_NAME) if "train/pictures_per_second" in line]
     speeds = [line["train/pictures_per_second"] for line in logged]
     config = configuration.load(workdir)

@@ -3,8 +3,8 @@
     python train.py --config=configs/bdms.py
     python train.py --config=configs/bdms.py:recipe=scratch,split=tiles
 
-With recipe=scratch, 7000 steps take eight minutes on one H200 and reach MAE 0.0103 and maxF 0.934 on the paper's test
-pictures, maxF 0.789 on the defective ones (docs/results.md).
+With recipe=scratch, 7000 steps take six and a half minutes on one H100 and reach MAE 0.0105 and maxF 0.935 on the
+paper's test pictures, maxF 0.784 on the defective ones (docs/results.md).
 
 Arguments: dataset=mtdd|neu_seg|crackforest|rsdds|folder|synthetic, split=paper|tiles (of neu_seg: published or
 grouped), size=full|lite|small, backbone=resnext101_32x4d|... (see configs/common.py), ablation=a|b|c|d|e|baseline,

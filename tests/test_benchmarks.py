@@ -5,6 +5,7 @@ from pathlib import Path
 import peer
 import pytest
 import torch_peer
+import whole_run
 from flops import forward_flops
 
 from dms_jax.models import BDMS, SDMS
@@ -84,3 +85,30 @@ def test_a_cpus_steps_are_timed_where_the_script_cannot(tmp_path: Path, capsys: 
     assert set(times) == {(job, batch, "eager") for job, batch in jobs}
     assert all(0 < seconds < 1 for seconds in times.values())
     assert capsys.readouterr().err == ""
+
+
+_RUN = """
+import json, pathlib, sys, time
+workdir = pathlib.Path(sys.argv[-1].partition("=")[2])
+workdir.mkdir()
+(workdir / "config.json").write_text(json.dumps({"batch_size": 4}))
+print("first step done 12.5 s after the start", file=sys.stderr)
+time.sleep(0.5)
+speeds = {50: 1.0, 100: 30.0, 150: 40.0, 201: 20.0}
+lines = [{"step": step, "train/pictures_per_second": speed} for step, speed in speeds.items()]
+lines.insert(2, {"step": 100, "validation/mae": 0.5})
+(workdir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\\n" for line in lines))
+print("testing step 200", file=sys.stderr)
+sys.exit("no room\\n\\n" if "--full" in sys.argv else 0)
+"""
+
+
+def test_what_a_run_prints_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "train.py").write_text(_RUN)
+    monkeypatch.setattr(whole_run, "ROOT", tmp_path)
+    run = whole_run.whole_run(tmp_path / "run", [], tmp_path / "cache")
+    assert (run.first_step, run.pictures_per_second) == (12.5, 30.0)
+    # 200 steps of four pictures in half a second, and in what else the process does meanwhile.
+    assert 400 < run.with_pauses < 1600
+    with pytest.raises(RuntimeError, match=r"^no room$"):
+        whole_run.whole_run(tmp_path / "other", ["--full"], tmp_path / "cache")

@@ -187,8 +187,8 @@ def read_tree(folder: Path) -> Any:
 def _on_host(tree: Any) -> Any:
     """The arrays as NumPy's.
 
-    Orbax writes them with a fifth of the work in Python that it has with JAX's, of which there are almost 2000. It is
-    done in the background, and steps wait meanwhile.
+    Orbax writes them with less than half of the work in Python that it has with as many of JAX's, more than a thousand.
+    It does so in the background, and steps wait meanwhile.
     """
     return jax.device_get(tree)
 

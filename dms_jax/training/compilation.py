@@ -125,6 +125,15 @@ def _load_convolutions(devices: tuple[jax.Device, ...]) -> None:
 _copy = jax.jit(partial(jax.tree.map, jnp.copy))
 
 
+def _compiled_copy(tree: Any) -> Callable[[Any], Any] | None:
+    """`_copy`, compiled for such a tree; None if it cannot be, which shows again where it is needed."""
+    try:
+        return _copy.lower(tree).compile()
+    except jax.errors.JaxRuntimeError as error:
+        _LOG.info("The program that copies the state could not be compiled ahead: %s", error)
+        return None
+
+
 def compile_ahead(function: "jax.stages.Wrapped | WithFallback", *arguments: Any) -> Callable[..., Any]:
     """The function, compiled for arguments of these shapes, types and shardings alone (`jax.ShapeDtypeStruct`)."""
     if isinstance(function, WithFallback):
@@ -201,7 +210,7 @@ class WithFallback:
             lowered = self._first.lower(*arguments)
             prepared.result()
             # and while it is compiled, Python has not.
-            copy = thread.submit(lambda: _copy.lower(arguments[0]).compile()) if self._donates else None
+            copy = thread.submit(_compiled_copy, arguments[0]) if self._donates else None
             try:
                 first = lowered.compile()
             except jax.errors.JaxRuntimeError as error:

@@ -21,18 +21,19 @@ USAGE = """usage: train.py [--config=FILE[:ARGUMENT]] [--workdir=DIR] [--config.
 """
 
 
-def launch(default_config: str, argv: Sequence[str] | None = None) -> int:
+def launch(default_config: str, argv: Sequence[str] | None = None, started: float | None = None) -> int:
     """Train as the command line says.
 
     Args:
       default_config: path of the configuration for a command that names none.
       argv: the command line with the program's name first; by default this process's.
+      started: `time.monotonic()` at the program's start; None for that of this call.
 
     Returns:
       The exit code: 0 done; 1 a failure that the user can mend; 2 wrong usage. Either is explained in one sentence on
       standard error.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     argv = list(sys.argv if argv is None else argv)
     if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
         print(USAGE.format(default=default_config))

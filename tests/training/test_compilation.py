@@ -193,6 +193,19 @@ def test_compiled_ahead_it_does_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
         assert program(ahead, total, jnp.ones(3)) is program(ahead, total, jnp.ones(3))
 
 
+def test_where_the_copy_cannot_be_compiled_the_second_way_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise jax.errors.JaxRuntimeError("INTERNAL: no copy")
+
+    fails.lower = fails
+    monkeypatch.setattr(compilation, "_copy", fails)
+    abstract = jax.ShapeDtypeStruct((3,), jnp.float32)
+    ahead = compile_ahead(
+        WithFallback(jax.jit(added), jax.jit(added, donate_argnums=0), donates=True), {"a": abstract}, abstract
+    )
+    assert ahead({"a": jnp.zeros(3)}, jnp.ones(3))["a"].tolist() == [1, 1, 1]
+
+
 def test_what_does_not_compile_ahead_falls_back() -> None:
     first = jax.jit(added, compiler_options={"xla_gpu_of_tomorrow": True})
     abstract = jax.ShapeDtypeStruct((3,), jnp.float32)

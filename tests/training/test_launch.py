@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -322,6 +323,15 @@ class TestHandsOver:
         assert config.model.saliency_prior is False
         assert type(config.optimizer.learning_rate) is float
         assert capsys.readouterr() == ("", "")
+
+    def test_the_time_counts_from_the_programs_start(self, monkeypatch):
+        starts = []
+        monkeypatch.setattr(loop, "train", lambda config, workdir, started: starts.append(started))
+        launch(QUICKSTART, ["train.py"], started=1.5)
+        before = time.monotonic()
+        launch(QUICKSTART, ["train.py"])
+        assert starts[0] == 1.5
+        assert before <= starts[1] <= time.monotonic()
 
     def test_the_order_of_the_arguments_does_not_matter(self, trained):
         launch(QUICKSTART, ["train.py", "--config.steps=7", f"--config={BDMS}", "--workdir=x"])
