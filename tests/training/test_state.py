@@ -21,8 +21,12 @@ FIELDS = {
 }
 
 
+# One for all: the drawing of weights is compiled for each.
+OPTIMIZER = create_optimizer(OptimizerConfig(), 10)
+
+
 def new_state(seed: int = 0, **options: object) -> TrainState:
-    return create_state(BDMS(**FIELDS), create_optimizer(OptimizerConfig(), 10), seed=seed, **options)
+    return create_state(BDMS(**FIELDS), OPTIMIZER, seed=seed, **options)
 
 
 def test_the_seed_decides_the_parameters() -> None:
@@ -43,9 +47,8 @@ def test_the_average_begins_at_the_variables_in_memory_of_its_own() -> None:
 
 def test_sizes_and_schedule_may_be_lists() -> None:
     fields = FIELDS | {"stage_sizes": [1, 1, 1, 1], "schedule": ["HF", "MF", "LF"]}
-    optimizer = create_optimizer(OptimizerConfig(), 10)
-    state = create_state(BDMS(**fields), optimizer, seed=0)
-    shapes = abstract_state(BDMS(**fields), optimizer, data_mesh(jax.devices()[:1]))
+    state = create_state(BDMS(**fields), OPTIMIZER, seed=0)
+    shapes = abstract_state(BDMS(**fields), OPTIMIZER, data_mesh(jax.devices()[:1]))
     assert jax.tree.map(lambda x: x.shape, state) == jax.tree.map(lambda x: x.shape, shapes)
     assert "step2" in state.params
     assert "step3" not in state.params
