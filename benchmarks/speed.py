@@ -141,8 +141,8 @@ def _train(arguments: argparse.Namespace) -> list[WholeRun]:
             run = whole_run(Path(folder) / name, _train_flags(arguments), cache=Path(folder) / "cache")
             runs.append(run)
             start, speed = f"{run.first_step:.1f} s", f"{run.pictures_per_second:.0f} pictures/s"
-            print(f"train.py, {name}: first step after {start}, then {speed}", end="", flush=True)
-            print(f", {run.with_pauses:.0f} with evaluations and checkpoints", flush=True)
+            pauses = f"{run.with_pauses:.0f} with evaluations and checkpoints"
+            print(f"train.py, {name}: first step after {start}, then {speed}, {pauses}", flush=True)
     return runs
 
 

@@ -77,8 +77,7 @@ def whole_run(workdir: Path, arguments: Sequence[str], cache: Path) -> WholeRun:
         raise RuntimeError(next((line.strip() for line in reversed(lines) if line.strip()), "it was killed"))
     logged = [line for line in read_metrics(workdir / METRICS_NAME) if "train/pictures_per_second" in line]
     speeds = [line["train/pictures_per_second"] for line in logged]
-    config = configuration.load(workdir)
-    pictures = (logged[-1]["step"] - 1) * config.batch_size
+    pictures = (logged[-1]["step"] - 1) * configuration.load_run(workdir).batch_size
     return WholeRun(
         first_step=float(_FIRST_STEP.search("".join(lines))[1]),
         pictures_per_second=statistics.median(speeds[1:]),
