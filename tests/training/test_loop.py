@@ -292,29 +292,6 @@ def test_without_selection_the_last_step_is_kept_also_of_a_run_that_is_made_long
         train(config, tmp_path)
 
 
-def test_a_best_checkpoint_that_the_run_has_not_reached_is_forgotten(tmp_path: Path) -> None:
-    variables = {"params": np.ones(3)}
-    with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save_best(5, variables, 0.5)
-    with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.drop_best_after(5)
-        assert (checkpoints.best_step, checkpoints.best_score) == (5, 0.5)
-        checkpoints.drop_best_after(4)
-        assert (checkpoints.best_step, checkpoints.best_score) == (None, None)
-
-
-def test_a_damaged_best_checkpoint_is_named(tmp_path: Path) -> None:
-    variables = {"params": jax.numpy.ones(3)}
-    with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save_best(5, variables, 0.5)
-    shutil.rmtree(tmp_path / "best" / "5" / "variables")
-    with (
-        Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(UserError, match=r"best/5 is damaged: bring back a copy, or train anew \(.*variables"),
-    ):
-        checkpoints.restore_best(variables)
-
-
 def test_selection_prefers_the_f_measure_on_defective_pictures() -> None:
     some = {"mae": 0.1, "max_f": 0.9, "defective": {"max_f": 0.5}}
     none = {"mae": 0.1, "max_f": 0.9, "defective": {"max_f": None}}

@@ -1,0 +1,103 @@
+"""Checkpoints: what they hold, and when."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from dms_jax.errors import UserError
+from dms_jax.training.checkpoint import Checkpoints
+from dms_jax.training.state import TrainState
+
+
+def state_of(step: int, value: float) -> TrainState:
+    """A state of one parameter."""
+    return TrainState(
+        step=jax.numpy.asarray(step),
+        params={"scale": jax.numpy.full(3, value)},
+        batch_stats={},
+        opt_state=(),
+        averaged=None,
+        metrics={},
+    )
+
+
+def numbers() -> Iterator[int]:
+    return iter(grain.MapDataset.range(10).to_iter_dataset())
+
+
+def test_a_checkpoint_is_of_the_moment_at_which_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The steps after it, which write to the same memory, do not wait for Orbax."""
+    may_save = threading.Event()
+    save = ocp.CheckpointManager.save
+
+    def late(*arguments: Any, **named: Any) -> bool:
+        assert may_save.wait(60)
+        return save(*arguments, **named)
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", late)
+    next_step = jax.jit(lambda state: jax.tree.map(lambda x: x + 1, state), donate_argnums=0)
+    state, batches = state_of(4, 0.5), numbers()
+    next(batches)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state, batches)
+        checkpoints.save_best(4, {"params": state.params}, 0.25)
+        state = jax.block_until_ready(next_step(state))
+        assert next(batches) == 1
+        may_save.set()
+        assert (checkpoints.latest_step, checkpoints.best_step, checkpoints.best_score) == (4, 4, 0.25)
+    batches = numbers()
+    with Checkpoints(tmp_path) as checkpoints:
+        restored = checkpoints.restore(state_of(0, 0.0), batches)
+        best = checkpoints.restore_best({"params": state.params})
+    assert int(restored.step) == 4
+    np.testing.assert_array_equal(restored.params["scale"], [0.5] * 3)
+    np.testing.assert_array_equal(best["params"]["scale"], [0.5] * 3)
+    assert next(batches) == 1
+
+
+@pytest.mark.parametrize("seen_by", ["the next", "close"])
+def test_what_fails_in_the_background_is_not_lost(
+    seen_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any, **named: Any) -> bool:
+        raise OSError("no space")
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", fails)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state_of(4, 0.5), numbers())
+    with pytest.raises(OSError, match="no space"):
+        checkpoints.save(state_of(5, 0.5), numbers()) if seen_by == "the next" else checkpoints.close()
+    checkpoints.close()
+
+
+def test_a_best_checkpoint_that_the_run_has_not_reached_is_forgotten(tmp_path: Path) -> None:
+    variables = {"params": np.ones(3)}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(5, variables, 0.5)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.drop_best_after(5)
+        assert (checkpoints.best_step, checkpoints.best_score) == (5, 0.5)
+        checkpoints.drop_best_after(4)
+        assert (checkpoints.best_step, checkpoints.best_score) == (None, None)
+
+
+def test_a_damaged_best_checkpoint_is_named(tmp_path: Path) -> None:
+    variables = {"params": jax.numpy.ones(3)}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(5, variables, 0.5)
+    shutil.rmtree(tmp_path / "best" / "5" / "variables")
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(UserError, match=r"best/5 is damaged: bring back a copy, or train anew \(.*variables"),
+    ):
+        checkpoints.restore_best(variables)
