@@ -5,9 +5,9 @@ would resume backwards.
 """
 
 import json
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dms_jax.errors import UserError
+from dms_jax.training.packing import Vectors, layout_of, pack, pack_on_devices, unpack
 from dms_jax.training.state import TrainState
 
 
@@ -37,7 +38,7 @@ class Checkpoints:
         workdir = workdir.absolute()
         # One thread: Orbax mixes up the folders of what two save at the same time.
         self._thread = ThreadPoolExecutor(1, "checkpoints")
-        self._latest = _Manager(workdir / "checkpoints", self._thread, keep=keep, items=("state", "data"))
+        self._latest = _Manager(workdir / "checkpoints", self._thread, keep=keep, items=("state", "layout", "data"))
         self._best = _Manager(workdir / "best", self._thread, keep=1, items=("variables", "score"))
 
     @property
@@ -64,11 +65,22 @@ class Checkpoints:
         step = int(state.step)
         if step == self.latest_step:
             return
+        snapshot, layout, position = _snapshot(state), layout_of(state), _Position.of(batches)
         self._latest.save(
             step,
-            state=ocp.args.StandardSave(_on_host(state)),
-            data=grain.checkpoint.CheckpointSave(_Position.of(batches)),
+            lambda: {
+                "state": ocp.args.StandardSave(jax.device_get(snapshot)),
+                "layout": ocp.args.JsonSave(layout),
+                "data": grain.checkpoint.CheckpointSave(position),
+            },
         )
+
+    @staticmethod
+    def compile_ahead(state: TrainState) -> None:
+        """Compile what `save` and `save_best` need for states as the given one, which may be abstract."""
+        if not _are_on_cpu(state):
+            for tree in (state, state.inference_variables):
+                pack_on_devices.lower(tree).compile()
 
     def drop_best_after(self, step: int) -> None:
         """Forget a best checkpoint of a later step than `step`.
@@ -85,24 +97,35 @@ class Checkpoints:
         Args:
           state: any state of the run, for its structure and its placement on devices.
           batches: the run's training batches, at any position.
+
+        Raises:
+          UserError: the checkpoint is damaged, or of another version of the network.
         """
-        restored = self._latest.settled().restore(
-            self.latest_step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(_abstract(state)),
-                data=grain.checkpoint.CheckpointRestore(batches),
-            ),
-        )
-        return restored.state
+        latest, step = self._latest.settled(), self.latest_step
+        folder = latest.directory / str(step)
+        if not (folder / "layout").is_dir():
+            raise UserError(f"{folder} is of an earlier version of dms_jax: train anew, with another --workdir.")
+        args = ocp.args.Composite(layout=ocp.args.JsonRestore(), data=grain.checkpoint.CheckpointRestore(batches))
+        layout = latest.restore(step, args=args).layout
+        try:
+            arrays = unpack(read_tree(folder / "state"), state, layout=layout)
+        except ValueError as error:
+            raise UserError(
+                f"{folder} is of another version of the network ({error}): train anew, with another --workdir."
+            ) from error
+        return jax.tree.map(_placed, arrays, state)
 
     def save_best(self, step: int, variables: Any, score: float | None) -> None:
         """Replace the best variables by these; `score` is their figure, None where there was nothing to compare."""
         if step == self.best_step:
             return
+        snapshot, like = _snapshot(variables), jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), variables)
         self._best.save(
             step,
-            variables=ocp.args.StandardSave(_on_host(variables)),
-            score=ocp.args.JsonSave({"score": score}),
+            lambda: {
+                "variables": ocp.args.StandardSave(unpack(jax.device_get(snapshot), like)),
+                "score": ocp.args.JsonSave({"score": score}),
+            },
         )
 
     def restore_best(self, variables: Any) -> Any:
@@ -160,9 +183,13 @@ class _Manager:
             handed.result()
         return self._manager
 
-    def save(self, step: int, **items: Any) -> None:
-        """Save items that do not change any more, once what was saved before is in Orbax's hands."""
-        save = partial(self.settled().save, step, args=ocp.args.Composite(**items), force=True)
+    def save(self, step: int, items: Callable[[], dict[str, Any]]) -> None:
+        """Save items, made when what was saved before is in Orbax's hands, of what does not change any more."""
+        manager = self.settled()
+
+        def save() -> None:
+            manager.save(step, args=ocp.args.Composite(**items()), force=True)
+
         if jax.process_count() > 1:
             # Processes wait for each other here, and have to do so in the same order everywhere.
             save()
@@ -236,18 +263,26 @@ def read_tree(folder: Path) -> Any:
         raise UserError(f"{folder} is damaged: make it anew ({_first_words(error)}).") from error
 
 
-def _on_host(tree: Any) -> Any:
-    """The arrays as NumPy's, in memory of their own.
+def _snapshot(tree: Any) -> Vectors:
+    """The arrays, joined, as they are now: the next steps will write to their memory."""
+    if not _are_on_cpu(tree):
+        try:
+            # A millisecond, in which the device writes them once more; they are fetched in the background.
+            return jax.block_until_ready(pack_on_devices(tree))
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+    return pack(jax.device_get(tree))
 
-    Orbax writes them with less than half of the work in Python that it has with as many of JAX's, more than a thousand.
-    It does so in the background, and steps wait meanwhile.
-    """
-    # Of an array on a CPU it would be the memory itself, which the next step may write to.
-    return jax.tree.map(lambda x, on_host: on_host.copy() if _is_on_cpu(x) else on_host, tree, jax.device_get(tree))
+
+def _are_on_cpu(tree: Any) -> bool:
+    """Whether the arrays of a tree, which may be abstract, are NumPy's or on a CPU."""
+    devices = {device for x in jax.tree.leaves(tree) if hasattr(x, "sharding") for device in x.sharding.device_set}
+    return all(device.platform == "cpu" for device in devices)
 
 
-def _is_on_cpu(array: Any) -> bool:
-    return not isinstance(array, jax.Array) or next(iter(array.devices())).platform == "cpu"
+def _placed(array: np.ndarray, like: jax.Array) -> jax.Array:
+    return jax.make_array_from_callback(like.shape, like.sharding, lambda index: array[index])
 
 
 def _first_words(error: Exception) -> str:

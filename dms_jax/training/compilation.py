@@ -134,11 +134,18 @@ def _compiled_copy(tree: Any) -> Callable[[Any], Any] | None:
         return None
 
 
-def compile_ahead(function: "jax.stages.Wrapped | WithFallback", *arguments: Any) -> Callable[..., Any]:
-    """The function, compiled for arguments of these shapes, types and shardings alone (`jax.ShapeDtypeStruct`)."""
+def compile_ahead(
+    function: "jax.stages.Wrapped | WithFallback", *arguments: Any, when_traced: Callable[[], object] = lambda: None
+) -> Callable[..., Any]:
+    """The function, compiled for arguments of these shapes, types and shardings alone (`jax.ShapeDtypeStruct`).
+
+    `when_traced` is called once Python has done its part: from then on, another thread may trace without delay.
+    """
     if isinstance(function, WithFallback):
-        return function.compiled_ahead(*arguments)
-    return function.lower(*arguments).compile()
+        return function.compiled_ahead(*arguments, when_traced=when_traced)
+    lowered = function.lower(*arguments)
+    when_traced()
+    return lowered.compile()
 
 
 def program(function: Callable[..., Any], *arguments: Any) -> jax.stages.Compiled:
@@ -202,12 +209,17 @@ class WithFallback:
         self._calls[key] = calls + 1
         return result
 
-    def compiled_ahead(self, *arguments: Any) -> "WithFallback":
+    def lower(self, *arguments: Any) -> jax.stages.Lowered:
+        """The first way, traced for arguments of these shapes, types and shardings."""
+        return self._first.lower(*arguments)
+
+    def compiled_ahead(self, *arguments: Any, when_traced: Callable[[], object]) -> "WithFallback":
         """See `compile_ahead`. The second way is compiled when it is needed."""
         with ThreadPoolExecutor(1) as thread:
             # While Python traces the function, the device has nothing else to do,
             prepared = thread.submit(self._prepare)
-            lowered = self._first.lower(*arguments)
+            lowered = self.lower(*arguments)
+            when_traced()
             prepared.result()
             # and while it is compiled, Python has not.
             copy = thread.submit(_compiled_copy, arguments[0]) if self._donates else None

@@ -14,9 +14,17 @@ from dms_jax.training.step import Batch, abstract_batch, make_train_step
 
 
 def compile_train_step(
-    config: ConfigDict, model: DMS, optimizer: optax.GradientTransformation, mesh: Mesh, state: TrainState
+    config: ConfigDict,
+    model: DMS,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    state: TrainState,
+    when_traced: Callable[[], object] = lambda: None,
 ) -> Callable[[TrainState, Batch], TrainState]:
-    """Compile the step for the configuration's batches and for states as the given one, which may be abstract."""
+    """Compile the step for the configuration's batches and for states as the given one, which may be abstract.
+
+    For `when_traced` see `dms_jax.training.compilation.compile_ahead`.
+    """
     train_step = make_train_step(
         model,
         optimizer,
@@ -27,4 +35,5 @@ def compile_train_step(
         average_decay=config.average_decay,
         deterministic=config.deterministic,
     )
-    return compile_ahead(train_step, state, abstract_batch(config.batch_size, config.data.image_size, mesh))
+    batch = abstract_batch(config.batch_size, config.data.image_size, mesh)
+    return compile_ahead(train_step, state, batch, when_traced=when_traced)

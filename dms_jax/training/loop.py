@@ -3,10 +3,10 @@
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from dms_jax.compilation_cache import keep_compiled_programs
-from dms_jax.data.pieces import PieceSource
-from dms_jax.data.pipeline import square_batches
 from dms_jax.data.prepare import PreparedDataset
 from dms_jax.errors import UserError
-from dms_jax.evaluation.device_metrics import EvaluationMetrics, device_figures
 from dms_jax.models import DMS
 from dms_jax.training import configuration
 from dms_jax.training.checkpoint import Checkpoints, has_checkpoint
@@ -32,14 +29,14 @@ from dms_jax.training.initialization import check_sources, starting_state
 from dms_jax.training.interruption import collect_interruptions
 from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
 from dms_jax.training.preamble import announce_devices, describe_run
-from dms_jax.training.prediction import PredictStep, make_eval_step, make_predict_step
+from dms_jax.training.prediction import EvalStep, make_eval_step, make_predict_step
 from dms_jax.training.reading import read_training_batches
 from dms_jax.training.results import load_results, results_text
+from dms_jax.training.selection import measure_selection, selection_score, trace_selection
 from dms_jax.training.splits import Splits, choose_splits
 from dms_jax.training.state import TrainState, abstract_state, empty_metrics
 from dms_jax.training.step import DATA_AXIS, Batch, data_mesh, replicate, shard_batch
 from dms_jax.training.testing import Tester, open_dataset
-from dms_jax.training.turns import short_turns
 from dms_jax.training.writers import RunWriter, load_tensorboard
 
 
@@ -85,7 +82,7 @@ def train(config: ConfigDict, workdir: Path, started: float | None = None) -> di
     except OSError as error:
         raise UserError(f"{workdir} cannot be written ({error.strerror}): choose another --workdir.") from error
 
-    with short_turns(), Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints:
+    with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints:
         done = checkpoints.latest_step or 0
         if done > config.steps:
             raise UserError(f"config.steps={config.steps}, but {workdir} is at step {done}: choose another --workdir.")
@@ -118,10 +115,10 @@ class _Run:
         model = configuration.build_model(config, len(self.dataset.class_names), DATA_AXIS)
         optimizer = create_optimizer(configuration.optimizer_config(config), config.steps)
         batches = read_training_batches(config, self.splits)
-        with collect_interruptions() as interrupted:
-            train_step, state, sentences = self._begin(model, optimizer, batches)
         predict_step = make_predict_step(model, self.mesh, deterministic=config.deterministic)
-        measure = partial(self._measure, predict_step, make_eval_step(predict_step, self.mesh))
+        eval_step = make_eval_step(predict_step, self.mesh)
+        with collect_interruptions() as interrupted:
+            train_step, state, sentences, pause_prepared = self._begin(model, optimizer, batches, eval_step)
         with RunWriter(
             self.workdir,
             num_steps=config.steps,
@@ -132,7 +129,7 @@ class _Run:
             for sentence in sentences:
                 writer.text(sentence)
             try:
-                state = self._steps(state, batches, train_step, measure, writer, interrupted)
+                state = self._steps(state, batches, train_step, eval_step, writer, interrupted, pause_prepared)
             finally:
                 batches.close()
                 # And the pictures in its memory.
@@ -155,9 +152,13 @@ class _Run:
         return tested.results
 
     def _begin(
-        self, model: DMS, optimizer: optax.GradientTransformation, batches: grain.DatasetIterator
-    ) -> tuple[Callable[[TrainState, Batch], TrainState], TrainState, tuple[str, ...]]:
-        """The compiled training step, the state to go on from, and what to say of it."""
+        self,
+        model: DMS,
+        optimizer: optax.GradientTransformation,
+        batches: grain.DatasetIterator,
+        eval_step: EvalStep,
+    ) -> tuple[Callable[[TrainState, Batch], TrainState], TrainState, tuple[str, ...], Future[None]]:
+        """The compiled training step, the state to go on from, what to say of it, and when `_prepare_pause` is done."""
         config, resumes = self.config, self.checkpoints.latest_step is not None
         # Counted and traced first: a thread that often waits for a file gets little done beside one that traces.
         asks = config.model.saliency_prior and not resumes
@@ -166,26 +167,33 @@ class _Run:
         # Compiling takes a minute on a GPU, drawing random weights ten seconds on the CPU: both at once. What is read
         # from a file may not fit, which is to be said before that minute.
         draws = not (resumes or config.init.checkpoint or config.init.backbone)
+        pause = ThreadPoolExecutor(1)
+        prepared: list[Future[None]] = []
+        compile_step = partial(
+            *(compile_train_step, config, model, optimizer, self.mesh, target),
+            when_traced=lambda: prepared.append(pause.submit(self._prepare_pause, eval_step, target)),
+        )
         with ThreadPoolExecutor(1) as compiler:
-            compiled = None
-            if draws:
-                compiled = compiler.submit(compile_train_step, config, model, optimizer, self.mesh, target)
+            compiled = compiler.submit(compile_step) if draws else None
             state, sentences = starting_state(config, model, optimizer, self.mesh, self.checkpoints, batches, share)
             if jax.process_index() == 0 and not resumes:
                 describe_run(config, self.dataset, state.params, self.workdir)
-            compiled = compiled or compiler.submit(compile_train_step, config, model, optimizer, self.mesh, target)
+            compiled = compiled or compiler.submit(compile_step)
             if jax.process_index() == 0:
                 load_tensorboard()
-            return compiled.result(), state, sentences
+            train_step = compiled.result()
+        pause.shutdown(wait=False)
+        return train_step, state, sentences, prepared[0]
 
     def _steps(
         self,
         state: TrainState,
         batches: grain.DatasetIterator,
         train_step: Callable[[TrainState, Batch], TrainState],
-        measure: Callable[[Any], dict[str, Any]],
+        eval_step: EvalStep,
         writer: RunWriter,
         interrupted: list[int],
+        pause_prepared: Future[None],
     ) -> TrainState:
         """Do the steps that are left, but one if there was an interruption already."""
         config = self.config
@@ -207,10 +215,11 @@ class _Run:
                     # Steps that are still on their way are no pause.
                     jax.block_until_ready(state)
                     with writer.pause():
+                        pause_prepared.result()
                         # The last loss is that of the parameters before this step: these may have gone wrong since.
                         _check_finite(step, "norm of the parameters", float(_norm(state.params)))
                         if evaluates:
-                            self._select(step, state, measure, writer)
+                            self._select(step, state, eval_step, writer)
                             if step - first < config.evaluate_every:
                                 # What the first evaluation has traced.
                                 stack.enter_context(collected_and_set_aside())
@@ -236,14 +245,14 @@ class _Run:
         self,
         step: int,
         state: TrainState,
-        measure: Callable[[Any], dict[str, Any]],
+        eval_step: EvalStep,
         writer: RunWriter,
     ) -> None:
         """Measure the state on the selection split, and keep it if it is the best so far."""
         if self.splits.selection is None:
             return
         started = time.monotonic()
-        figures = measure(state.inference_variables)
+        figures = measure_selection(self.config, self.splits.selection, eval_step, state.inference_variables)
         scalars = {
             "mae": figures["mae"],
             "max_f": figures["max_f"],
@@ -260,28 +269,12 @@ class _Run:
         if best is None or score > best:
             self.checkpoints.save_best(step, state.inference_variables, score)
 
-    def _measure(
-        self, predict_step: PredictStep, eval_step: Callable[[Any, Batch], EvaluationMetrics], variables: Any
-    ) -> dict[str, Any]:
-        """The final output's figures on the square pictures of the selection split, counted on the devices."""
-        pieces = PieceSource(self.splits.selection, configuration.framing_config(self.config))
-        size = self.config.data.image_size
-        batches = square_batches(pieces, size, **configuration.reading_options(self.config))
-        prepared = predict_step.prepare(variables)
-        sums = [eval_step(prepared, shard_batch(batch, self.mesh)) for batch in batches]
-        return device_figures(reduce(EvaluationMetrics.merge, sums))
-
-
-def selection_score(figures: dict[str, Any]) -> float:
-    """What the best checkpoint is chosen by, higher is better: maxF on the defective pictures.
-
-    Over all pictures a map that never fires scores 0.9 where most are free of defects. Without any defective picture
-    it is the negative MAE, and without any known mask the accuracy.
-    """
-    max_f = figures["defective"]["max_f"]
-    if max_f is not None:
-        return max_f
-    return (figures["accuracy"] or 0.0) if figures["mae"] is None else -figures["mae"]
+    def _prepare_pause(self, eval_step: EvalStep, state: TrainState) -> None:
+        """Do what the first pause would wait for, while XLA compiles the step and Python has nothing else to do."""
+        self.checkpoints.compile_ahead(state)
+        _norm.lower(state.params).compile()
+        if self.splits.selection is not None:
+            trace_selection(self.config, eval_step, state.inference_variables)
 
 
 # In one program: one for each operation and shape would take half a minute to compile on a GPU.

@@ -36,6 +36,7 @@ class PredictStep:
 
     Attributes:
       prepare: takes the variables {"params", "batch_stats"} to those of the network with its BatchNorm folded.
+      trace_prepare: traces that for abstract variables, whose result it returns, abstract.
       run: takes the prepared variables and images uint8 [B, S, S, 3], B a multiple of the number of devices, to the
         saliency maps of all N outputs, uint8 [B, N, S, S] (the sigmoid times 255, rounded), and the class
         probabilities, float32 [B, N, num_classes] (no second axis entries without class heads).
@@ -44,6 +45,7 @@ class PredictStep:
     """
 
     prepare: Callable[[Any], Any]
+    trace_prepare: Callable[[Any], Any]
     run: jax.stages.Wrapped | WithFallback
     freeze: Callable[[Any], Callable[[jax.Array], tuple[jax.Array, jax.Array]]]
 
@@ -79,14 +81,15 @@ def make_predict_step(model: DMS, mesh: Mesh, *, deterministic: bool = False) ->
         run = jit_step(lambda _, images: sharded(constants, images), mesh, deterministic=deterministic)
         return partial(run, ())
 
+    preparation = {
+        "fold": partial(fold_batch_norm, dtype=model.dtype),
+        "sharding": NamedSharding(mesh, P()),
+        # As cuDNN reads them: else each prediction begins with transposing them all.
+        "kernel_layout": _BY_OUTPUT if is_gpu(mesh) else None,
+    }
     return PredictStep(
-        prepare=partial(
-            prepare_variables,
-            fold=partial(fold_batch_norm, dtype=model.dtype),
-            sharding=NamedSharding(mesh, P()),
-            # As cuDNN reads them: else each prediction begins with transposing them all.
-            kernel_layout=_BY_OUTPUT if is_gpu(mesh) else None,
-        ),
+        prepare=partial(prepare_variables, **preparation),
+        trace_prepare=partial(trace_prepare, **preparation),
         run=jit_step(sharded, mesh, deterministic=deterministic),
         freeze=freeze,
     )
@@ -103,23 +106,74 @@ def prepare_variables(
       sharding: of the result.
       kernel_layout: of the arrays of four axes; None for the usual one.
     """
-    shapes = jax.eval_shape(fold, variables)
-    formats = jax.tree.map(lambda x: Format(kernel_layout if x.ndim == 4 else None, sharding), shapes)
-    return jax.jit(fold, out_shardings=formats)(variables)
+    return _preparing(variables, fold, sharding, kernel_layout)[0](variables)
 
 
-def make_eval_step(predict_step: PredictStep, mesh: Mesh) -> Callable[[Any, Batch], EvaluationMetrics]:
+def trace_prepare(
+    variables: Any, *, fold: Callable[[Any], Any], sharding: NamedSharding, kernel_layout: Layout | None
+) -> Any:
+    """Trace `prepare_variables` for abstract variables, and return its result, abstract."""
+    prepare, prepared = _preparing(variables, fold, sharding, kernel_layout)
+    prepare.lower(variables)
+    return prepared
+
+
+def _preparing(
+    variables: Any, fold: Callable[[Any], Any], sharding: NamedSharding, kernel_layout: Layout | None
+) -> tuple[jax.stages.Wrapped, Any]:
+    """A function of such variables, and its result, abstract."""
+
+    def placed(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        place = Format(kernel_layout if x.ndim == 4 else None, sharding)
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+
+    prepared = jax.tree.map(placed, jax.eval_shape(fold, variables))
+    return jax.jit(fold, out_shardings=jax.tree.map(lambda x: x.format, prepared)), prepared
+
+
+@dataclass(frozen=True)
+class EvalStep:
     """Prediction and its measurement on the devices, for square pictures while training.
 
-    Args:
+        prepared = predict_step.prepare(variables)
+        sums = eval_step(prepared, batch)
+
+    A batch is one as `dms_jax.data.pipeline.square_batches` yields it, B a multiple of the number of devices. The sums
+    are those over the whole batch, the same on every device.
+
+    Attributes:
       predict_step: see `make_predict_step`. The network is compiled once for both: the maps stay where they are, and
         are measured by a small program of its own.
+      measure: that program, of the maps, the probabilities and a batch without its images.
       mesh: see `dms_jax.training.step.data_mesh`.
-
-    Returns:
-      A function of the prepared variables and a batch as `dms_jax.data.pipeline.square_batches` yields it, B a multiple
-      of the number of devices. It returns the sums over the whole batch, the same on every device.
     """
+
+    predict_step: PredictStep
+    measure: jax.stages.Wrapped
+    mesh: Mesh
+
+    def __call__(self, prepared: Any, batch: Batch) -> EvaluationMetrics:
+        """See `EvalStep`."""
+        return self.measure(*self.predict_step(prepared, batch["image"]), _truth(batch))
+
+    def trace_ahead(self, variables: Any, batch: Batch) -> None:
+        """Trace what measuring such variables on such batches needs, both abstract: half of a first call's wait.
+
+        Not compiled, which asks for the devices on their own where algorithms are tried.
+        """
+        prepared = self.predict_step.trace_prepare(variables)
+        predict = self.predict_step.run.lower(prepared, batch["image"])
+        sharding = NamedSharding(self.mesh, P(DATA_AXIS))
+        outputs = (jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding) for x in predict.out_info)
+        self.measure.lower(*outputs, _truth(batch))
+
+
+def _truth(batch: Batch) -> dict[str, Any]:
+    return {name: value for name, value in batch.items() if name != "image"}
+
+
+def make_eval_step(predict_step: PredictStep, mesh: Mesh) -> EvalStep:
+    """Compile measurement; see `EvalStep`."""
 
     def measure(maps: jax.Array, probabilities: jax.Array, batch: Batch) -> EvaluationMetrics:
         sums = EvaluationMetrics.single_from_model_output(
@@ -134,9 +188,4 @@ def make_eval_step(predict_step: PredictStep, mesh: Mesh) -> Callable[[Any, Batc
         return jax.lax.psum(sums, DATA_AXIS)
 
     sharded = jax.jit(jax.shard_map(measure, mesh=mesh, in_specs=P(DATA_AXIS), out_specs=P()))
-
-    def evaluate(prepared: Any, batch: Batch) -> EvaluationMetrics:
-        truth = {name: value for name, value in batch.items() if name != "image"}
-        return sharded(*predict_step(prepared, batch["image"]), truth)
-
-    return evaluate
+    return EvalStep(predict_step, sharded, mesh)

@@ -13,6 +13,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from dms_jax.errors import UserError
+from dms_jax.training import checkpoint
 from dms_jax.training.checkpoint import Checkpoints
 from dms_jax.training.state import TrainState
 
@@ -29,14 +30,23 @@ def state_of(step: int, value: float) -> TrainState:
     )
 
 
+def full(tree: Any) -> None:
+    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no memory")
+
+
 def numbers() -> Iterator[int]:
     return iter(grain.MapDataset.range(10).to_iter_dataset())
 
 
+@pytest.mark.parametrize("joined", ["on the host", "on the device", "on the host, the device's memory being full"])
 def test_a_checkpoint_is_of_the_moment_at_which_it_was_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    joined: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The steps after it, which write to the same memory, do not wait for Orbax."""
+    if joined != "on the host":
+        monkeypatch.setattr(checkpoint, "_are_on_cpu", lambda tree: False)
+    if "full" in joined:
+        monkeypatch.setattr(checkpoint, "pack_on_devices", full)
     may_save = threading.Event()
     save = ocp.CheckpointManager.save
 
@@ -63,6 +73,20 @@ def test_a_checkpoint_is_of_the_moment_at_which_it_was_asked_for(
     np.testing.assert_array_equal(restored.params["scale"], [0.5] * 3)
     np.testing.assert_array_equal(best["params"]["scale"], [0.5] * 3)
     assert next(batches) == 1
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state_of(4, 0.5), numbers())
+    other = state_of(0, 0.0).replace(params={"bias": jax.numpy.ones(3)})
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(
+            UserError, match=r"checkpoints/4 is of another version.*params/scale \[3\] .*instead of params/bias \[3\]"
+        ):
+            checkpoints.restore(other, numbers())
+        shutil.rmtree(tmp_path / "checkpoints" / "4" / "layout")
+        with pytest.raises(UserError, match=r"checkpoints/4 is of an earlier version"):
+            checkpoints.restore(state_of(0, 0.0), numbers())
 
 
 @pytest.mark.parametrize("seen_by", ["the next", "close"])

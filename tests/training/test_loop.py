@@ -21,7 +21,7 @@ from dms_jax.models.dms import SIZES
 from dms_jax.training import compilation, loop
 from dms_jax.training.checkpoint import Checkpoints
 from dms_jax.training.garbage import collected_and_set_aside
-from dms_jax.training.loop import selection_score, train
+from dms_jax.training.loop import train
 from dms_jax.training.metrics_file import read_metrics
 from dms_jax.training.testing import evaluate_run
 
@@ -290,16 +290,3 @@ def test_without_selection_the_last_step_is_kept_also_of_a_run_that_is_made_long
     config.steps = 1
     with pytest.raises(UserError, match=r"config\.steps=1, but .* is at step 2"):
         train(config, tmp_path)
-
-
-def test_selection_prefers_the_f_measure_on_defective_pictures() -> None:
-    some = {"mae": 0.1, "max_f": 0.9, "defective": {"max_f": 0.5}}
-    none = {"mae": 0.1, "max_f": 0.9, "defective": {"max_f": None}}
-    assert selection_score(some) == 0.5
-    assert selection_score(none) == -0.1
-
-
-def test_selection_without_any_mask_goes_by_the_labels() -> None:
-    unknown = {"mae": None, "max_f": None}
-    assert selection_score({**unknown, "defective": unknown, "accuracy": 0.75}) == 0.75
-    assert selection_score({**unknown, "defective": unknown, "accuracy": None}) == 0.0

@@ -1,5 +1,7 @@
 """The compiled prediction step, against the network itself."""
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,11 +15,18 @@ from tiny_network import FIELDS
 from dms_jax.data.augment import normalize
 from dms_jax.models import BDMS
 from dms_jax.models.folding import fold_batch_norm
-from dms_jax.training.compilation import program
+from dms_jax.training import compilation
+from dms_jax.training.compilation import jit_step, program
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
-from dms_jax.training.prediction import make_predict_step, prepare_variables
+from dms_jax.training.prediction import (
+    PredictStep,
+    make_eval_step,
+    make_predict_step,
+    prepare_variables,
+    trace_prepare,
+)
 from dms_jax.training.state import create_state
-from dms_jax.training.step import data_mesh, local_rows, replicate, shard_batch
+from dms_jax.training.step import abstract_batch, data_mesh, local_rows, replicate, shard_batch
 
 BATCH = 8
 OPTIMIZER = create_optimizer(OptimizerConfig(), 10)
@@ -78,6 +87,47 @@ def test_frozen_variables_are_in_the_program(variables: Any, images: np.ndarray)
     np.testing.assert_allclose(local_rows(probabilities), local_rows(expected_probabilities), atol=1e-5)
     inputs = jax.tree.leaves(program(predict.func, *predict.args, images).input_shardings)
     assert len(inputs) == 1
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_what_is_traced_ahead_is_not_traced_again(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU ignores what XLA is asked for a GPU."""
+    monkeypatch.setattr(compilation, "is_gpu", lambda mesh: gpu)
+    mesh, traced = data_mesh(jax.devices()[:2]), []
+
+    def fold(variables: Any) -> Any:
+        traced.append("fold")
+        return 2 * variables
+
+    def predict(prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        traced.append("predict")
+        return jnp.round(images[:, None, :, :, 0] * prepared).astype(jnp.uint8), jnp.ones((len(images), 1, 2)) / 2
+
+    def measure(*outputs: Any) -> Any:
+        traced.append("measure")
+        return eval_step.measure(*outputs)
+
+    preparation = {"fold": fold, "sharding": NamedSharding(mesh, PartitionSpec()), "kernel_layout": None}
+    parts = {"in_specs": (PartitionSpec(), PartitionSpec("data")), "out_specs": PartitionSpec("data")}
+    predict_step = PredictStep(
+        prepare=partial(prepare_variables, **preparation),
+        trace_prepare=partial(trace_prepare, **preparation),
+        run=jit_step(jax.shard_map(predict, mesh=mesh, **parts), mesh),
+        freeze=lambda prepared: None,
+    )
+    eval_step = make_eval_step(predict_step, mesh)
+    counting = replace(eval_step, measure=jax.jit(measure))
+    truth = abstract_batch(BATCH, 8, mesh)
+    truth = {**truth, "valid": truth["has_mask"]}
+    variables = replicate(jnp.float32(0.5), mesh)
+    counting.trace_ahead(jax.ShapeDtypeStruct((), jnp.float32, sharding=variables.sharding), truth)
+    assert sorted(set(traced)) == ["fold", "measure", "predict"]
+    traced.clear()
+    batch = {name: shard_batch(np.ones(x.shape, x.dtype), mesh) for name, x in truth.items()}
+    batch["content"] = shard_batch(np.array([[0, 0, 8, 8]] * BATCH, np.int32), mesh)
+    sums = counting(predict_step.prepare(variables), batch)
+    assert (int(sums.everything.pictures), float(sums.everything.mae[0])) == (BATCH, 0)
+    assert traced == []
 
 
 @pytest.mark.slow
