@@ -1,6 +1,8 @@
 """Several devices on any machine, quick compilation, and the modules beside the tests."""
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +16,8 @@ if os.environ["JAX_PLATFORMS"] == "cpu":
 os.environ["XLA_FLAGS"] = " ".join(filter(None, flags))
 
 # Several tests compile the same network.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dms-jax-tests-"))
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = cache = tempfile.mkdtemp(prefix="dms-jax-tests-")
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)
 
 sys.path.insert(0, str(Path(__file__).parent))

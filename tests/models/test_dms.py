@@ -227,10 +227,11 @@ def test_frozen_statistics_are_used_in_training_and_stay(frozen: str) -> None:
 
 def test_remat_changes_neither_gradients_nor_statistics() -> None:
     images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
-    _, variables = initialise(SDMS(**TINY), images)
+    fields = {**TINY, "schedule": ("HF", "reset MF")}
+    _, variables = initialise(SDMS(**fields), images)
 
     def gradients(remat: bool) -> tuple[Any, Any, str]:
-        model = SDMS(**TINY, remat=remat)
+        model = SDMS(**fields, remat=remat)
 
         def loss(params: Any) -> Any:
             output, updates = model.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])

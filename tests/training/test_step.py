@@ -141,7 +141,17 @@ def test_several_devices_compute_what_one_does(
         assert float(several.metrics[name].compute()) == pytest.approx(float(average.compute()), rel=1e-4), name
 
 
-def test_devices_may_normalise_by_their_own_pictures(initial: TrainState) -> None:
+@pytest.fixture(scope="module")
+def own_steps() -> dict[int, Any]:
+    """The step of one and of two devices that normalise by their own pictures, with nothing random."""
+    augment, model = AugmentConfig(rotation=0, horizontal_flip=False), BDMS(**FIELDS, axis_name=None)
+    return {
+        n: make_train_step(model, OPTIMIZER, mesh_of(n), loss=LOSS, augment=augment, seed=0, average_decay=DECAY)
+        for n in (1, 2)
+    }
+
+
+def test_devices_may_normalise_by_their_own_pictures(initial: TrainState, own_steps: dict[int, Any]) -> None:
     """Then two devices with the same four pictures each compute what one does with these four."""
     random = np.random.default_rng(1)
     half = {
@@ -150,7 +160,6 @@ def test_devices_may_normalise_by_their_own_pictures(initial: TrainState) -> Non
         "label": random.integers(0, 3, 4, np.int32),
     }
     unlike = {name: np.concatenate([value, value[::-1] // 2]) for name, value in half.items()}
-    nothing_random = AugmentConfig(rotation=0, horizontal_flip=False)
     ends = {}
     for name, devices, batch in (
         ("one", 1, half),
@@ -159,10 +168,8 @@ def test_devices_may_normalise_by_their_own_pictures(initial: TrainState) -> Non
         ("unlike", 2, unlike),
     ):
         mesh = mesh_of(devices)
-        model = BDMS(**FIELDS, axis_name=None)
-        step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=nothing_random, seed=0, average_decay=DECAY)
         state = replicate(jax.tree.map(jnp.copy, initial), mesh)
-        state = jax.device_get(step(state, shard_batch(batch, mesh)))
+        state = jax.device_get(own_steps[devices](state, shard_batch(batch, mesh)))
         ends[name] = {"params": state.params, "batch_stats": state.batch_stats}
     assert_close(ends["two"], ends["one"], 1e-5)
     # The gradient and the statistics are the means of what each would have by itself.
@@ -212,11 +219,10 @@ def test_frozen_statistics_stay_as_they_are_to_the_bit(initial: TrainState) -> N
 
 
 def test_devices_that_normalise_by_their_own_pictures_exchange_once_a_module(
-    initial: TrainState, batch: dict[str, np.ndarray]
+    initial: TrainState, batch: dict[str, np.ndarray], own_steps: dict[int, Any]
 ) -> None:
     mesh = mesh_of(2)
-    step = train_step_on(mesh, axis_name=None)
-    compiled = program(step, replicate(initial, mesh), shard_batch(batch, mesh)).as_text()
+    compiled = program(own_steps[2], replicate(initial, mesh), shard_batch(batch, mesh)).as_text()
     kinds, numbers = exchanged(compiled)
     assert kinds == {"all-reduce"}
     parts = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (initial.params, initial.batch_stats)]
