@@ -5,8 +5,9 @@ would resume backwards.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +28,7 @@ class Checkpoints:
 
     `checkpoints` holds the whole training state with the position in the data, `best` the variables to predict with.
     Both are written in the background and renamed when whole: a run killed at any moment leaves the one before. What
-    fails there is raised by the next call that has to do with it, or by `close`.
+    fails there is raised as a `UserError` by the next call that has to do with it, or by `close`.
 
     Args:
       workdir: of the run.
@@ -178,9 +179,11 @@ class _Manager:
 
     def settled(self) -> ocp.CheckpointManager:
         """The manager, once it has been handed everything."""
-        if self._handed is not None:
-            handed, self._handed = self._handed, None
-            handed.result()
+        with self._told_to_make_room():
+            if self._handed is not None:
+                handed, self._handed = self._handed, None
+                handed.result()
+            self._manager.check_for_errors()
         return self._manager
 
     def save(self, step: int, items: Callable[[], dict[str, Any]]) -> None:
@@ -192,7 +195,8 @@ class _Manager:
 
         if jax.process_count() > 1:
             # Processes wait for each other here, and have to do so in the same order everywhere.
-            save()
+            with self._told_to_make_room():
+                save()
         else:
             self._handed = self._thread.submit(save)
 
@@ -201,7 +205,18 @@ class _Manager:
         try:
             self.settled()
         finally:
-            self._manager.close()
+            with self._told_to_make_room():
+                self._manager.close()
+
+    @contextmanager
+    def _told_to_make_room(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{self._manager.directory} cannot be written ({_first_words(error)}): make room, and run the same "
+                "command to go on."
+            ) from error
 
 
 @dataclass(frozen=True)
