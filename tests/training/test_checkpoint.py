@@ -99,7 +99,7 @@ def test_what_fails_in_the_background_is_not_lost(
     monkeypatch.setattr(ocp.CheckpointManager, "save", fails)
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(state_of(4, 0.5), numbers())
-    with pytest.raises(UserError, match=r"checkpoints cannot be written \(no space\): make room .* same command"):
+    with pytest.raises(UserError, match=r"checkpoints cannot be written \(no space\): make room.*same command"):
         checkpoints.save(state_of(5, 0.5), numbers()) if seen_by == "the next" else checkpoints.close()
     checkpoints.close()
 
