@@ -6,7 +6,7 @@ would resume backwards.
 
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +168,7 @@ class Checkpoints:
 class _Manager:
     """One of Orbax's managers, handed what it saves by another thread.
 
-    What Orbax does before it goes on in the background itself takes about a second for a thousand arrays.
+    What Orbax does before it goes on in the background itself takes about half a millisecond for each array.
     """
 
     def __init__(self, folder: Path, thread: ThreadPoolExecutor, *, keep: int, items: tuple[str, ...]) -> None:
@@ -181,9 +181,12 @@ class _Manager:
         """The manager, once it has been handed everything."""
         with self._told_to_make_room():
             if self._handed is not None:
+                _wait_out(self._handed)
                 handed, self._handed = self._handed, None
                 handed.result()
-            self._manager.check_for_errors()
+            if not self._manager.is_saving_in_progress():
+                # What failed after it was handed over is raised here.
+                self._manager.wait_until_finished()
         return self._manager
 
     def save(self, step: int, items: Callable[[], dict[str, Any]]) -> None:
@@ -217,6 +220,18 @@ class _Manager:
                 f"{self._manager.directory} cannot be written ({_first_words(error)}): make room, and run the same "
                 "command to go on."
             ) from error
+
+
+def _wait_out(handed: Future[Any]) -> None:
+    """Wait whatever interrupts it: Orbax would never come to an end if it was closed while it is handed something."""
+    interrupted = None
+    while not handed.done():
+        try:
+            wait([handed])
+        except KeyboardInterrupt as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 @dataclass(frozen=True)

@@ -215,7 +215,8 @@ class _Run:
                     # Steps that are still on their way are no pause.
                     jax.block_until_ready(state)
                     with writer.pause():
-                        pause_prepared.result()
+                        # What failed there fails again where it is needed.
+                        pause_prepared.exception()
                         # The last loss is that of the parameters before this step: these may have gone wrong since.
                         _check_finite(step, "norm of the parameters", float(_norm(state.params)))
                         if evaluates:

@@ -1,7 +1,10 @@
 """Checkpoints: what they hold, and when."""
 
+import os
 import shutil
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +90,25 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "checkpoints" / "4" / "layout")
         with pytest.raises(UserError, match=r"checkpoints/4 is of an earlier version"):
             checkpoints.restore(state_of(0, 0.0), numbers())
+
+
+def test_an_interruption_waits_until_a_checkpoint_is_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = ocp.CheckpointManager.save
+
+    def slow(*arguments: Any, **named: Any) -> bool:
+        # By then the other thread waits.
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+        return save(*arguments, **named)
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", slow)
+    with pytest.raises(KeyboardInterrupt), Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state_of(4, 0.5), numbers())
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step == 4
 
 
 @pytest.mark.parametrize("seen_by", ["the next", "close"])
