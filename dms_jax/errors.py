@@ -15,3 +15,8 @@ class UsageError(UserError):
     """The command itself is wrong: an unknown field, a value of the wrong type or out of range."""
 
     exit_code = 2
+
+
+def first_words(error: Exception) -> str:
+    """The beginning of another library's message, on one line, to be quoted in a `UserError`."""
+    return " ".join(str(error).split())[:200]

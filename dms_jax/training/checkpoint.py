@@ -5,9 +5,8 @@ would resume backwards.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +17,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dms_jax.errors import UserError
+from dms_jax.errors import UserError, first_words
+from dms_jax.training.background_manager import BackgroundManager
 from dms_jax.training.packing import Vectors, layout_of, pack, pack_on_devices, unpack
 from dms_jax.training.state import TrainState
 
@@ -37,10 +37,11 @@ class Checkpoints:
 
     def __init__(self, workdir: Path, *, keep: int = 2) -> None:
         workdir = workdir.absolute()
-        # One thread: Orbax mixes up the folders of what two save at the same time.
         self._thread = ThreadPoolExecutor(1, "checkpoints")
-        self._latest = _Manager(workdir / "checkpoints", self._thread, keep=keep, items=("state", "layout", "data"))
-        self._best = _Manager(workdir / "best", self._thread, keep=1, items=("variables", "score"))
+        self._latest = BackgroundManager(
+            workdir / "checkpoints", self._thread, keep=keep, items=("state", "layout", "data")
+        )
+        self._best = BackgroundManager(workdir / "best", self._thread, keep=1, items=("variables", "score"))
 
     @property
     def latest_step(self) -> int | None:
@@ -142,19 +143,14 @@ class Checkpoints:
             return best.restore(self.best_step, args=args).variables
         except (OSError, ValueError, KeyError) as error:
             folder = best.directory / str(self.best_step)
-            raise UserError(
-                f"{folder} is damaged: bring back a copy, or train anew ({_first_words(error)})."
-            ) from error
+            raise UserError(f"{folder} is damaged: bring back a copy, or train anew ({first_words(error)}).") from error
 
     def close(self) -> None:
         """Wait until everything is written."""
-        try:
-            self._latest.close()
-        finally:
-            try:
-                self._best.close()
-            finally:
-                self._thread.shutdown()
+        with ExitStack() as stack:
+            stack.callback(self._thread.shutdown)
+            stack.callback(self._best.close)
+            stack.callback(self._latest.close)
 
     def __enter__(self) -> Self:
         return self
@@ -163,75 +159,6 @@ class Checkpoints:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _Manager:
-    """One of Orbax's managers, handed what it saves by another thread.
-
-    What Orbax does before it goes on in the background itself takes about half a millisecond for each array.
-    """
-
-    def __init__(self, folder: Path, thread: ThreadPoolExecutor, *, keep: int, items: tuple[str, ...]) -> None:
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep)
-        self._manager = ocp.CheckpointManager(folder, options=options, item_names=items)
-        self._thread = thread
-        self._handed: Future[Any] | None = None
-
-    def settled(self) -> ocp.CheckpointManager:
-        """The manager, once it has been handed everything."""
-        with self._told_to_make_room():
-            if self._handed is not None:
-                _wait_out(self._handed)
-                handed, self._handed = self._handed, None
-                handed.result()
-            if not self._manager.is_saving_in_progress():
-                # What failed after it was handed over is raised here.
-                self._manager.wait_until_finished()
-        return self._manager
-
-    def save(self, step: int, items: Callable[[], dict[str, Any]]) -> None:
-        """Save items, made when what was saved before is in Orbax's hands, of what does not change any more."""
-        manager = self.settled()
-
-        def save() -> None:
-            manager.save(step, args=ocp.args.Composite(**items()), force=True)
-
-        if jax.process_count() > 1:
-            # Processes wait for each other here, and have to do so in the same order everywhere.
-            with self._told_to_make_room():
-                save()
-        else:
-            self._handed = self._thread.submit(save)
-
-    def close(self) -> None:
-        """Wait until everything is written."""
-        try:
-            self.settled()
-        finally:
-            with self._told_to_make_room():
-                self._manager.close()
-
-    @contextmanager
-    def _told_to_make_room(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{self._manager.directory} cannot be written ({_first_words(error)}): make room, and run the same "
-                "command to go on."
-            ) from error
-
-
-def _wait_out(handed: Future[Any]) -> None:
-    """Wait whatever interrupts it: Orbax would never come to an end if it was closed while it is handed something."""
-    interrupted = None
-    while not handed.done():
-        try:
-            wait([handed])
-        except KeyboardInterrupt as error:
-            interrupted = error
-    if interrupted is not None:
-        raise interrupted
 
 
 @dataclass(frozen=True)
@@ -290,7 +217,7 @@ def read_tree(folder: Path) -> Any:
             kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
             return checkpointer.restore(folder, restore_args=kinds)
     except (OSError, ValueError, KeyError, AttributeError) as error:  # damage shows in many places
-        raise UserError(f"{folder} is damaged: make it anew ({_first_words(error)}).") from error
+        raise UserError(f"{folder} is damaged: make it anew ({first_words(error)}).") from error
 
 
 def _snapshot(tree: Any) -> Vectors:
@@ -313,11 +240,6 @@ def _are_on_cpu(tree: Any) -> bool:
 
 def _placed(array: np.ndarray, like: jax.Array) -> jax.Array:
     return jax.make_array_from_callback(like.shape, like.sharding, lambda index: array[index])
-
-
-def _first_words(error: Exception) -> str:
-    """The beginning of a message, on one line."""
-    return " ".join(str(error).split())[:200]
 
 
 def _has_step(folder: Path) -> bool:

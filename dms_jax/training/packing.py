@@ -55,10 +55,10 @@ def unpack(vectors: Vectors, like: Any, *, layout: Sequence[Sequence[Any]] | Non
     Raises:
       ValueError: the tree that was packed held something else.
     """
-    wanted = layout_of(like)
-    for a, b in zip_longest(wanted if layout is None else layout, wanted, fillvalue=("nothing", "", "")):
-        if tuple(a) != tuple(b):
-            raise ValueError("it holds {} {} {} instead of {} {} {}".format(*a, *b))
+    if layout is not None:
+        for held, wanted in zip_longest(layout, layout_of(like), fillvalue=("nothing", "", "")):
+            if tuple(held) != tuple(wanted):
+                raise ValueError("it holds {} {} {} instead of {} {} {}".format(*held, *wanted))
     starts: dict[tuple[str, str], int] = {}
 
     def view(keys: Any, leaf: Any) -> np.ndarray:
