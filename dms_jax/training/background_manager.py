@@ -15,7 +15,8 @@ from dms_jax.errors import UserError, first_words
 class BackgroundManager:
     """One of Orbax's managers, handed what it saves by another thread.
 
-    What Orbax does before it goes on in the background itself takes about half a millisecond for each array.
+    What Orbax does before it goes on in the background itself takes about half a millisecond for each array. It begins
+    with `hand_over`, or when the manager is asked for something.
 
     Args:
       folder: of its checkpoints.
@@ -28,7 +29,8 @@ class BackgroundManager:
         options = ocp.CheckpointManagerOptions(max_to_keep=keep)
         self._manager = ocp.CheckpointManager(folder, options=options, item_names=items)
         self._thread = thread
-        self._handed: Future[Any] | None = None
+        self._waiting: Callable[[], None] | None = None
+        self._handed: Future[None] | None = None
 
     def settled(self) -> ocp.CheckpointManager:
         """The manager, once it has been handed everything.
@@ -36,6 +38,7 @@ class BackgroundManager:
         Raises:
           UserError: what was to be saved before could not be written.
         """
+        self.hand_over()
         with self._told_to_make_room():
             if self._handed is not None:
                 _wait_out(self._handed)
@@ -47,7 +50,7 @@ class BackgroundManager:
         return self._manager
 
     def save(self, step: int, items: Callable[[], dict[str, Any]]) -> None:
-        """Save items, made when what was saved before is in Orbax's hands, of what does not change any more."""
+        """Save items of what does not change any more; they are made when they are handed over."""
         manager = self.settled()
 
         def save() -> None:
@@ -58,7 +61,12 @@ class BackgroundManager:
             with self._told_to_make_room():
                 save()
         else:
-            self._handed = self._thread.submit(save)
+            self._waiting = save
+
+    def hand_over(self) -> None:
+        """Let the other thread begin with what is to be saved."""
+        if self._waiting is not None:
+            self._handed, self._waiting = self._thread.submit(self._waiting), None
 
     def close(self) -> None:
         """Wait until everything is written."""

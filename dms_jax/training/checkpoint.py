@@ -5,8 +5,9 @@ would resume backwards.
 """
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +39,7 @@ class Checkpoints:
     def __init__(self, workdir: Path, *, keep: int = 2) -> None:
         workdir = workdir.absolute()
         self._thread = ThreadPoolExecutor(1, "checkpoints")
+        self._hands_over = True
         self._latest = BackgroundManager(
             workdir / "checkpoints", self._thread, keep=keep, items=("state", "layout", "data")
         )
@@ -62,6 +64,22 @@ class Checkpoints:
         restored = self._best.settled().restore(self.best_step, args=args)
         return restored.score["score"]
 
+    @contextmanager
+    def written_afterwards(self) -> Iterator[None]:
+        """What is saved in this context is written from its end on: until then, no other thread keeps Python busy."""
+        self._hands_over = False
+        try:
+            yield
+        finally:
+            self._hands_over = True
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._hands_over:
+            # This order: of two that are saved at the same step, a state without its best would not be measured again.
+            self._best.hand_over()
+            self._latest.hand_over()
+
     def save(self, state: TrainState, batches: grain.DatasetIterator) -> None:
         """Save a state and the position of its training batches, unless that step is there already."""
         step = int(state.step)
@@ -71,11 +89,12 @@ class Checkpoints:
         self._latest.save(
             step,
             lambda: {
-                "state": ocp.args.StandardSave(jax.device_get(snapshot)),
+                "state": ocp.args.StandardSave(_fetched(snapshot)),
                 "layout": ocp.args.JsonSave(layout),
                 "data": grain.checkpoint.CheckpointSave(position),
             },
         )
+        self._hand_over()
 
     @staticmethod
     def compile_ahead(state: TrainState) -> None:
@@ -125,10 +144,11 @@ class Checkpoints:
         self._best.save(
             step,
             lambda: {
-                "variables": ocp.args.StandardSave(unpack(jax.device_get(snapshot), like)),
+                "variables": ocp.args.StandardSave(unpack(_fetched(snapshot), like)),
                 "score": ocp.args.JsonSave({"score": score}),
             },
         )
+        self._hand_over()
 
     def restore_best(self, variables: Any) -> Any:
         """Return the best variables; `variables` gives the structure and the placement.
@@ -230,6 +250,10 @@ def _snapshot(tree: Any) -> Vectors:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
     return pack(jax.device_get(tree))
+
+
+def _fetched(vectors: Vectors) -> Vectors:
+    return jax.device_get(vectors)
 
 
 def _are_on_cpu(tree: Any) -> bool:

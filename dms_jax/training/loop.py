@@ -29,10 +29,10 @@ from dms_jax.training.initialization import check_sources, starting_state
 from dms_jax.training.interruption import collect_interruptions
 from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
 from dms_jax.training.preamble import announce_devices, describe_run
-from dms_jax.training.prediction import EvalStep, make_eval_step, make_predict_step
+from dms_jax.training.prediction import make_eval_step, make_predict_step
 from dms_jax.training.reading import read_training_batches
 from dms_jax.training.results import load_results, results_text
-from dms_jax.training.selection import measure_selection, selection_score, trace_selection
+from dms_jax.training.selection import Selection, selection_score
 from dms_jax.training.splits import Splits, choose_splits
 from dms_jax.training.state import TrainState, abstract_state, empty_metrics
 from dms_jax.training.step import DATA_AXIS, Batch, data_mesh, replicate, shard_batch
@@ -116,9 +116,11 @@ class _Run:
         optimizer = create_optimizer(configuration.optimizer_config(config), config.steps)
         batches = read_training_batches(config, self.splits)
         predict_step = make_predict_step(model, self.mesh, deterministic=config.deterministic)
-        eval_step = make_eval_step(predict_step, self.mesh)
+        selection = None
+        if self.splits.selection is not None:
+            selection = Selection(config, self.splits.selection, make_eval_step(predict_step, self.mesh))
         with collect_interruptions() as interrupted:
-            train_step, state, sentences, pause_prepared = self._begin(model, optimizer, batches, eval_step)
+            train_step, state, sentences, pause_prepared = self._begin(model, optimizer, batches, selection)
         with RunWriter(
             self.workdir,
             num_steps=config.steps,
@@ -129,12 +131,12 @@ class _Run:
             for sentence in sentences:
                 writer.text(sentence)
             try:
-                state = self._steps(state, batches, train_step, eval_step, writer, interrupted, pause_prepared)
+                state = self._steps(state, batches, train_step, selection, writer, interrupted, pause_prepared)
             finally:
                 batches.close()
                 # And the pictures in its memory.
                 del batches
-            if self.splits.selection is None or checkpoints.best_step is None:
+            if selection is None or checkpoints.best_step is None:
                 checkpoints.save_best(config.steps, state.inference_variables, None)
             writer.text(f"testing step {checkpoints.best_step}")
             tester = Tester(
@@ -156,7 +158,7 @@ class _Run:
         model: DMS,
         optimizer: optax.GradientTransformation,
         batches: grain.DatasetIterator,
-        eval_step: EvalStep,
+        selection: Selection | None,
     ) -> tuple[Callable[[TrainState, Batch], TrainState], TrainState, tuple[str, ...], Future[None]]:
         """The compiled training step, the state to go on from, what to say of it, and when `_prepare_pause` is done."""
         config, resumes = self.config, self.checkpoints.latest_step is not None
@@ -171,7 +173,7 @@ class _Run:
         prepared: list[Future[None]] = []
         compile_step = partial(
             *(compile_train_step, config, model, optimizer, self.mesh, target),
-            when_traced=lambda: prepared.append(pause.submit(self._prepare_pause, eval_step, target)),
+            when_traced=lambda: prepared.append(pause.submit(self._prepare_pause, selection, target)),
         )
         with ThreadPoolExecutor(1) as compiler:
             compiled = compiler.submit(compile_step) if draws else None
@@ -190,7 +192,7 @@ class _Run:
         state: TrainState,
         batches: grain.DatasetIterator,
         train_step: Callable[[TrainState, Batch], TrainState],
-        eval_step: EvalStep,
+        selection: Selection | None,
         writer: RunWriter,
         interrupted: list[int],
         pause_prepared: Future[None],
@@ -198,6 +200,8 @@ class _Run:
         """Do the steps that are left, but one if there was an interruption already."""
         config = self.config
         first = int(state.step) + 1
+        # Compiled as one program: operation by operation it takes half a second the first time.
+        schedule = jax.jit(learning_rate_schedule(configuration.optimizer_config(config), config.steps))
         with collect_interruptions(interrupted), ExitStack() as stack:
             for step in range(first, config.steps + 1):
                 state = train_step(state, shard_batch(next(batches), self.mesh))
@@ -207,20 +211,20 @@ class _Run:
                     stack.enter_context(collected_and_set_aside())
                 is_last = step == config.steps
                 if step % config.log_every == 0 or is_last:
-                    state = self._log(step, state, writer)
+                    state = self._log(step, state, writer, float(schedule(step - 1)))
                 writer.progress(step)
                 evaluates = step % config.evaluate_every == 0 or is_last
                 saves = step % config.checkpoint_every == 0 or is_last or bool(interrupted)
                 if evaluates or saves:
                     # Steps that are still on their way are no pause.
                     jax.block_until_ready(state)
-                    with writer.pause():
+                    with writer.pause(), self.checkpoints.written_afterwards():
                         # What failed there fails again where it is needed.
                         pause_prepared.exception()
                         # The last loss is that of the parameters before this step: these may have gone wrong since.
                         _check_finite(step, "norm of the parameters", float(_norm(state.params)))
                         if evaluates:
-                            self._select(step, state, eval_step, writer)
+                            self._select(step, state, selection, writer)
                             if step - first < config.evaluate_every:
                                 # What the first evaluation has traced.
                                 stack.enter_context(collected_and_set_aside())
@@ -230,12 +234,11 @@ class _Run:
                     raise UserError(f"interrupted after step {step}, which is saved: run the same command to go on.")
         return state
 
-    def _log(self, step: int, state: TrainState, writer: RunWriter) -> TrainState:
+    def _log(self, step: int, state: TrainState, writer: RunWriter, learning_rate: float) -> TrainState:
         """Write the averages since the last time, and begin new ones."""
-        figures = {name: float(average.compute()) for name, average in state.metrics.items()}
+        # All at once, and divided by NumPy: nothing is compiled, and the device waited for but once.
+        figures = {name: float(average.compute()) for name, average in jax.device_get(state.metrics).items()}
         _check_finite(step, "loss", figures["loss"])
-        schedule = learning_rate_schedule(configuration.optimizer_config(self.config), self.config.steps)
-        learning_rate = float(schedule(step - 1))
         speed = writer.progress(step, loss=figures["loss"], learning_rate=learning_rate)
         scalars = {f"train/{name}": value for name, value in figures.items()}
         scalars |= {"train/learning_rate": learning_rate, "train/pictures_per_second": speed}
@@ -246,14 +249,14 @@ class _Run:
         self,
         step: int,
         state: TrainState,
-        eval_step: EvalStep,
+        selection: Selection | None,
         writer: RunWriter,
     ) -> None:
         """Measure the state on the selection split, and keep it if it is the best so far."""
-        if self.splits.selection is None:
+        if selection is None:
             return
         started = time.monotonic()
-        figures = measure_selection(self.config, self.splits.selection, eval_step, state.inference_variables)
+        figures = selection.measure(state.inference_variables)
         scalars = {
             "mae": figures["mae"],
             "max_f": figures["max_f"],
@@ -270,12 +273,12 @@ class _Run:
         if best is None or score > best:
             self.checkpoints.save_best(step, state.inference_variables, score)
 
-    def _prepare_pause(self, eval_step: EvalStep, state: TrainState) -> None:
+    def _prepare_pause(self, selection: Selection | None, state: TrainState) -> None:
         """Do what the first pause would wait for, while XLA compiles the step and Python has nothing else to do."""
         self.checkpoints.compile_ahead(state)
         _norm.lower(state.params).compile()
-        if self.splits.selection is not None:
-            trace_selection(self.config, eval_step, state.inference_variables)
+        if selection is not None:
+            selection.trace_ahead(state.inference_variables)
 
 
 # In one program: one for each operation and shape would take half a minute to compile on a GPU.
