@@ -97,6 +97,12 @@ class PieceSource:
                 decoded, mask = number, self._source.mask(number)
             yield mask if piece is None else _part(mask, piece)
 
+    def defective(self) -> np.ndarray:
+        """Which squares have a defective pixel (mask > 127), bool [n], without decoding a picture."""
+        if self._framing.mode != "tiles":
+            return self._source.defective()[[number for number, _ in self._places]]
+        return np.array([(part > DEFECT_THRESHOLD).any() for part in self.masks()], bool)
+
     def labels(self) -> np.ndarray:
         """The labels of all squares, int32 [n], -1 where unknown, without decoding a picture."""
         labels, known = self._source.labels(), self._source.has_masks()

@@ -1,13 +1,18 @@
 """Random access to the examples of a prepared split."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from dms_jax.data.pictures import decode_png, png_size
+
+if TYPE_CHECKING:
+    from dms_jax.data.pieces import PieceSource
 
 # Above this a mask's pixel counts as defective, in training and in the measures.
 DEFECT_THRESHOLD = 127
@@ -93,10 +98,25 @@ class ExampleSource:
         """Whether the mask of each example is known, bool [n], without decoding a picture."""
         return self._column("has_mask").astype(bool)
 
-    def _column(self, name: Literal["label", "has_mask"]) -> np.ndarray:
-        if not self._columns:
-            records = [self._record(i) for i in range(len(self))]
-            self._columns = {key: np.array([record[key] for record in records]) for key in ("label", "has_mask")}
+    def defective_shares(self) -> np.ndarray:
+        """The share of each example's pixels that are defective (mask > 127), float64 [n], 0 where that is unknown."""
+        return self._column("defective_share").astype(np.float64)
+
+    def defective(self) -> np.ndarray:
+        """Which examples have a defective pixel, bool [n]; false where that is unknown."""
+        return self.defective_shares() > 0
+
+    def _column(self, name: Literal["label", "has_mask", "defective_share"]) -> np.ndarray:
+        if name not in self._columns:
+            # In one go, since a record is read as a whole; but masks are decoded only where that is asked for.
+            columns: dict[str, list[Any]] = {"label": [], "has_mask": []}
+            if name == "defective_share":
+                columns[name] = []
+            for i in range(len(self)):
+                record = self._record(i)
+                for key, values in columns.items():
+                    values.append(_defective_share(record["mask"]) if key == "defective_share" else record[key])
+            self._columns = {key: np.array(values) for key, values in columns.items()}
         return self._columns[name]
 
     def _record(self, index: SupportsIndex) -> dict[str, Any]:
@@ -107,30 +127,29 @@ class ExampleSource:
         return self._records[position if self._indices is None else int(self._indices[position])]
 
 
+def _defective_share(mask: bytes) -> float:
+    return float(np.mean(decode_png(mask, channels=1) > DEFECT_THRESHOLD))
+
+
 def defective_share(source: ExampleSource) -> float:
     """The share of defective pixels (mask > 127) in a picture, averaged over the pictures of a source, 0..1.
 
     The pictures weigh the same, whatever their sizes: the network sees each of them at one size. Those whose mask
     is unknown are left out; where no mask is known, the share is 0.5, which says nothing either way.
     """
-    known = np.flatnonzero(source.has_masks())
-    if not len(known):
-        return 0.5
-    return float(np.mean([np.mean(source.mask(i) > DEFECT_THRESHOLD) for i in known]))
+    shares = source.defective_shares()[source.has_masks()]
+    return float(np.mean(shares)) if len(shares) else 0.5
 
 
-def defective_flags(source: ExampleSource) -> np.ndarray:
+def defective_flags(source: ExampleSource | PieceSource) -> np.ndarray:
     """Which examples have a defective pixel (mask > 127), bool [n].
 
     Where the mask is unknown, the label says it: any class but the free one is a defect.
     """
+    # First: the labels come with it.
+    by_mask = source.defective()
     labels, known = source.labels(), source.has_masks()
-    by_label = (labels >= 0) & (labels != source.free_class)
-    by_mask = (
-        bool((mask > DEFECT_THRESHOLD).any()) if has_mask else labelled
-        for mask, has_mask, labelled in zip(source.masks(), known, by_label, strict=True)
-    )
-    return np.fromiter(by_mask, bool, len(known))
+    return np.where(known, by_mask, (labels >= 0) & (labels != source.free_class))
 
 
 def one_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 THUMBNAIL_SIDE = 25
 
@@ -44,6 +42,10 @@ def first_copies(thumbnails: np.ndarray) -> np.ndarray:
     Returns:
         int64 [N], for each picture the index of the first one of its group.
     """
+    # Imported here: a tenth of a second that the start of every run would wait for.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     upright = _standardise(thumbnails)
     rows, columns = [], []
     for turned in map(_standardise, _symmetries(thumbnails)):

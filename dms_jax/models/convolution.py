@@ -1,7 +1,7 @@
 """Convolutions with PyTorch's padding, each in the formulation that its platform computes fastest.
 
-The parameters and the results are the same whichever it is; `jax.lax.platform_dependent` chooses, so that one exported
-program serves every platform.
+The parameters and the results are the same whichever it is; `by_platform` chooses, so that one exported program serves
+every platform.
 """
 
 from functools import partial
@@ -20,6 +20,7 @@ from dms_jax.models.matrix_products import (
     widened,
 )
 from dms_jax.models.normalization import as_varying
+from dms_jax.models.platform import by_platform
 
 Array = jax.Array
 Dtype = Any
@@ -53,7 +54,7 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1, gro
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 @partial(jax.jit, static_argnums=(2, 3, 4))
 def _convolve(x: Array, kernel: Array, *geometry: int) -> Array:
-    return jax.lax.platform_dependent(
+    return by_platform(
         x,
         kernel,
         cpu=lambda *arrays: as_products(*arrays, *geometry),
@@ -72,7 +73,7 @@ def _convolve_backward(*arguments: Any) -> tuple[Array, Array]:
 
 @partial(jax.jit, static_argnums=(3, 4, 5))
 def _convolve_gradients(x: Array, kernel: Array, g: Array, *geometry: int) -> tuple[Array, Array]:
-    return jax.lax.platform_dependent(
+    return by_platform(
         x,
         kernel,
         g,
@@ -248,7 +249,7 @@ class TransposedConv(nn.Module):
         kernel = self.param("kernel", he_normal_fan_out_transposed, shape)
         x, kernel = x.astype(self.dtype), as_varying(kernel, x).astype(self.dtype)
         # XLA's CPU backend multiplies with the zeros that the stride puts between the pixels, one by one.
-        y = jax.lax.platform_dependent(x, kernel, cpu=transposed_conv_by_phases, default=transposed_conv)
+        y = by_platform(x, kernel, cpu=transposed_conv_by_phases, default=transposed_conv)
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros_init(), (self.features,)).astype(self.dtype)
         return y

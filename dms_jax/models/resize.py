@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dms_jax.models.platform import by_platform
+
 Array = jax.Array
 _MOST_LOOKUPS = 16  # a pixel, along one axis
 
@@ -62,9 +64,7 @@ _resize.defvjp(_forward, _backward)
 def _interpolate(x: Array, weights: Sequence[np.ndarray]) -> Array:
     if max(np.count_nonzero(w, axis=1).max() for w in weights) > _MOST_LOOKUPS:
         return by_products(x, weights)
-    return jax.lax.platform_dependent(
-        x, cpu=partial(by_products, weights=weights), default=partial(by_lookup, weights=weights)
-    )
+    return by_platform(x, cpu=partial(by_products, weights=weights), default=partial(by_lookup, weights=weights))
 
 
 def by_products(x: Array, weights: Sequence[np.ndarray]) -> Array:

@@ -20,7 +20,8 @@ import orbax.checkpoint as ocp
 
 from dms_jax.errors import UserError, first_words
 from dms_jax.training.background_manager import BackgroundManager
-from dms_jax.training.packing import Vectors, layout_of, pack, pack_on_devices, unpack
+from dms_jax.training.packing import layout_of, unpack
+from dms_jax.training.snapshot import fetched, snapshot
 from dms_jax.training.state import TrainState
 
 
@@ -85,23 +86,16 @@ class Checkpoints:
         step = int(state.step)
         if step == self.latest_step:
             return
-        snapshot, layout, position = _snapshot(state), layout_of(state), _Position.of(batches)
+        taken, layout, position = snapshot(state), layout_of(state), _Position.of(batches)
         self._latest.save(
             step,
             lambda: {
-                "state": ocp.args.StandardSave(_fetched(snapshot)),
+                "state": ocp.args.StandardSave(fetched(taken)),
                 "layout": ocp.args.JsonSave(layout),
                 "data": grain.checkpoint.CheckpointSave(position),
             },
         )
         self._hand_over()
-
-    @staticmethod
-    def compile_ahead(state: TrainState) -> None:
-        """Compile what `save` and `save_best` need for states as the given one, which may be abstract."""
-        if not _are_on_cpu(state):
-            for tree in (state, state.inference_variables):
-                pack_on_devices.lower(tree).compile()
 
     def drop_best_after(self, step: int) -> None:
         """Forget a best checkpoint of a later step than `step`.
@@ -140,11 +134,11 @@ class Checkpoints:
         """Replace the best variables by these; `score` is their figure, None where there was nothing to compare."""
         if step == self.best_step:
             return
-        snapshot, like = _snapshot(variables), jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), variables)
+        taken, like = snapshot(variables), jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), variables)
         self._best.save(
             step,
             lambda: {
-                "variables": ocp.args.StandardSave(unpack(_fetched(snapshot), like)),
+                "variables": ocp.args.StandardSave(unpack(fetched(taken), like)),
                 "score": ocp.args.JsonSave({"score": score}),
             },
         )
@@ -238,28 +232,6 @@ def read_tree(folder: Path) -> Any:
             return checkpointer.restore(folder, restore_args=kinds)
     except (OSError, ValueError, KeyError, AttributeError) as error:  # damage shows in many places
         raise UserError(f"{folder} is damaged: make it anew ({first_words(error)}).") from error
-
-
-def _snapshot(tree: Any) -> Vectors:
-    """The arrays, joined, as they are now: the next steps will write to their memory."""
-    if not _are_on_cpu(tree):
-        try:
-            # A millisecond, in which the device writes them once more; they are fetched in the background.
-            return jax.block_until_ready(pack_on_devices(tree))
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-    return pack(jax.device_get(tree))
-
-
-def _fetched(vectors: Vectors) -> Vectors:
-    return jax.device_get(vectors)
-
-
-def _are_on_cpu(tree: Any) -> bool:
-    """Whether the arrays of a tree, which may be abstract, are NumPy's or on a CPU."""
-    devices = {device for x in jax.tree.leaves(tree) if hasattr(x, "sharding") for device in x.sharding.device_set}
-    return all(device.platform == "cpu" for device in devices)
 
 
 def _placed(array: np.ndarray, like: jax.Array) -> jax.Array:

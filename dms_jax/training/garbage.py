@@ -6,6 +6,22 @@ from contextlib import contextmanager
 
 
 @contextmanager
+def postponed() -> Iterator[None]:
+    """Collect nothing while the context lasts.
+
+    Of the millions of objects that tracing makes, all but a few are still in use: looking through them again and again
+    takes a fifth of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@contextmanager
 def collected_and_set_aside() -> Iterator[None]:
     """Collect what is garbage now, and do not look through the rest again while the context lasts.
 

@@ -24,7 +24,7 @@ from dms_jax.training import configuration
 from dms_jax.training.checkpoint import Checkpoints, has_checkpoint
 from dms_jax.training.configured_step import compile_train_step
 from dms_jax.training.cudnn import leave_out_slow_engines
-from dms_jax.training.garbage import collected_and_set_aside
+from dms_jax.training.garbage import collected_and_set_aside, postponed
 from dms_jax.training.initialization import check_sources, starting_state
 from dms_jax.training.interruption import collect_interruptions
 from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
@@ -33,6 +33,7 @@ from dms_jax.training.prediction import make_eval_step, make_predict_step
 from dms_jax.training.reading import read_training_batches
 from dms_jax.training.results import load_results, results_text
 from dms_jax.training.selection import Selection, selection_score
+from dms_jax.training.snapshot import prepare_snapshots
 from dms_jax.training.splits import Splits, choose_splits
 from dms_jax.training.state import TrainState, abstract_state, empty_metrics
 from dms_jax.training.step import DATA_AXIS, Batch, data_mesh, replicate, shard_batch
@@ -82,12 +83,13 @@ def train(config: ConfigDict, workdir: Path, started: float | None = None) -> di
     except OSError as error:
         raise UserError(f"{workdir} cannot be written ({error.strerror}): choose another --workdir.") from error
 
-    with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints:
+    with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints, ExitStack() as beginning:
+        beginning.enter_context(postponed())
         done = checkpoints.latest_step or 0
         if done > config.steps:
             raise UserError(f"config.steps={config.steps}, but {workdir} is at step {done}: choose another --workdir.")
         checkpoints.drop_best_after(done)
-        run = _Run(config, workdir, dataset, choose_splits(dataset, config), mesh, checkpoints, started)
+        run = _Run(config, workdir, dataset, choose_splits(dataset, config), mesh, checkpoints, started, beginning)
         results = run.train_and_test()
     if jax.process_index() == 0:
         print(results_text(results))
@@ -105,6 +107,8 @@ class _Run:
     mesh: Mesh
     checkpoints: Checkpoints
     started: float
+    # Closed when the first step is done.
+    beginning: ExitStack
 
     def train_and_test(self) -> dict[str, Any]:
         """Do the steps that are left, and test the best checkpoint."""
@@ -208,6 +212,7 @@ class _Run:
                 if step == first:
                     jax.block_until_ready(state)
                     writer.text(f"first step done {time.monotonic() - self.started:.1f} s after the start")
+                    self.beginning.close()
                     stack.enter_context(collected_and_set_aside())
                 is_last = step == config.steps
                 if step % config.log_every == 0 or is_last:
@@ -275,7 +280,7 @@ class _Run:
 
     def _prepare_pause(self, selection: Selection | None, state: TrainState) -> None:
         """Do what the first pause would wait for, while XLA compiles the step and Python has nothing else to do."""
-        self.checkpoints.compile_ahead(state)
+        prepare_snapshots(state, state.inference_variables)
         _norm.lower(state.params).compile()
         if selection is not None:
             selection.trace_ahead(state.inference_variables)

@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from dms_jax.errors import UserError
-from dms_jax.training import checkpoint
+from dms_jax.training import snapshot
 from dms_jax.training.checkpoint import Checkpoints
 from dms_jax.training.state import TrainState
 
@@ -47,9 +47,9 @@ def test_a_checkpoint_is_of_the_moment_at_which_it_was_asked_for(
 ) -> None:
     """The steps after it, which write to the same memory, do not wait for Orbax."""
     if joined != "on the host":
-        monkeypatch.setattr(checkpoint, "_are_on_cpu", lambda tree: False)
+        monkeypatch.setattr(snapshot, "_are_on_cpu", lambda tree: False)
     if "full" in joined:
-        monkeypatch.setattr(checkpoint, "pack_on_devices", full)
+        monkeypatch.setattr(snapshot, "pack_on_devices", full)
     may_save = threading.Event()
     save = ocp.CheckpointManager.save
 

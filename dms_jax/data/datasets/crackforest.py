@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import scipy.io
 import tensorflow_datasets as tfds
 from PIL import Image
 
@@ -97,6 +96,9 @@ def read_segmentation(path: Path) -> Image.Image:
     Raises:
         UserError: the file is missing, damaged, or holds no such segmentation.
     """
+    # Imported here: a fifth of a second that the start of every run would wait for.
+    import scipy.io
+
     try:
         contents = scipy.io.loadmat(path, appendmat=False, variable_names=["groundTruth"], simplify_cells=True)
     except Exception as error:  # scipy raises all kinds of errors where it can't parse a file.
