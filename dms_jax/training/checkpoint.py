@@ -24,6 +24,9 @@ from dms_jax.training.packing import layout_of, unpack
 from dms_jax.training.snapshot import fetched, snapshot
 from dms_jax.training.state import TrainState
 
+# It shows in many places.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
 
 class Checkpoints:
     """The checkpoints in a work directory: `checkpoints/<step>/` and `best/<step>/`.
@@ -61,9 +64,15 @@ class Checkpoints:
         """Score of the best checkpoint (higher is better), or None."""
         if self.best_step is None:
             return None
-        args = ocp.args.Composite(score=ocp.args.JsonRestore())
-        restored = self._best.settled().restore(self.best_step, args=args)
-        return restored.score["score"]
+        best = self._best.settled()
+        try:
+            restored = best.restore(self.best_step, args=ocp.args.Composite(score=ocp.args.JsonRestore()))
+            return restored.score["score"]
+        except _DAMAGE as error:
+            folder = best.directory / str(self.best_step)
+            raise UserError(
+                f"{folder} is damaged: remove it, and the run chooses another ({first_words(error)})."
+            ) from error
 
     @contextmanager
     def written_afterwards(self) -> Iterator[None]:
@@ -121,9 +130,15 @@ class Checkpoints:
         if not (folder / "layout").is_dir():
             raise UserError(f"{folder} is of an earlier version of dms_jax: train anew, with another --workdir.")
         args = ocp.args.Composite(layout=ocp.args.JsonRestore(), data=grain.checkpoint.CheckpointRestore(batches))
-        layout = latest.restore(step, args=args).layout
         try:
-            arrays = unpack(read_tree(folder / "state"), state, layout=layout)
+            layout = latest.restore(step, args=args).layout
+            vectors = _read_tree(folder / "state")
+        except _DAMAGE as error:
+            raise UserError(
+                f"{folder} is damaged: remove it, to go on from the one before it ({first_words(error)})."
+            ) from error
+        try:
+            arrays = unpack(vectors, state, layout=layout)
         except ValueError as error:
             raise UserError(
                 f"{folder} is of another version of the network ({error}): train anew, with another --workdir."
@@ -155,7 +170,7 @@ class Checkpoints:
         args = ocp.args.Composite(variables=ocp.args.StandardRestore(_abstract(variables)))
         try:
             return best.restore(self.best_step, args=args).variables
-        except (OSError, ValueError, KeyError) as error:
+        except _DAMAGE as error:
             folder = best.directory / str(self.best_step)
             raise UserError(f"{folder} is damaged: bring back a copy, or train anew ({first_words(error)}).") from error
 
@@ -223,15 +238,19 @@ def read_tree(folder: Path) -> Any:
     Raises:
       UserError: the folder is damaged.
     """
-    folder = folder.absolute()
     try:
-        # Asked of the handler: the checkpointer warns that an item of a larger checkpoint has no metadata of its own.
-        tree = ocp.PyTreeCheckpointHandler().metadata(folder).tree
-        with ocp.PyTreeCheckpointer() as checkpointer:
-            kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-            return checkpointer.restore(folder, restore_args=kinds)
-    except (OSError, ValueError, KeyError, AttributeError) as error:  # damage shows in many places
+        return _read_tree(folder)
+    except _DAMAGE as error:
         raise UserError(f"{folder} is damaged: make it anew ({first_words(error)}).") from error
+
+
+def _read_tree(folder: Path) -> Any:
+    folder = folder.absolute()
+    # Asked of the handler: the checkpointer warns that an item of a larger checkpoint has no metadata of its own.
+    tree = ocp.PyTreeCheckpointHandler().metadata(folder).tree
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+        return checkpointer.restore(folder, restore_args=kinds)
 
 
 def _placed(array: np.ndarray, like: jax.Array) -> jax.Array:

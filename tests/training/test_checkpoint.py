@@ -126,6 +126,29 @@ def test_what_fails_in_the_background_is_not_lost(
     checkpoints.close()
 
 
+def test_what_is_saved_in_a_pause_is_written_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best first: without it, a state of the same step would not be measured again."""
+    handed = []
+    save = ocp.CheckpointManager.save
+    monkeypatch.setattr(
+        ocp.CheckpointManager,
+        "save",
+        lambda self, *given, **named: handed.append(self.directory.name) or save(self, *given, **named),
+    )
+    with Checkpoints(tmp_path) as checkpoints:
+        with checkpoints.written_afterwards():
+            checkpoints.save(state_of(4, 0.5), numbers())
+            checkpoints.save_best(4, {"params": np.ones(3)}, 0.5)
+            time.sleep(0.1)
+            assert handed == []
+        assert (checkpoints.latest_step, checkpoints.best_step) == (4, 4)
+        assert handed == ["best", "checkpoints"]
+        with checkpoints.written_afterwards():
+            checkpoints.save(state_of(5, 0.5), numbers())
+            # Whoever asks waits for it, within the pause too.
+            assert checkpoints.latest_step == 5
+
+
 def test_a_best_checkpoint_that_the_run_has_not_reached_is_forgotten(tmp_path: Path) -> None:
     variables = {"params": np.ones(3)}
     with Checkpoints(tmp_path) as checkpoints:
@@ -135,6 +158,22 @@ def test_a_best_checkpoint_that_the_run_has_not_reached_is_forgotten(tmp_path: P
         assert (checkpoints.best_step, checkpoints.best_score) == (5, 0.5)
         checkpoints.drop_best_after(4)
         assert (checkpoints.best_step, checkpoints.best_score) == (None, None)
+
+
+@pytest.mark.parametrize("part", ["checkpoints/4/state", "checkpoints/4/layout", "checkpoints/4/data", "best/4/score"])
+def test_damage_is_named_with_the_mend(part: str, tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state_of(4, 0.5), numbers())
+        checkpoints.save_best(4, {"params": np.ones(3)}, 0.5)
+    for path in (tmp_path / part).rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-9])
+    step = "/".join(part.split("/")[:2])
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(UserError, match=f"/{step} is damaged: remove it, .*"):
+        checkpoints.best_score if part.startswith("best") else checkpoints.restore(state_of(0, 0.0), numbers())
+    shutil.rmtree(tmp_path / step)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert (checkpoints.best_step if part.startswith("best") else checkpoints.latest_step) is None
 
 
 def test_a_damaged_best_checkpoint_is_named(tmp_path: Path) -> None:

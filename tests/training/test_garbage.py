@@ -3,7 +3,7 @@
 import gc
 import weakref
 
-from dms_jax.training.garbage import collected_and_set_aside
+from dms_jax.training.garbage import collected_and_set_aside, postponed
 
 
 class Cycle:
@@ -39,3 +39,12 @@ def test_what_somebody_else_has_set_aside_stays_so() -> None:
             pass
         assert gc.get_freeze_count() > 1000
     assert gc.get_freeze_count() == 0
+
+
+def test_nothing_is_collected_while_that_is_postponed() -> None:
+    with postponed():
+        assert not gc.isenabled()
+        with postponed():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
