@@ -55,7 +55,8 @@ def default_config() -> ConfigDict:
     config.data.overfit = 0  # train and test on this many training pictures: a check that learning works at all
     config.data.workers = 0  # processes that load pictures, each with its part of the memory; 0: threads only
     config.data.threads = 8
-    # GiB of training squares that are kept once they are decoded, the first ones; 0: each is decoded every time.
+    # GiB of training squares that are kept once they are decoded, the first ones; 0: each is decoded every time. A
+    # quarter of it besides for those that the best checkpoint is chosen on.
     config.data.memory = 2.0
     config.data.synthetic = ConfigDict({"seed": 0, "size": 96, "pictures": 480})
 
