@@ -136,6 +136,8 @@ class _Run:
                 writer.text(sentence)
             try:
                 state = self._steps(state, batches, train_step, selection, writer, interrupted, pause_prepared)
+                # Also where no step was left.
+                self.beginning.close()
             finally:
                 batches.close()
                 # And the pictures in its memory.
