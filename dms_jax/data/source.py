@@ -99,7 +99,10 @@ class ExampleSource:
         return self._column("has_mask").astype(bool)
 
     def defective_shares(self) -> np.ndarray:
-        """The share of each example's pixels that are defective (mask > 127), float64 [n], 0 where that is unknown."""
+        """The share of each example's pixels that are defective (mask > 127), float64 [n]; 0 where no mask is known.
+
+        As everywhere, a mask that is unknown is all 0.
+        """
         return self._column("defective_share").astype(np.float64)
 
     def defective(self) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Convolutions with PyTorch's padding, each in the formulation that its platform computes fastest.
 
-The parameters and the results are the same whichever it is; `by_platform` chooses, so that one exported program serves
-every platform.
+The parameters and the results are the same whichever it is; `by_platform` chooses.
 """
 
 from functools import partial

@@ -23,12 +23,22 @@ class BackgroundManager:
       thread: a single one for all managers: Orbax mixes up the folders of what two save at the same time.
       keep: how many of the latest are kept.
       items: what a checkpoint consists of.
+      after: another manager, whose checkpoint of the same pause is written first, as a whole.
     """
 
-    def __init__(self, folder: Path, thread: ThreadPoolExecutor, *, keep: int, items: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        thread: ThreadPoolExecutor,
+        *,
+        keep: int,
+        items: tuple[str, ...],
+        after: "BackgroundManager | None" = None,
+    ) -> None:
         options = ocp.CheckpointManagerOptions(max_to_keep=keep)
         self._manager = ocp.CheckpointManager(folder, options=options, item_names=items)
         self._thread = thread
+        self._after = after
         self._waiting: Callable[[], None] | None = None
         self._handed: Future[None] | None = None
 
@@ -50,14 +60,23 @@ class BackgroundManager:
         return self._manager
 
     def save(self, step: int, items: Callable[[], dict[str, Any]]) -> None:
-        """Save items of what does not change any more; they are made when they are handed over."""
+        """Save items of what does not change any more; they are made when they are handed over.
+
+        Where there are several processes, that is at once: they wait for each other, and have to in the same order.
+        """
         manager = self.settled()
+        begun: list[bool] = []
 
         def save() -> None:
+            # An interruption of `hand_over` might have it called twice.
+            if begun:
+                return
+            begun.append(True)
+            if self._after is not None:
+                self._after._manager.wait_until_finished()
             manager.save(step, args=ocp.args.Composite(**items()), force=True)
 
         if jax.process_count() > 1:
-            # Processes wait for each other here, and have to do so in the same order everywhere.
             with self._told_to_make_room():
                 save()
         else:
@@ -65,8 +84,11 @@ class BackgroundManager:
 
     def hand_over(self) -> None:
         """Let the other thread begin with what is to be saved."""
+        if self._after is not None:
+            self._after.hand_over()
         if self._waiting is not None:
-            self._handed, self._waiting = self._thread.submit(self._waiting), None
+            self._handed = self._thread.submit(self._waiting)
+            self._waiting = None
 
     def close(self) -> None:
         """Wait until everything is written."""

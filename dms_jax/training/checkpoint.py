@@ -32,8 +32,9 @@ class Checkpoints:
     """The checkpoints in a work directory: `checkpoints/<step>/` and `best/<step>/`.
 
     `checkpoints` holds the whole training state with the position in the data, `best` the variables to predict with.
-    Both are written in the background and renamed when whole: a run killed at any moment leaves the one before. What
-    fails there is raised as a `UserError` by the next call that has to do with it, or by `close`.
+    Both are written in the background and renamed when whole, the best of a step before its state: a run killed at any
+    moment leaves the ones before. What fails there is raised as a `UserError` by the next call that has to do with it,
+    or by `close`.
 
     Args:
       workdir: of the run.
@@ -44,10 +45,12 @@ class Checkpoints:
         workdir = workdir.absolute()
         self._thread = ThreadPoolExecutor(1, "checkpoints")
         self._hands_over = True
-        self._latest = BackgroundManager(
-            workdir / "checkpoints", self._thread, keep=keep, items=("state", "layout", "data")
-        )
         self._best = BackgroundManager(workdir / "best", self._thread, keep=1, items=("variables", "score"))
+        # A run that goes on from a state does not measure it again: the best of that step has to be there.
+        items = ("state", "layout", "data")
+        self._latest = BackgroundManager(
+            workdir / "checkpoints", self._thread, keep=keep, items=items, after=self._best
+        )
 
     @property
     def latest_step(self) -> int | None:
@@ -76,7 +79,10 @@ class Checkpoints:
 
     @contextmanager
     def written_afterwards(self) -> Iterator[None]:
-        """What is saved in this context is written from its end on: until then, no other thread keeps Python busy."""
+        """What is saved in this context is written from its end on: until then, no other thread keeps Python busy.
+
+        Unless something is asked for earlier, or there are several processes.
+        """
         self._hands_over = False
         try:
             yield
@@ -86,8 +92,7 @@ class Checkpoints:
 
     def _hand_over(self) -> None:
         if self._hands_over:
-            # This order: of two that are saved at the same step, a state without its best would not be measured again.
-            self._best.hand_over()
+            # And the best before it.
             self._latest.hand_over()
 
     def save(self, state: TrainState, batches: grain.DatasetIterator) -> None:

@@ -140,9 +140,9 @@ class _Run:
                 self.beginning.close()
             finally:
                 batches.close()
-                # And the pictures in its memory.
-                del batches
-            if selection is None or checkpoints.best_step is None:
+                # And the pictures in their memory.
+                del batches, selection
+            if self.splits.selection is None or checkpoints.best_step is None:
                 checkpoints.save_best(config.steps, state.inference_variables, None)
             writer.text(f"testing step {checkpoints.best_step}")
             tester = Tester(
@@ -221,8 +221,9 @@ class _Run:
                     state = self._log(step, state, writer, float(schedule(step - 1)))
                 writer.progress(step)
                 evaluates = step % config.evaluate_every == 0 or is_last
-                saves = step % config.checkpoint_every == 0 or is_last or bool(interrupted)
-                if evaluates or saves:
+                saves = step % config.checkpoint_every == 0 or is_last
+                stops = bool(interrupted)
+                if evaluates or saves or stops:
                     # Steps that are still on their way are no pause.
                     jax.block_until_ready(state)
                     with writer.pause(), self.checkpoints.written_afterwards():
@@ -235,9 +236,11 @@ class _Run:
                             if step - first < config.evaluate_every:
                                 # What the first evaluation has traced.
                                 stack.enter_context(collected_and_set_aside())
-                        if saves:
+                        # An evaluation takes a while.
+                        stops = bool(interrupted)
+                        if saves or stops:
                             self.checkpoints.save(state, batches)
-                if interrupted and not is_last:
+                if stops and not is_last:
                     raise UserError(f"interrupted after step {step}, which is saved: run the same command to go on.")
         return state
 

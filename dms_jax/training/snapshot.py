@@ -10,6 +10,8 @@ from jax.sharding import Sharding, SingleDeviceSharding
 from dms_jax.training.packing import Vectors, pack, pack_on_devices
 
 _LOG = logging.getLogger(__name__)
+# There is not enough of it, or the devices have no such memory.
+_NO_PINNED_MEMORY = (jax.errors.JaxRuntimeError, ValueError)
 
 
 def snapshot(tree: Any) -> Vectors:
@@ -36,7 +38,7 @@ def fetched(vectors: Vectors) -> Vectors:
         # One copy of what is on every device.
         here = jax.tree.map(lambda x: x.addressable_data(0), vectors)
         vectors = jax.block_until_ready(jax.device_put(here, jax.tree.map(lambda x: _host_memory(x.sharding), here)))
-    except jax.errors.JaxRuntimeError as error:
+    except _NO_PINNED_MEMORY as error:
         _LOG.info("A checkpoint is fetched more slowly: %s", error)
     return jax.device_get(vectors)
 
@@ -48,14 +50,15 @@ def prepare_snapshots(*trees: Any) -> None:
     """
     if _are_on_cpu(trees):
         return
-    passing = []
+    zeros = []
     for tree in trees:
         lowered = pack_on_devices.lower(tree)
         lowered.compile()
-        place = _host_memory(jax.tree.leaves(tree)[0].sharding)
-        zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), lowered.out_info)
-        passing.append(jax.device_put(zeros, place))
-    jax.block_until_ready(passing)
+        zeros.append(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), lowered.out_info))
+    try:
+        jax.block_until_ready(jax.device_put(zeros, _host_memory(jax.tree.leaves(trees)[0].sharding)))
+    except _NO_PINNED_MEMORY as error:
+        _LOG.info("Checkpoints will be fetched more slowly: %s", error)
 
 
 def _are_on_cpu(tree: Any) -> bool:

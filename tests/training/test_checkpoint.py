@@ -127,13 +127,15 @@ def test_what_fails_in_the_background_is_not_lost(
 
 
 def test_what_is_saved_in_a_pause_is_written_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The best first: without it, a state of the same step would not be measured again."""
+    """The best first, as a whole: without it, a state of the same step would not be measured again."""
     handed = []
     save = ocp.CheckpointManager.save
     monkeypatch.setattr(
         ocp.CheckpointManager,
         "save",
-        lambda self, *given, **named: handed.append(self.directory.name) or save(self, *given, **named),
+        lambda self, *given, **named: (
+            handed.append((self.directory.name, (tmp_path / "best" / "4").is_dir())) or save(self, *given, **named)
+        ),
     )
     with Checkpoints(tmp_path) as checkpoints:
         with checkpoints.written_afterwards():
@@ -142,11 +144,13 @@ def test_what_is_saved_in_a_pause_is_written_after_it(tmp_path: Path, monkeypatc
             time.sleep(0.1)
             assert handed == []
         assert (checkpoints.latest_step, checkpoints.best_step) == (4, 4)
-        assert handed == ["best", "checkpoints"]
+        assert handed == [("best", False), ("checkpoints", True)]
         with checkpoints.written_afterwards():
             checkpoints.save(state_of(5, 0.5), numbers())
-            # Whoever asks waits for it, within the pause too.
+            checkpoints.save_best(5, {"params": np.ones(3)}, 0.5)
+            # Whoever asks waits for it, within the pause too, and as in this order.
             assert checkpoints.latest_step == 5
+            assert [name for name, _ in handed[2:]] == ["best", "checkpoints"]
 
 
 def test_a_best_checkpoint_that_the_run_has_not_reached_is_forgotten(tmp_path: Path) -> None:

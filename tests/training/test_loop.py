@@ -23,6 +23,7 @@ from dms_jax.training.checkpoint import Checkpoints
 from dms_jax.training.garbage import collected_and_set_aside
 from dms_jax.training.loop import train
 from dms_jax.training.metrics_file import read_metrics
+from dms_jax.training.selection import Selection
 from dms_jax.training.testing import evaluate_run
 
 TINY = {
@@ -138,7 +139,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
 
     def dies(batch: Any, mesh: Any) -> Any:
         calls.append(batch)
-        if sum("valid" not in call for call in calls) == 4:  # those with it are evaluated
+        if len(calls) == 4:
             raise RuntimeError("power cut in step 4")
         return real(batch, mesh)
 
@@ -157,18 +158,16 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
 def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(
     whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = []
-    real = loop.shard_batch
+    """Also where it comes while a step is evaluated that no checkpoint was due at."""
+    real = Selection.measure
 
-    def interrupts(batch: Any, mesh: Any) -> Any:
-        calls.append(batch)
-        if len(calls) == 3:
-            signal.raise_signal(signal.SIGTERM)
-        return real(batch, mesh)
+    def interrupts(self: Selection, variables: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return real(self, variables)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "shard_batch", interrupts)
-        with pytest.raises(UserError, match=r"interrupted after step 3.*same command"):
+        patch.setattr(Selection, "measure", interrupts)
+        with pytest.raises(UserError, match=r"interrupted after step 3, which is saved: .*same command"):
             train(tiny_config(data_dir), tmp_path)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest_step == 3

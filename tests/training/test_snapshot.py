@@ -47,14 +47,16 @@ def test_a_snapshot_on_devices_comes_through_their_own_memory_of_the_host_once(
     assert [(len(x.sharding.device_set), x.sharding.memory_kind) for x in got] == [(1, "pinned_host")] * 2
 
 
-def test_a_snapshot_is_fetched_where_no_memory_can_be_pinned(on_devices: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = snapshot(on_devices)
-
+@pytest.mark.parametrize("error", [jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED"), ValueError("no memory kind")])
+def test_a_snapshot_is_fetched_where_no_memory_can_be_pinned(
+    error: Exception, on_devices: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_: Any) -> None:
-        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: cuMemHostAlloc")
+        raise error
 
     monkeypatch.setattr(jax, "device_put", fails)
-    assert listed(fetched(taken)) == JOINED
+    prepare_snapshots(on_devices)
+    assert listed(fetched(snapshot(on_devices))) == JOINED
 
 
 def test_snapshots_are_prepared_for_abstract_trees(on_devices: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,8 +65,9 @@ def test_snapshots_are_prepared_for_abstract_trees(on_devices: Any, monkeypatch:
     monkeypatch.setattr(jax, "device_put", lambda *given: put.append(given) or real(*given))
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), on_devices)
     prepare_snapshots(abstract, abstract["a"])
-    assert [listed(zeros) for zeros, _ in put] == [
+    ((zeros, place),) = put
+    assert listed(zeros) == [
         {"a": {"float32": [0] * 7}, "b": {"int32": [0, 0]}},
         {"x": {"float32": [0] * 6}, "y": {"float32": [0]}},
     ]
-    assert {place.memory_kind for _, place in put} == {"pinned_host"}
+    assert place.memory_kind == "pinned_host"
