@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
 
 import numpy as np
@@ -81,10 +81,6 @@ class ExampleSource:
     def mask(self, index: SupportsIndex) -> np.ndarray:
         """The mask of one example, uint8 [H, W, 1], without decoding its picture."""
         return decode_png(self._record(index)["mask"], channels=1)
-
-    def masks(self) -> Iterator[np.ndarray]:
-        """What `mask` gives for all examples, one after another."""
-        return (self.mask(i) for i in range(len(self)))
 
     def labels(self) -> np.ndarray:
         """The labels of all examples, int32 [n], -1 where unknown, without decoding a picture."""

@@ -255,13 +255,7 @@ class _Run:
         writer.write(step, scalars)
         return state.replace(metrics=replicate(empty_metrics(tuple(state.metrics)), self.mesh))
 
-    def _select(
-        self,
-        step: int,
-        state: TrainState,
-        selection: Selection | None,
-        writer: RunWriter,
-    ) -> None:
+    def _select(self, step: int, state: TrainState, selection: Selection | None, writer: RunWriter) -> None:
         """Measure the state on the selection split, and keep it if it is the best so far."""
         if selection is None:
             return

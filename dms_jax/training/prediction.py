@@ -154,7 +154,12 @@ class EvalStep:
 
     def __call__(self, prepared: Any, batch: Batch) -> EvaluationMetrics:
         """See `EvalStep`."""
-        return self.measure(*self.predict_step(prepared, batch["image"]), _truth(batch))
+        sums = self.measure(*self.predict_step(prepared, batch["image"]), _truth(batch))
+        if self.mesh.size > 1 and not is_gpu(self.mesh):
+            # Several devices of a CPU wait for each other with the threads that they share: with several batches on
+            # their way, none may be left for a device that all others wait for.
+            jax.block_until_ready(sums)
+        return sums
 
     def trace_ahead(self, variables: Any, batch: Batch) -> None:
         """Trace what measuring such variables on such batches needs, both abstract: half of a first call's wait.

@@ -3,7 +3,6 @@
 from functools import reduce
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 from dms_jax.data.memory import Memory
@@ -12,11 +11,10 @@ from dms_jax.data.pipeline import square_batches
 from dms_jax.data.source import ExampleSource
 from dms_jax.evaluation.device_metrics import EvaluationMetrics, device_figures
 from dms_jax.training import configuration
-from dms_jax.training.compilation import is_gpu
 from dms_jax.training.prediction import EvalStep
 from dms_jax.training.step import abstract_batch, shard_batch
 
-# Of `config.data.memory`, besides what the training squares have: about what a validation split is of a training set.
+# Of `config.data.memory`, besides what the training squares have: twice what a validation split is of a training set.
 _SHARE_OF_MEMORY = 0.25
 
 
@@ -44,13 +42,7 @@ class Selection:
         config, step = self._config, self._eval_step
         batches = square_batches(self._pieces, config.data.image_size, **configuration.reading_options(config))
         prepared = step.predict_step.prepare(variables)
-        sums = []
-        for batch in batches:
-            sums.append(step(prepared, shard_batch(batch, step.mesh)))
-            if step.mesh.size > 1 and not is_gpu(step.mesh):
-                # Several devices of a CPU wait for each other with the threads that they share: with several batches
-                # on their way, none may be left for a device that all others wait for.
-                jax.block_until_ready(sums[-1])
+        sums = [step(prepared, shard_batch(batch, step.mesh)) for batch in batches]
         return device_figures(reduce(EvaluationMetrics.merge, sums))
 
     def trace_ahead(self, variables: Any) -> None:

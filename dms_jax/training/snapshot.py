@@ -37,7 +37,8 @@ def fetched(vectors: Vectors) -> Vectors:
     try:
         # One copy of what is on every device.
         here = jax.tree.map(lambda x: x.addressable_data(0), vectors)
-        vectors = jax.block_until_ready(jax.device_put(here, jax.tree.map(lambda x: _host_memory(x.sharding), here)))
+        place = _host_memory(jax.tree.leaves(here)[0].sharding)
+        vectors = jax.block_until_ready(jax.device_put(here, place))
     except _NO_PINNED_MEMORY as error:
         _LOG.info("A checkpoint is fetched more slowly: %s", error)
     return jax.device_get(vectors)
