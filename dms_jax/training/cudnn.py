@@ -1,14 +1,14 @@
 """What cuDNN, which computes convolutions on NVIDIA's GPUs, is told and has done before the steps use it."""
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-
-from dms_jax.training.devices import cpu_device
 
 _SLOW_ENGINES = Path(__file__).with_name("cudnn_slow_engines.json")
 _MEASURED_ON = "9.0"
@@ -44,10 +44,6 @@ def load_convolutions(device: jax.Device, options: Mapping[str, str]) -> None:
     """
 
     def energy(images: jax.Array, kernel: jax.Array) -> jax.Array:
-        # JAX keeps no compiled program that calls back, which it does on the CPU: taken from a file, this one would try
-        # no algorithms.
-        if cpu_device() is not None:
-            jax.debug.callback(lambda: None)
         y = jax.lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
         return jnp.sum(y.astype(jnp.float32) ** 2)
 
@@ -55,5 +51,21 @@ def load_convolutions(device: jax.Device, options: Mapping[str, str]) -> None:
         jax.device_put(jnp.ones(shape, jnp.bfloat16), device) for shape in ((8, 12, 12, 64), (3, 3, 64, 64))
     )
     gradients = jax.jit(jax.grad(energy, argnums=(0, 1)), compiler_options=dict(options))
-    jax.block_until_ready(gradients(images, kernel))
-    jax.effects_barrier()
+    with _not_cached():
+        jax.block_until_ready(gradients(images, kernel))
+
+
+@contextmanager
+def _not_cached() -> Iterator[None]:
+    """Keep what is compiled meanwhile, by any thread, out of JAX's persistent cache.
+
+    A program that is taken from the cache tries no algorithms, and so loads hardly anything. (A callback to the host
+    would keep a program out of it until JAX 0.10, but not since 0.11.)
+    """
+    name = "jax_persistent_cache_min_compile_time_secs"
+    before = getattr(jax.config, name)
+    jax.config.update(name, math.inf)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
