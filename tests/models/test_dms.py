@@ -225,28 +225,42 @@ def test_frozen_statistics_are_used_in_training_and_stay(frozen: str) -> None:
         assert agrees == (frozen == "all" or (name.startswith("L") and name != "LF")), name
 
 
-def test_remat_changes_neither_gradients_nor_statistics() -> None:
+def test_remat_keeps_less_for_the_same_gradients_and_statistics() -> None:
     images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
     fields = {**TINY, "schedule": ("HF", "reset MF")}
     _, variables = initialise(SDMS(**fields), images)
 
-    def gradients(remat: bool) -> tuple[Any, Any, str]:
+    def measured(remat: bool) -> tuple[Any, Any, int, int]:
         model = SDMS(**fields, remat=remat)
 
         def loss(params: Any) -> Any:
             output, updates = model.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])
             return sum(jnp.mean(s**2) for s in output.saliency) + sum(jnp.mean(c**2) for c in output.classes), updates
 
-        lowered = jax.jit(jax.grad(loss, has_aux=True)).lower(variables["params"])
-        return *lowered.compile()(variables["params"]), lowered.as_text()
+        # The function that computes the gradient holds what the forward pass keeps for it.
+        kept = jax.eval_shape(lambda params: jax.vjp(loss, params, has_aux=True)[1], variables["params"])
+        compiled = jax.jit(jax.grad(loss, has_aux=True)).lower(variables["params"]).compile()
+        gradients, statistics = compiled(variables["params"])
+        return gradients, statistics, _bytes(kept), _temporary(compiled)
 
-    expected, statistics, plain = gradients(False)
-    found, found_statistics, with_remat = gradients(True)
+    expected, expected_statistics, kept, temporary = measured(False)
+    found, statistics, kept_by_remat, temporary_of_remat = measured(True)
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), found, expected)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found_statistics, statistics)
-    # The forward convolutions are there twice.
-    assert with_remat.count("stablehlo.convolution") > 1.2 * plain.count("stablehlo.convolution")
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), statistics, expected_statistics)
+    assert kept_by_remat < 0.6 * kept
+    # On a CPU, the XLA of earlier versions takes the second computation for the first, and keeps its results.
+    if jax.__version_info__ >= (0, 12):
+        assert temporary_of_remat < 0.8 * temporary
+
+
+def _bytes(tree: Any) -> int:
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+def _temporary(compiled: jax.stages.Compiled) -> int:
+    """The memory, in bytes, that a program needs besides its arguments and results."""
+    return compiled.memory_analysis().temp_size_in_bytes
 
 
 def test_gradients_reach_every_parameter_through_the_summed_loss() -> None:
