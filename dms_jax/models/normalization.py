@@ -85,8 +85,7 @@ def batch_normalize(
 
     Returns:
       The result [B, H, W, C] of x's type, and the mean and the (biased) variance, float32 [C], as figures: no gradient
-      flows through them from outside. Derivatives of the first order only: a gradient of its gradient would take the
-      mean and the variance for constants.
+      flows through them from outside.
     """
     mean, variance = _moments(x, axis_name)
     y = normalize(x, mean, variance, scale, bias, activation=activation, slope=slope, residual=residual)
@@ -120,6 +119,7 @@ def _over_devices(shares: Array, axis_name: str | None) -> Array:
     return shares if axis_name is None else jax.lax.psum(shares, axis_name)
 
 
+@partial(jax.jit, static_argnums=(5, 6))
 def _forward(
     x: Array,
     scale: Array,
@@ -131,7 +131,9 @@ def _forward(
 ) -> tuple[tuple[Array, Array, Array], Any]:
     if residual is not None and activation == "prelu":
         raise ValueError("The gradient of PReLU on a sum is not written: add the residual to its result.")
-    y, mean, variance = batch_normalize(x, scale, bias, slope, residual, activation, axis_name)
+    # Not by `batch_normalize`, whose results an outer derivative would take for constants of x.
+    mean, variance = _moments(x, axis_name)
+    y = normalize(x, mean, variance, scale, bias, activation=activation, slope=slope, residual=residual)
     # The sign of the result, which the next layer keeps anyway, stands for that of the sum.
     kept = None if residual is None else y
     return (y, mean, variance), (x, mean, variance, scale, bias, slope, kept)
