@@ -1,6 +1,7 @@
 """Shapes, exact parameter counts, schedules and the step by itself."""
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -233,14 +234,19 @@ def test_remat_keeps_less_for_the_same_gradients_and_statistics() -> None:
     def measured(remat: bool) -> tuple[Any, Any, int, int]:
         model = SDMS(**fields, remat=remat)
 
-        def loss(params: Any) -> Any:
+        def loss(params: Any, images: Any) -> Any:
             output, updates = model.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])
             return sum(jnp.mean(s**2) for s in output.saliency) + sum(jnp.mean(c**2) for c in output.classes), updates
 
-        # The function that computes the gradient holds what the forward pass keeps for it.
-        kept = jax.eval_shape(lambda params: jax.vjp(loss, params, has_aux=True)[1], variables["params"])
-        compiled = jax.jit(jax.grad(loss, has_aux=True)).lower(variables["params"]).compile()
-        gradients, statistics = compiled(variables["params"])
+        # The function that computes the gradient holds what the forward pass keeps for it: of larger images than
+        # these, mostly maps.
+        kept = jax.eval_shape(
+            lambda params, images: jax.vjp(partial(loss, images=images), params, has_aux=True)[1],
+            variables["params"],
+            jax.ShapeDtypeStruct((8, 96, 96, 3), jnp.float32),
+        )
+        compiled = jax.jit(jax.grad(loss, has_aux=True)).lower(variables["params"], images).compile()
+        gradients, statistics = compiled(variables["params"], images)
         return gradients, statistics, _bytes(kept), _temporary(compiled)
 
     expected, expected_statistics, kept, temporary = measured(False)
@@ -248,7 +254,7 @@ def test_remat_keeps_less_for_the_same_gradients_and_statistics() -> None:
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), found, expected)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), statistics, expected_statistics)
-    assert kept_by_remat < 0.6 * kept
+    assert kept_by_remat < 0.5 * kept
     # On a CPU, the XLA of earlier versions takes the second computation for the first, and keeps its results.
     if jax.__version_info__ >= (0, 12):
         assert temporary_of_remat < 0.8 * temporary
