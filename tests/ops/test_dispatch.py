@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
-from dms_jax.models.platform import by_platform
+from dms_jax.ops.dispatch import by_platform
 
 X = jnp.ones(3)
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dms_jax.models import matrix_products
-from dms_jax.models.convolution import convolve, in_wide_groups
-from dms_jax.models.matrix_products import grouped_kernel_gradient, pointwise, widened, winograd
+from dms_jax.ops import cpu_convolution
+from dms_jax.ops.convolution import convolve, in_wide_groups
+from dms_jax.ops.cpu_convolution import grouped_kernel_gradient, pointwise, widened, winograd
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -71,9 +71,9 @@ def test_a_convolution_and_its_gradients_are_those_of_pytorch(name: str, size: t
 def test_each_geometry_is_computed_in_the_formulation_meant_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
     for name in ("pointwise", "winograd", "widened", "grouped_kernel_gradient"):
-        function = getattr(matrix_products, name)
+        function = getattr(cpu_convolution, name)
         monkeypatch.setattr(
-            matrix_products,
+            cpu_convolution,
             name,
             lambda *args, function=function, name=name, **options: called.append(name) or function(*args, **options),
         )
@@ -125,13 +125,13 @@ def test_winograd_rounds_about_as_much_as_the_plain_sum() -> None:
     x, kernel = drawn((1, 20, 20, 256), (3, 3, 256, 64))
     expected = by_torch(x, kernel)[0]
     error = np.abs(np.asarray(winograd(x, kernel), np.float64) - expected)
-    plain = np.abs(np.asarray(matrix_products.direct(x, kernel, 1, 1, 1), np.float64) - expected)
+    plain = np.abs(np.asarray(cpu_convolution.direct(x, kernel, 1, 1, 1), np.float64) - expected)
     assert np.sqrt((error**2).mean()) < 4 * np.sqrt((plain**2).mean())
 
 
 def test_bfloat16_is_not_given_to_winograd() -> None:
     x, kernel = (a.astype(jnp.bfloat16) for a in drawn((2, 33, 32, 64), (3, 3, 64, 64)))
-    expected = matrix_products.direct(x, kernel, 1, 1, 1)
+    expected = cpu_convolution.direct(x, kernel, 1, 1, 1)
     np.testing.assert_array_equal(convolve(x, kernel).astype(np.float32), expected.astype(np.float32))
 
 
@@ -139,7 +139,7 @@ def test_bfloat16_is_not_given_to_winograd() -> None:
 def test_a_widened_kernel_is_the_same_convolution(merged: int) -> None:
     x, kernel = drawn((1, 5, 4, 12), (3, 3, 2, 18))
     expected = by_torch(x, kernel, groups=6)[0]
-    close(matrix_products.direct(x, widened(kernel, 6, merged), 1, 1, merged), expected, 1e-6)
+    close(cpu_convolution.direct(x, widened(kernel, 6, merged), 1, 1, merged), expected, 1e-6)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -162,7 +162,7 @@ def test_a_gpu_computes_groups_of_few_channels_in_wider_ones() -> None:
         assert f"feature_group_count = {wide} " in lowered.as_text()
 
 
-def test_no_pictures_are_no_error() -> None:
+def test_no_images_are_no_error() -> None:
     for k, groups in ((1, 1), (3, 1), (3, 8)):
         x, kernel = drawn((0, 8, 9, 64), (k, k, 64 // groups, 64))
         result, pull_back = jax.vjp(partial(convolve, groups=groups), x, kernel)

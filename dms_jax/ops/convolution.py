@@ -6,11 +6,11 @@ The parameters and the results are the same whichever it is; `by_platform` choos
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import Array
 
-from dms_jax.models.matrix_products import (
+from dms_jax.ops.cpu_convolution import (
     LAYOUT,
     as_products,
     direct,
@@ -18,21 +18,16 @@ from dms_jax.models.matrix_products import (
     merged_groups,
     widened,
 )
-from dms_jax.models.normalization import as_varying
-from dms_jax.models.platform import by_platform
-
-Array = jax.Array
-Dtype = Any
+from dms_jax.ops.dispatch import by_platform
+from dms_jax.ops.sharding import as_varying
 
 # A layer by itself on an H100: groups of 4 channels took a quarter less time as groups of 32, groups of 8 more.
 _CHANNELS_OF_A_WIDE_GROUP = 32
 
-he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-# A transposed kernel is stored [h, w, out, in]: the axes swap their roles.
-he_normal_fan_out_transposed = nn.initializers.variance_scaling(2.0, "fan_out", "normal", in_axis=-1, out_axis=-2)
 
-
-def convolve(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1, groups: int = 1) -> Array:
+def convolve(
+    x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1, groups: int = 1, plain: bool = False
+) -> Array:
     """A k x k convolution, k odd, with a padding of half the kernel.
 
     Args:
@@ -41,10 +36,13 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1, gro
       stride: spatial stride.
       dilation: spacing of the kernel's taps.
       groups: groups of channels.
+      plain: `jax.lax.conv_general_dilated` with JAX's own derivatives.
 
     Returns:
       [B, ceil(H / stride), ceil(W / stride), D].
     """
+    if plain:
+        return direct(x, kernel, stride, dilation, groups)
     if stride == 2 and dilation == 1 and groups == 1 and x.shape[-1] < 8:
         return strided_by_phases(x, kernel)
     return _convolve(x, as_varying(kernel, x), stride, dilation, groups)
@@ -94,7 +92,7 @@ def in_wide_groups(x: Array, kernel: Array, stride: int, dilation: int, groups: 
 def strided_by_phases(x: Array, kernel: Array) -> Array:
     """A convolution of stride 2 as one of stride 1 on the four phases of x, side by side as channels.
 
-    The three channels of a picture leave a matrix unit mostly idle; twelve do less so, with a kernel of half the size.
+    The three channels of an image leave a matrix unit mostly idle; twelve do less so, with a kernel of half the size.
 
     Along one axis, padded by p = k // 2, output m is the sum over i of x[2m + i - p] k[i]. With the kernel padded at
     its front so that p is even, tap i = 2j + a meets phase a of x at m + j - p / 2.
@@ -125,20 +123,34 @@ def strided_by_phases(x: Array, kernel: Array) -> Array:
     )
 
 
-@jax.custom_vjp
-def transposed_conv(x: Array, kernel: Array) -> Array:
+def convolve_transposed(x: Array, kernel: Array, *, plain: bool = False) -> Array:
     """PyTorch's `conv_transpose2d` of stride 2 and padding 1.
-
-    It is the transpose of a 4 x 4 convolution of stride 2, and its gradients are that convolution and the gradient of
-    its kernel: written out, they become the kernels that exist for these; what autodiff makes of it does not.
 
     Args:
       x: [B, h, w, C].
       kernel: [4, 4, D, C].
+      plain: `jax.lax.conv_transpose` with JAX's own derivatives.
 
     Returns:
       [B, 2h, 2w, D].
     """
+    if plain:
+        return _direct_transposed(x, kernel)
+    # XLA's CPU backend multiplies with the zeros that the stride puts between the pixels, one by one.
+    return by_platform(x, as_varying(kernel, x), cpu=transposed_conv_by_phases, default=transposed_conv)
+
+
+@jax.custom_vjp
+def transposed_conv(x: Array, kernel: Array) -> Array:
+    """`convolve_transposed` in the formulation that suits a GPU.
+
+    It is the transpose of a 4 x 4 convolution of stride 2, and its gradients are that convolution and the gradient of
+    its kernel: written out, they become the kernels that exist for these; what autodiff makes of it does not.
+    """
+    return _direct_transposed(x, kernel)
+
+
+def _direct_transposed(x: Array, kernel: Array) -> Array:
     return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT, transpose_kernel=True)
 
 
@@ -177,78 +189,3 @@ def transposed_conv_by_phases(x: Array, kernel: Array) -> Array:
             row.append(jax.lax.conv_general_dilated(x, taps, (1, 1), padding, dimension_numbers=LAYOUT))
         rows.append(jnp.stack(row, axis=3).reshape(batch, height, 2 * width, features))
     return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, features)
-
-
-class Conv(nn.Module):
-    """A k x k convolution on one map, or on several as if they were joined along their channels.
-
-    The parameter `kernel` is [k, k, C / groups, features], that of `flax.linen.Conv` on the joined maps. They are never
-    joined: conv(cat(F, S), K) = conv(F, K_F) + conv(S, K_S), and the 769 channels of cat(F, S) suit no matrix unit.
-
-    Attributes:
-      features: output channels.
-      kernel_size: k, odd; the padding is half of it on each side, so that stride 1 keeps the size.
-      stride: spatial stride.
-      dilation: spacing of the kernel's taps.
-      groups: groups of channels; 1 where several maps are given.
-      use_bias: add a parameter `bias` [features].
-      dtype: type of the computation; parameters are float32.
-    """
-
-    features: int
-    kernel_size: int
-    stride: int = 1
-    dilation: int = 1
-    groups: int = 1
-    use_bias: bool = False
-    dtype: Dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, *maps: Array) -> Array:
-        """Map [B, H, W, C_i] each to [B, ceil(H / stride), ceil(W / stride), features]."""
-        k = self.kernel_size
-        channels = sum(x.shape[-1] for x in maps)
-        kernel = self.param("kernel", he_normal_fan_out, (k, k, channels // self.groups, self.features))
-        result, first = None, 0
-        for x in maps:
-            part = kernel if len(maps) == 1 else kernel[:, :, first : first + x.shape[-1]]
-            first += x.shape[-1]
-            y = convolve(
-                x.astype(self.dtype),
-                part.astype(self.dtype),
-                stride=self.stride,
-                dilation=self.dilation,
-                groups=self.groups,
-            )
-            result = y if result is None else result + y
-        if self.use_bias:
-            result = result + self.param("bias", nn.initializers.zeros_init(), (self.features,)).astype(self.dtype)
-        return result
-
-
-class TransposedConv(nn.Module):
-    """PyTorch's `ConvTranspose2d(C, features, 4, 2, padding=1)`.
-
-    The parameter `kernel` is [4, 4, features, C], that of `flax.linen.ConvTranspose(..., transpose_kernel=True)`.
-
-    Attributes:
-      features: output channels.
-      use_bias: add a parameter `bias` [features].
-      dtype: type of the computation; parameters are float32.
-    """
-
-    features: int
-    use_bias: bool = False
-    dtype: Dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Map [B, h, w, C] to [B, 2h, 2w, features]."""
-        shape = (4, 4, self.features, x.shape[-1])
-        kernel = self.param("kernel", he_normal_fan_out_transposed, shape)
-        x, kernel = x.astype(self.dtype), as_varying(kernel, x).astype(self.dtype)
-        # XLA's CPU backend multiplies with the zeros that the stride puts between the pixels, one by one.
-        y = by_platform(x, kernel, cpu=transposed_conv_by_phases, default=transposed_conv)
-        if self.use_bias:
-            y = y + self.param("bias", nn.initializers.zeros_init(), (self.features,)).astype(self.dtype)
-        return y

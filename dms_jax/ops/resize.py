@@ -6,10 +6,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from dms_jax.models.platform import by_platform
+from dms_jax.ops.dispatch import by_platform
 
-Array = jax.Array
 _MOST_LOOKUPS = 16  # a pixel, along one axis
 
 
@@ -29,29 +29,41 @@ def aligned_corner_weights(in_size: int, out_size: int) -> np.ndarray:
     return weights.astype(np.float32)
 
 
-def resize_aligned(x: Array, size: tuple[int, int]) -> Array:
+def map_size(x: Array) -> tuple[int, int]:
+    """(H, W) of maps [B, H, W, C]."""
+    _, height, width, _ = x.shape
+    return height, width
+
+
+def resize_aligned(x: Array, size: tuple[int, int], *, plain: bool = False) -> Array:
     """Bilinear resize with aligned corners.
 
     Args:
       x: [B, h, w, C], floating point.
       size: (H, W) of the result.
+      plain: two products with `aligned_corner_weights`, and JAX's own derivatives.
 
     Returns:
       [B, H, W, C] of x's type; x itself where the size is already right.
     """
-    return x if x.shape[1:3] == tuple(size) else _resize(x, tuple(size))
+    if x.shape[1:3] == tuple(size):
+        return x
+    return by_products(x, _tables(x, size)) if plain else _resize(x, tuple(size))
+
+
+def _tables(x: Array, size: tuple[int, int]) -> list[np.ndarray]:
+    return [aligned_corner_weights(*sizes) for sizes in zip(x.shape[1:3], size, strict=True)]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _resize(x: Array, size: tuple[int, int]) -> Array:
     # On an accelerator, a few reads a pixel disappear in whatever uses the result; a CPU multiplies faster than it
     # looks up. Autodiff would make a scatter of a lookup: transposed, it is a lookup again.
-    tables = [aligned_corner_weights(*sizes) for sizes in zip(x.shape[1:3], size, strict=True)]
-    return _interpolate(x, tables)
+    return _interpolate(x, _tables(x, size))
 
 
 def _forward(x: Array, size: tuple[int, int]) -> tuple[Array, tuple[int, int]]:
-    return _resize(x, size), x.shape[1:3]
+    return _resize(x, size), map_size(x)
 
 
 def _backward(size: tuple[int, int], source: tuple[int, int], g: Array) -> tuple[Array]:

@@ -1,13 +1,15 @@
 """Which of two formulations of the same a program computes."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
+from jax import Array
 
-Array = jax.Array
+Result = TypeVar("Result")
 
 
-def by_platform(*arrays: Array, cpu: Callable[..., Array], default: Callable[..., Array]) -> Array:
+def by_platform(*arrays: Array, cpu: Callable[..., Result], default: Callable[..., Result]) -> Result:
     """`cpu` of the arrays on a CPU, `default` of them elsewhere: `jax.lax.platform_dependent`.
 
     Inside of a `jax.shard_map` over other devices than CPUs, what a CPU would compute is not even traced, which is a

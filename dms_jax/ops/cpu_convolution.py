@@ -8,8 +8,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-
-Array = jax.Array
+from jax import Array
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 # Found by timing the layers of a full-size network on two cores (AVX-512).
@@ -125,7 +124,7 @@ def widened(kernel: Array, groups: int, merged: int) -> Array:
     k, _, channels, features = kernel.shape
     each = groups // merged
     kernel = kernel.reshape(k, k, 1, channels, merged, each, features // groups)
-    same = jnp.eye(each, dtype=kernel.dtype)[:, None, None, :, None]
+    same = jnp.eye(each, dtype=kernel.dtype)[None, None, :, None, None, :, None]
     return (kernel * same).reshape(k, k, each * channels, features)
 
 
@@ -162,8 +161,8 @@ def winograd(x: Array, kernel: Array) -> Array:
         taps = _kernel_transform(*kernel_row)
         products.append([d.reshape(-1, channels) @ g for d, g in zip(tile, taps, strict=True)])
     columns_done = [_output_transform(*column) for column in zip(*products, strict=True)]
-    y = [jnp.stack(_output_transform(*row), axis=1) for row in zip(*columns_done, strict=True)]
-    y = jnp.stack(y, axis=1).reshape(batch, rows, columns, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
+    done = [jnp.stack(_output_transform(*row), axis=1) for row in zip(*columns_done, strict=True)]
+    y = jnp.stack(done, axis=1).reshape(batch, rows, columns, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
     return y.reshape(batch, 2 * rows, 2 * columns, -1)[:, :height, :width]
 
 

@@ -1,0 +1,1 @@
+"""Numerical kernels, each beside its plain formulation: arrays in, arrays out."""

@@ -1,0 +1,78 @@
+"""Max-pooling with a gradient that reads each window once."""
+
+from functools import reduce
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+def max_pool(x: Array, *, plain: bool = False) -> Array:
+    """3 x 3 max-pool of stride 2 and padding 1: [B, H, W, C] to [B, ceil(H / 2), ceil(W / 2), C].
+
+    Where several pixels of a window are the largest, the first of them has its gradient.
+
+    Args:
+      x: [B, H, W, C], floating point.
+      plain: `jax.lax.reduce_window` with JAX's own derivatives.
+    """
+    return _plain_max_pool(x) if plain else _max_pool(x)
+
+
+def _plain_max_pool(x: Array) -> Array:
+    return jax.lax.reduce_window(
+        x, np.array(-np.inf, x.dtype), jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), (1, 1), (1, 1), (0, 0))
+    )
+
+
+@jax.custom_vjp
+def _max_pool(x: Array) -> Array:
+    return reduce(jnp.maximum, _windows(x))
+
+
+def _windows(x: Array) -> list[Array]:
+    """The nine pixels under a 3 x 3 window of stride 2, padding 1: [B, ceil(H / 2), ceil(W / 2), C] each."""
+    batch, height, width, channels = x.shape
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    rows, columns = (height + 1) // 2, (width + 1) // 2
+    return [
+        jax.lax.slice(padded, (0, i, j, 0), (batch, i + 2 * rows - 1, j + 2 * columns - 1, channels), (1, 2, 2, 1))
+        for i in range(3)
+        for j in range(3)
+    ]
+
+
+def _max_pool_forward(x: Array) -> tuple[Array, Array]:
+    return _max_pool(x), x
+
+
+def _max_pool_backward(x: Array, g: Array) -> tuple[Array]:
+    # The place of each window's largest pixel, 0 to 8: to find it by comparing x with the result would ask for the same
+    # rounding of both, which XLA does not give where it computes x once more for the comparison.
+    first, *others = _windows(x)
+    largest, place = first, jnp.zeros(g.shape, jnp.int8)
+    for i, window in enumerate(others, 1):
+        place = jnp.where(window > largest, i, place)
+        largest = jnp.maximum(largest, window)
+    # Computed once: XLA would rather search again for each of the pixels.
+    place = jax.lax.optimization_barrier(place)
+    # Pixels 2a and 2a + 1 of a row lie in window a, second and third, and 2a + 1 also in window a + 1, first:
+    # [B, rows, 2, columns, 2, C].
+    batch, rows, columns, channels = g.shape
+    _, height, width, _ = x.shape
+    # Nothing behind the last window.
+    padded = [jnp.pad(z, ((0, 0), (0, 1), (0, 1), (0, 0))) for z in (place, g)]
+    is_odd = np.array([0, 1], np.int8)
+    total = jnp.zeros((batch, rows, 2, columns, 2, channels), jnp.promote_types(g.dtype, jnp.float32))
+    for down in (0, 1):
+        for right in (0, 1):
+            its_place, its_g = (z[:, down : down + rows, None, right : right + columns, None] for z in padded)
+            row = (1 + is_odd - 2 * down).reshape(1, 1, 2, 1, 1, 1)
+            column = (1 + is_odd - 2 * right).reshape(1, 1, 1, 1, 2, 1)
+            inside = (row >= 0) & (column >= 0)
+            total = total + jnp.where(inside & (its_place == 3 * row + column), its_g, 0)
+    return (total.reshape(batch, 2 * rows, 2 * columns, channels)[:, :height, :width].astype(x.dtype),)
+
+
+_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
