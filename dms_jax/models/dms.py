@@ -1,18 +1,22 @@
 """SDMS and BDMS: the backbone, the side outputs and a schedule of refinement steps, with the paper's ablations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
 import flax.linen as nn
-import flax.struct
+import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
-from dms_jax.models.layers import Array, Dtype, applied
-from dms_jax.models.refinement import RefinementState, RefinementStep
-from dms_jax.models.resize import resize_aligned
+from dms_jax.models.compute import Compute
+from dms_jax.models.folding import fold_batch_norm
+from dms_jax.models.layers import apply_module
+from dms_jax.models.network import SaliencyOutput, Variables
+from dms_jax.models.refinement import Join, RefinementState, RefinementStep
 from dms_jax.models.resnext import ResNeXt
 from dms_jax.models.side_outputs import SideOutput
+from dms_jax.ops.resize import map_size, resize_aligned
 
 ABLATIONS = ("", "a", "b", "c", "d", "e", "baseline")
 FEATURE_GROWTHS = ("concat", "reduce")
@@ -37,28 +41,13 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-@flax.struct.dataclass
-class DMSOutput:
-    """The predictions of every step, coarse to final, and the maps that they came from.
-
-    Attributes:
-      saliency: logits, one float32 [B, H, W, 1] for each step, at the input's size. The last is the answer.
-      classes: logits, one float32 [B, num_classes] for each step; empty without mixed supervision.
-      features: named intermediates: L0 to L4 (backbone), LF, MF, HF (side outputs), F0, F1, ... (steps).
-    """
-
-    saliency: tuple[Array, ...]
-    classes: tuple[Array, ...]
-    features: dict[str, Array]
-
-
 class DMS(nn.Module):
     """A deeper and mixed supervision network: `schedule` says which side output each refinement step takes.
 
     Attributes:
       num_classes: image-level classes, "free" included.
       schedule: side outputs in the order of the steps, each "LF", "MF" or "HF", or "reset LF" for a step that starts
-        the features anew (eq. 3) while the saliency map goes on.
+        the features anew (eq. 3) while the saliency map continues.
       ablation: "" for the standard network, or one of Table 2's: "a" no concatenation of features, "b" no class heads,
         "c" ASPP in HF, "d" addition instead of concatenation, "e" no residual refinement, "baseline" a, b and e.
       feature_growth: "concat": a transition keeps all the channels it is given; "reduce": it gives `side_channels`.
@@ -68,6 +57,10 @@ class DMS(nn.Module):
       groups: groups of the backbone's 3 x 3 convolutions.
       width_per_group: channels of a group in the backbone's first stage.
       base_channels: channels of the backbone's stem; its stages have 4 to 32 times as many.
+      backbone: another backbone than the `ResNeXt` of these four fields: a module from images [B, H, W, 3] to five maps
+        at strides of 4, 4, 8, 16 and 32 (sizes rounded up), with a keyword `train`. How it computes is its own matter.
+      saliency_prior: where the first saliency map begins, as a probability: the share of defective pixels in the
+        training set. None for 0.5. Without residual refinement all maps begin there.
       frozen_statistics: whose BatchNorm goes by its running statistics in training too, and leaves them as they are:
         nobody's, that of the "backbone", or "all".
       remat: keep only what the bottlenecks, side outputs and steps hand on; what is inside is computed again for the
@@ -76,6 +69,8 @@ class DMS(nn.Module):
         `dms_jax.models.folding.fold_batch_norm` makes.
       dtype: type of the computation; parameters, BatchNorm statistics and logits are float32.
       axis_name: device axis over which BatchNorm averages its statistics; None outside a sharded training step.
+      plain: compute everything in the plain formulations, with JAX's own derivatives: slower, and `jax.jvp`,
+        `jax.jacfwd` and what builds on them work in training and in prediction.
 
     Raises:
       ValueError: for a value that is not one of those named here.
@@ -91,11 +86,14 @@ class DMS(nn.Module):
     groups: int = 32
     width_per_group: int = 4
     base_channels: int = 64
+    backbone: nn.Module | None = None
+    saliency_prior: float | None = None
     frozen_statistics: Literal["", "backbone", "all"] = ""
     remat: bool = False
     folded: bool = False
-    dtype: Dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+    plain: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -122,6 +120,11 @@ class DMS(nn.Module):
             raise ValueError(f"schedule entry {self.schedule[0]!r}: the first step has nothing to reset.")
 
     @property
+    def num_outputs(self) -> int:
+        """Number of saliency maps: one for each step of the schedule."""
+        return len(self.schedule)
+
+    @property
     def has_class_heads(self) -> bool:
         """Whether image-level classes are predicted, and so supervised."""
         return self.ablation not in ("b", "baseline")
@@ -131,8 +134,18 @@ class DMS(nn.Module):
         """Whether each step adds to the saliency map of the one before."""
         return self.ablation not in ("e", "baseline")
 
+    @property
+    def compute(self) -> Compute:
+        """How the network's modules compute."""
+        return Compute(self.dtype, self.axis_name, self.folded, self.plain)
+
+    def for_prediction(self) -> tuple["DMS", Callable[[Variables], Variables]]:
+        """The same network with its BatchNorm folded, and what folds its variables."""
+        keep = () if self.backbone is None else ("backbone",)
+        return self.clone(folded=True), partial(fold_batch_norm, dtype=self.dtype, keep=keep)
+
     @nn.compact
-    def __call__(self, images: Array, *, train: bool) -> DMSOutput:
+    def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
         """Predict saliency and class of images.
 
         Args:
@@ -141,57 +154,56 @@ class DMS(nn.Module):
             where `frozen_statistics` says otherwise.
 
         Returns:
-          A `DMSOutput` with as many entries as the schedule.
+          A `SaliencyOutput` with as many entries as the schedule.
         """
-        options = {"folded": self.folded, "dtype": self.dtype, "axis_name": self.axis_name}
-        backbone = ResNeXt(
+        compute = self.compute
+        backbone = self.backbone or ResNeXt(
             self.stage_sizes,
             self.groups,
             self.width_per_group,
             self.base_channels,
             self.remat,
+            compute,
             name="backbone",
-            **options,
         )
         l0, l1, l2, l3, l4 = backbone(images.astype(self.dtype), train=train and self.frozen_statistics == "")
         train = train and self.frozen_statistics != "all"
         width = self.side_channels
         aspp = self.ablation == "c"
-        run = partial(applied, train=train, remat=self.remat)
+        run = partial(apply_module, train=train, remat=self.remat)
         sides = {
-            "LF": run(SideOutput(width, name="side_lf", **options), l0, l1),
-            "MF": run(SideOutput(width, name="side_mf", **options), l2),
-            "HF": run(SideOutput(width, aspp=aspp, name="side_hf", **options), l3, l4),
+            "LF": run(SideOutput(width, name="side_lf", compute=compute), l0, l1),
+            "MF": run(SideOutput(width, name="side_mf", compute=compute), l2),
+            "HF": run(SideOutput(width, aspp=aspp, name="side_hf", compute=compute), l3, l4),
         }
         features = {"L0": l0, "L1": l1, "L2": l2, "L3": l3, "L4": l4, **sides}
         saliency, classes = [], []
         state: RefinementState | None = None
         for i, entry in enumerate(self.schedule):
             following = self.schedule[i + 1].removeprefix("reset ") if i + 1 < len(self.schedule) else None
-            size = sides[following].shape[1:3] if following else None
+            size = map_size(sides[following]) if following else None
             state, output = run(self._step(i, following), state, sides[entry.removeprefix("reset ")], size=size)
             features[f"F{i}"] = state.feature
-            saliency.append(resize_aligned(output.saliency, images.shape[1:3]))
+            saliency.append(resize_aligned(output.saliency, map_size(images), plain=self.plain))
             if output.classes is not None:
                 classes.append(output.classes)
-        return DMSOutput(tuple(saliency), tuple(classes), features)
+        return SaliencyOutput(tuple(saliency), tuple(classes), features)
 
     def _step(self, index: int, following: str | None) -> RefinementStep:
         """Refinement step `index`, which hands on to the side output `following`."""
         stride = min(_STRIDES[entry.removeprefix("reset ")] for entry in self.schedule[: index + 1])
         enlarges = following is not None and _STRIDES[following] < stride
-        join = {"a": "replace", "baseline": "replace", "d": "add"}.get(self.ablation, "concat")
+        joins: dict[str, Join] = {"a": "replace", "baseline": "replace", "d": "add"}
         return RefinementStep(
             num_classes=self.num_classes if self.has_class_heads else None,
-            join=join,
+            join=joins.get(self.ablation, "concat"),
             reset=self.schedule[index].startswith("reset "),
             transition="transposed" if enlarges else "conv",
             transition_features=self.side_channels if self.feature_growth == "reduce" else None,
             residual_channels=self.residual_channels,
             refine=self.refines,
-            folded=self.folded,
-            dtype=self.dtype,
-            axis_name=self.axis_name,
+            saliency_prior=self.saliency_prior if index == 0 or not self.refines else None,
+            compute=self.compute,
             name=f"step{index}",
         )
 

@@ -1,15 +1,18 @@
 """Networks for prediction: every BatchNorm folded into the convolution before it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
-from dms_jax.models.normalization import EPSILON
+from dms_jax.ops.batch_norm import EPSILON
 
 
-def fold_batch_norm(variables: Mapping[str, Any], dtype: Any = jnp.float32) -> dict[str, Any]:
+def fold_batch_norm(
+    variables: Mapping[str, Any], dtype: DTypeLike = jnp.float32, keep: Collection[str] = ()
+) -> dict[str, Any]:
     """Turn a network's variables into those of the same network with `folded=True`.
 
     With the running mean m and variance v, scale s and bias b of a BatchNorm, BN(conv(x, K)) = conv(x, K a) + (b - m a)
@@ -21,11 +24,19 @@ def fold_batch_norm(variables: Mapping[str, Any], dtype: Any = jnp.float32) -> d
     Args:
       variables: {"params": ..., "batch_stats": ...} of a network of `dms_jax.models`, or of one of its modules.
       dtype: of the convolutions' kernels and biases: the type that the network computes in.
+      keep: names of modules that are left as they are.
 
     Returns:
-      {"params": ...}: each normalised convolution has a `bias`, and there are no norms.
+      {"params": ...}: each normalised convolution has a `bias`, and there are no norms. What is kept has its
+      {"batch_stats": ...} too.
     """
-    return {"params": _fold(variables["params"], variables["batch_stats"], dtype)}
+    params, statistics = variables["params"], variables.get("batch_stats", {})
+    kept = {name: params[name] for name in keep}
+    others = {name: value for name, value in params.items() if name not in kept}
+    folded = {"params": {**_fold(others, statistics, dtype), **kept}}
+    if kept:
+        folded["batch_stats"] = {name: statistics[name] for name in keep if name in statistics}
+    return folded
 
 
 def _fold(params: Mapping[str, Any], statistics: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
@@ -47,6 +58,6 @@ def _folded_conv(
 ) -> dict[str, jax.Array]:
     factor = norm["scale"] * jax.lax.rsqrt(statistics["var"] + EPSILON)
     # The size of a transposed convolution's kernel is even, and its output channels come third instead of last.
-    channels = factor if kernel.shape[0] % 2 else factor[:, None]
+    channels = factor.reshape((1, 1, 1, -1) if kernel.shape[0] % 2 else (1, 1, -1, 1))
     bias = norm["bias"] - statistics["mean"] * factor
     return {"kernel": (kernel * channels).astype(dtype), "bias": bias.astype(dtype)}

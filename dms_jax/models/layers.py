@@ -1,39 +1,164 @@
 """Layers shared by the backbone, the side outputs and the refinement loop."""
 
-from functools import reduce
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dms_jax.models.convolution import Conv, TransposedConv
-from dms_jax.models.normalization import Activation, BatchNorm, activate
-from dms_jax.models.resize import resize_aligned
+from dms_jax.models.compute import Compute
+from dms_jax.ops.batch_norm import Activation, activate, batch_normalize, normalize
+from dms_jax.ops.convolution import convolve, convolve_transposed
+from dms_jax.ops.resize import resize_aligned
 
-Array = jax.Array
-Dtype = Any
+MOMENTUM = 0.9  # of BatchNorm's running statistics: PyTorch's 0.1
+
+he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+# A transposed kernel is stored [h, w, out, in]: the axes swap their roles.
+he_normal_fan_out_transposed = nn.initializers.variance_scaling(2.0, "fan_out", "normal", in_axis=-1, out_axis=-2)
+
+
+class Conv(nn.Module):
+    """A k x k convolution on one map, or on several as if they were joined along their channels.
+
+    The parameter `kernel` is [k, k, C / groups, features], that of `flax.linen.Conv` on the joined maps. They are never
+    joined: conv(cat(F, S), K) = conv(F, K_F) + conv(S, K_S), and the 769 channels of cat(F, S) suit no matrix unit.
+    Where BatchNorm is folded into it, there is a parameter `bias` [features].
+
+    Attributes:
+      features: output channels.
+      kernel_size: k, odd; the padding is half of it on each side, so that stride 1 keeps the size.
+      stride: spatial stride.
+      dilation: spacing of the kernel's taps.
+      groups: groups of channels; 1 where several maps are given.
+      compute: see `Compute`.
+    """
+
+    features: int
+    kernel_size: int
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    compute: Compute = Compute()
+
+    @nn.compact
+    def __call__(self, *maps: jax.Array) -> jax.Array:
+        """Map [B, H, W, C_i] each to [B, ceil(H / stride), ceil(W / stride), features]."""
+        k, dtype = self.kernel_size, self.compute.dtype
+        channels = sum(x.shape[-1] for x in maps)
+        kernel = self.param("kernel", he_normal_fan_out, (k, k, channels // self.groups, self.features))
+        result, first = None, 0
+        for x in maps:
+            part = kernel if len(maps) == 1 else kernel[:, :, first : first + x.shape[-1]]
+            first += x.shape[-1]
+            y = convolve(
+                x.astype(dtype),
+                part.astype(dtype),
+                stride=self.stride,
+                dilation=self.dilation,
+                groups=self.groups,
+                plain=self.compute.plain,
+            )
+            result = y if result is None else result + y
+        assert result is not None  # of one map at least
+        return _with_folded_bias(self, result)
+
+
+class TransposedConv(nn.Module):
+    """PyTorch's `ConvTranspose2d(C, features, 4, 2, padding=1)`.
+
+    The parameter `kernel` is [4, 4, features, C], that of `flax.linen.ConvTranspose(..., transpose_kernel=True)`. Where
+    BatchNorm is folded into it, there is a parameter `bias` [features].
+
+    Attributes:
+      features: output channels.
+      compute: see `Compute`.
+    """
+
+    features: int
+    compute: Compute = Compute()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map [B, h, w, C] to [B, 2h, 2w, features]."""
+        dtype = self.compute.dtype
+        shape = (4, 4, self.features, x.shape[-1])
+        kernel = self.param("kernel", he_normal_fan_out_transposed, shape)
+        y = convolve_transposed(x.astype(dtype), kernel.astype(dtype), plain=self.compute.plain)
+        return _with_folded_bias(self, y)
+
+
+def _with_folded_bias(conv: Conv | TransposedConv, y: jax.Array) -> jax.Array:
+    if not conv.compute.folded:
+        return y
+    bias = conv.param("bias", nn.initializers.zeros_init(), (conv.features,))
+    return y + bias.astype(y.dtype).reshape(1, 1, 1, -1)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation, the addition of a residual, and an activation.
+
+    Parameters `scale` and `bias` and statistics `mean` and `var` are those of `flax.linen.BatchNorm`, momentum is 0.9
+    (PyTorch's 0.1) and epsilon 1e-5; statistics are float32, and the running variance the biased one.
+
+    Attributes:
+      activation: see `dms_jax.ops.batch_norm.activate`.
+      compute: see `Compute`; x has its type already.
+    """
+
+    activation: Activation = "none"
+    compute: Compute = Compute()
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, *, train: bool, slope: jax.Array | None = None, residual: jax.Array | None = None
+    ) -> jax.Array:
+        """Map x [B, H, W, C] (and residual, of the same shape) to [B, H, W, C] of x's type."""
+        channels = x.shape[-1:]
+        scale = self.param("scale", nn.initializers.ones_init(), channels)
+        bias = self.param("bias", nn.initializers.zeros_init(), channels)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
+        variance = self.variable("batch_stats", "var", jnp.ones, channels)
+        if not train:
+            return normalize(
+                x, mean.value, variance.value, scale, bias, activation=self.activation, slope=slope, residual=residual
+            )
+        axis_name = None if self.is_initializing() else self.compute.axis_name
+        y, batch_mean, batch_variance = batch_normalize(
+            x, scale, bias, slope, residual, self.activation, axis_name, plain=self.compute.plain
+        )
+        if not self.is_initializing():
+            mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean
+            variance.value = MOMENTUM * variance.value + (1 - MOMENTUM) * batch_variance
+        return y
+
+
+class PReLUSlope(nn.Module):
+    """The one learned slope of a PReLU (He et al., 2015), 0.25 at first, as `flax.linen.PReLU` keeps it."""
+
+    @nn.compact
+    def __call__(self) -> jax.Array:
+        """The slope, float32 []."""
+        return self.param("negative_slope", lambda key: jnp.asarray(0.25, jnp.float32))
 
 
 def conv_norm(
     conv: Conv | TransposedConv,
     norm: str,
-    *maps: Array,
+    *maps: jax.Array,
     train: bool,
-    axis_name: str | None,
     activation: Activation = "none",
-    slope: Array | None = None,
-    residual: Array | None = None,
-) -> Array:
+    slope: jax.Array | None = None,
+    residual: jax.Array | None = None,
+) -> jax.Array:
     """act(BatchNorm(conv(maps)) + residual), called within a module's `__call__`.
 
     Args:
-      conv: with a bias where its normalisation has been folded into it (`dms_jax.models.folding`).
+      conv: says how to compute.
       norm: name of the BatchNorm.
       *maps: [B, H, W, C_i].
       train: BatchNorm uses the batch's statistics and updates its averages.
-      axis_name: device axis over which BatchNorm averages its statistics, or None.
-      activation: see `activate`.
+      activation: see `dms_jax.ops.batch_norm.activate`.
       slope: of "prelu".
       residual: of the result's shape, or None.
 
@@ -41,20 +166,11 @@ def conv_norm(
       ValueError: training, with the normalisation folded.
     """
     x = conv(*maps)
-    if not conv.use_bias:
-        return BatchNorm(activation, axis_name, name=norm)(x, train=train, slope=slope, residual=residual)
+    if not conv.compute.folded:
+        return BatchNorm(activation, conv.compute, name=norm)(x, train=train, slope=slope, residual=residual)
     if train:
         raise ValueError("A network whose BatchNorm is folded predicts only: train the one that it was folded from.")
     return activate(x if residual is None else x + residual, activation, slope)
-
-
-class PReLUSlope(nn.Module):
-    """The one learned slope of a PReLU (He et al., 2015), 0.25 at first, as `flax.linen.PReLU` keeps it."""
-
-    @nn.compact
-    def __call__(self) -> Array:
-        """The slope, float32 []."""
-        return self.param("negative_slope", lambda key: jnp.asarray(0.25, jnp.float32))
 
 
 class ConvBlock(nn.Module):
@@ -64,85 +180,51 @@ class ConvBlock(nn.Module):
       features: output channels o.
       kernel_size: k, odd; the padding keeps the spatial size.
       dilation: spacing of the kernel's taps.
-      folded: BatchNorm is folded into the convolution.
-      dtype: type of the computation; parameters are float32.
-      axis_name: device axis over which BatchNorm averages its statistics, or None.
+      compute: see `Compute`.
     """
 
     features: int
     kernel_size: int = 3
     dilation: int = 1
-    folded: bool = False
-    dtype: Dtype = jnp.float32
-    axis_name: str | None = None
+    compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, *maps: Array, train: bool) -> Array:
+    def __call__(self, *maps: jax.Array, train: bool) -> jax.Array:
         """Map [B, H, W, C_i] each, as if joined along their channels, to [B, H, W, features]."""
-        conv = Conv(
-            self.features,
-            self.kernel_size,
-            dilation=self.dilation,
-            use_bias=self.folded,
-            dtype=self.dtype,
-            name="conv",
-        )
+        conv = Conv(self.features, self.kernel_size, dilation=self.dilation, compute=self.compute, name="conv")
         slope = PReLUSlope(name="prelu")()
-        return conv_norm(conv, "norm", *maps, train=train, axis_name=self.axis_name, activation="prelu", slope=slope)
+        return conv_norm(conv, "norm", *maps, train=train, activation="prelu", slope=slope)
 
 
-@jax.custom_vjp
-def max_pool(x: Array) -> Array:
-    """3 x 3 max-pool of stride 2 and padding 1: [B, H, W, C] to [B, ceil(H / 2), ceil(W / 2), C].
+class TransposedConvBlock(nn.Module):
+    """A 4 x 4 transposed convolution of stride 2 without bias, BatchNorm, PReLU: twice the size, then cropped.
 
-    Where several pixels of a window are the largest, its gradient is shared among them.
+    The convolution is PyTorch's `ConvTranspose2d(C, features, 4, 2, padding=1)`, whose output is exactly twice as
+    large. BatchNorm sees all of it; the crop (bottom and right) comes last.
+
+    Attributes:
+      features: output channels.
+      compute: see `Compute`.
     """
-    return reduce(jnp.maximum, _windows(x))
+
+    features: int
+    compute: Compute = Compute()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, size: tuple[int, int] | None = None, *, train: bool) -> jax.Array:
+        """Map [B, h, w, C] to [B, H, W, features] with (H, W) = `size`, or (2h, 2w) where it is None.
+
+        A size beyond (2h, 2w) is reached by `resize_aligned`.
+        """
+        conv = TransposedConv(self.features, self.compute, name="conv")
+        slope = PReLUSlope(name="prelu")()
+        x = conv_norm(conv, "norm", x, train=train, activation="prelu", slope=slope)
+        if size is None:
+            return x
+        return resize_aligned(x[:, : size[0], : size[1]], size, plain=self.compute.plain)
 
 
-def _windows(x: Array) -> list[Array]:
-    """The nine pixels under a 3 x 3 window of stride 2, padding 1: [B, ceil(H / 2), ceil(W / 2), C] each."""
-    batch, height, width, channels = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    rows, columns = (height + 1) // 2, (width + 1) // 2
-    return [
-        jax.lax.slice(padded, (0, i, j, 0), (batch, i + 2 * rows - 1, j + 2 * columns - 1, channels), (1, 2, 2, 1))
-        for i in range(3)
-        for j in range(3)
-    ]
-
-
-def _max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
-    y = max_pool(x)
-    return y, (x, y)
-
-
-def _max_pool_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array]:
-    x, y = saved
-    share = g / sum((window == y).astype(jnp.float32) for window in _windows(x))
-    # Computed once: XLA would rather count again for each of the pixels.
-    share = jax.lax.optimization_barrier(share)
-    # Pixels 2a and 2a + 1 of a row lie in window a, and 2a + 1 also in window a + 1: [B, rows, 2, columns, 2, C].
-    batch, rows, columns, channels = y.shape
-    _, height, width, _ = x.shape
-    x = jnp.pad(x, ((0, 0), (0, 2 * rows - height), (0, 2 * columns - width), (0, 0)))
-    x = x.reshape(batch, rows, 2, columns, 2, channels)
-    # Nothing to share behind the last window.
-    padded = [jnp.pad(z, ((0, 0), (0, 1), (0, 1), (0, 0))) for z in (y, share)]
-    is_odd = jnp.array([False, True])
-    total = jnp.zeros(x.shape, share.dtype)
-    for down in (0, 1):
-        for right in (0, 1):
-            largest, its_share = (z[:, down : down + rows, None, right : right + columns, None] for z in padded)
-            inside = (is_odd | (not down))[:, None, None, None] & (is_odd | (not right))[:, None]
-            total = total + jnp.where(inside & (x == largest), its_share, 0)
-    return (total.reshape(batch, 2 * rows, 2 * columns, channels)[:, :height, :width].astype(x.dtype),)
-
-
-max_pool.defvjp(_max_pool_forward, _max_pool_backward)
-
-
-def applied(module: nn.Module, *arrays: Any, train: bool, remat: bool, **options: Any) -> Any:
+def apply_module(module: nn.Module, *arrays: Any, train: bool, remat: bool, **options: Any) -> Any:
     """Call a module on its arrays.
 
     Args:
@@ -156,35 +238,3 @@ def applied(module: nn.Module, *arrays: Any, train: bool, remat: bool, **options
     if not remat:
         return module(*arrays, train=train, **options)
     return nn.remat(lambda module, *arrays: module(*arrays, train=train, **options))(module, *arrays)
-
-
-class TransposedConvBlock(nn.Module):
-    """A 4 x 4 transposed convolution of stride 2 without bias, BatchNorm, PReLU: twice the size, then cropped.
-
-    The convolution is PyTorch's `ConvTranspose2d(C, features, 4, 2, padding=1)`, whose output is exactly twice as
-    large. BatchNorm sees all of it; the crop (bottom and right) comes last.
-
-    Attributes:
-      features: output channels.
-      folded: BatchNorm is folded into the convolution.
-      dtype: type of the computation; parameters are float32.
-      axis_name: device axis over which BatchNorm averages its statistics, or None.
-    """
-
-    features: int
-    folded: bool = False
-    dtype: Dtype = jnp.float32
-    axis_name: str | None = None
-
-    @nn.compact
-    def __call__(self, x: Array, size: tuple[int, int] | None = None, *, train: bool) -> Array:
-        """Map [B, h, w, C] to [B, H, W, features] with (H, W) = `size`, or (2h, 2w) where it is None.
-
-        A size beyond (2h, 2w) is reached by `resize_aligned`.
-        """
-        conv = TransposedConv(self.features, use_bias=self.folded, dtype=self.dtype, name="conv")
-        slope = PReLUSlope(name="prelu")()
-        x = conv_norm(conv, "norm", x, train=train, axis_name=self.axis_name, activation="prelu", slope=slope)
-        if size is None:
-            return x
-        return resize_aligned(x[:, : size[0], : size[1]], size)

@@ -10,10 +10,13 @@ from typing import Literal
 
 import flax.linen as nn
 import flax.struct
+import jax
 import jax.numpy as jnp
+import numpy as np
 
-from dms_jax.models.layers import Array, ConvBlock, Dtype, TransposedConvBlock
-from dms_jax.models.resize import resize_aligned
+from dms_jax.models.compute import Compute
+from dms_jax.models.layers import ConvBlock, TransposedConvBlock
+from dms_jax.ops.resize import map_size, resize_aligned
 
 Join = Literal["concat", "add", "replace"]
 Transition = Literal["conv", "transposed", "none"]
@@ -28,8 +31,8 @@ class RefinementState:
       saliency: the logits S, float32 [B, h', w', 1]; of F's size or, before a step enlarges them, smaller.
     """
 
-    feature: Array
-    saliency: Array
+    feature: jax.Array
+    saliency: jax.Array
 
 
 @flax.struct.dataclass
@@ -41,8 +44,8 @@ class StepOutput:
       classes: logits, float32 [B, num_classes]; None without a class head.
     """
 
-    saliency: Array
-    classes: Array | None
+    saliency: jax.Array
+    classes: jax.Array | None
 
 
 class ResidualRefinementBlock(nn.Module):
@@ -50,24 +53,21 @@ class ResidualRefinementBlock(nn.Module):
 
     Attributes:
       features: channels of the two blocks.
-      folded: BatchNorm is folded into the convolutions.
-      dtype: type of the computation; the logits are float32.
-      axis_name: device axis over which BatchNorm averages its statistics, or None.
+      saliency_prior: see `SaliencyHead`.
+      compute: see `dms_jax.models.compute.Compute`.
     """
 
     features: int = 128
-    folded: bool = False
-    dtype: Dtype = jnp.float32
-    axis_name: str | None = None
+    saliency_prior: float | None = None
+    compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, feature: Array, saliency: Array | None, *, train: bool) -> Array:
+    def __call__(self, feature: jax.Array, saliency: jax.Array | None, *, train: bool) -> jax.Array:
         """Map feature [B, h, w, C] and logits [B, h, w, 1], or feature alone, to float32 logits [B, h, w, 1]."""
         maps = (feature,) if saliency is None else (feature, saliency)
-        options = {"folded": self.folded, "dtype": self.dtype, "axis_name": self.axis_name}
-        x = ConvBlock(self.features, 3, name="block1", **options)(*maps, train=train)
-        x = ConvBlock(self.features, 3, name="block2", **options)(x, train=train)
-        return SaliencyHead(name="saliency")(x)
+        x = ConvBlock(self.features, 3, name="block1", compute=self.compute)(*maps, train=train)
+        x = ConvBlock(self.features, 3, name="block2", compute=self.compute)(x, train=train)
+        return SaliencyHead(self.saliency_prior, name="saliency")(x)
 
 
 class SaliencyHead(nn.Module):
@@ -75,16 +75,29 @@ class SaliencyHead(nn.Module):
 
     Parameters `kernel` [1, 1, C, 1] and `bias` [1] are those of `flax.linen.Conv`. With one output channel it is a sum,
     which no convolution's kernel computes well.
+
+    Attributes:
+      prior: where the map begins, as a probability, 0..1, kept away from both ends: the bias is its logit at first. The
+        share of defective pixels in the training set spares training from unlearning that half of all pixels are
+        defective (Lin et al., "Focal Loss", 2017, section 3.3). None for 0.5.
     """
 
+    prior: float | None = None
+
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: jax.Array) -> jax.Array:
         """Map [B, h, w, C] to float32 [B, h, w, 1]."""
         # He's scale on a single output channel would start the logits at a spread of about ten. A small one lets them
         # start at their bias, and every refinement at the map that it refines.
         kernel = self.param("kernel", nn.initializers.normal(0.01), (1, 1, x.shape[-1], 1))
-        bias = self.param("bias", nn.initializers.zeros_init(), (1,))
-        return jnp.sum(x.astype(jnp.float32) * kernel[0, 0, :, 0], axis=-1, keepdims=True) + bias
+        bias = self.param("bias", nn.initializers.constant(self._logit()), (1,))
+        return jnp.sum(x.astype(jnp.float32) * kernel[..., 0][None], axis=-1, keepdims=True) + bias.reshape(1, 1, 1, 1)
+
+    def _logit(self) -> float:
+        if self.prior is None:
+            return 0.0
+        share = float(np.clip(self.prior, 1e-4, 1 - 1e-4))
+        return float(np.log(share / (1 - share)))
 
 
 class RefinementStep(nn.Module):
@@ -96,15 +109,14 @@ class RefinementStep(nn.Module):
     Attributes:
       num_classes: outputs of the class head on the global average of F; None for no head (ablation B).
       join: "concat" along channels; "add" (ablation D); "replace": F_{i-1} is not used (ablation A).
-      reset: F_i is the side output itself: no join and no transition (eq. 3, i = 3). S goes on.
+      reset: F_i is the side output itself: no join and no transition (eq. 3, i = 3). S continues.
       transition: phi: "conv", a 3 x 3 block; "transposed", a 4 x 4 block of stride 2 where the next side output is
         larger; "none".
       transition_features: output channels of phi; None keeps those of its input.
       residual_channels: channels of the residual refinement block.
       refine: False gives S_i = r(F_i) (ablation E).
-      folded: BatchNorm is folded into the convolutions.
-      dtype: type of the computation; saliency and class logits are float32.
-      axis_name: device axis over which BatchNorm averages its statistics, or None.
+      saliency_prior: where a map that is not added to another begins; see `SaliencyHead`.
+      compute: see `dms_jax.models.compute.Compute`.
     """
 
     num_classes: int | None
@@ -114,15 +126,14 @@ class RefinementStep(nn.Module):
     transition_features: int | None = None
     residual_channels: int = 128
     refine: bool = True
-    folded: bool = False
-    dtype: Dtype = jnp.float32
-    axis_name: str | None = None
+    saliency_prior: float | None = None
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(
         self,
         state: RefinementState | None,
-        side: Array,
+        side: jax.Array,
         size: tuple[int, int] | None = None,
         *,
         train: bool,
@@ -139,12 +150,13 @@ class RefinementStep(nn.Module):
           The next state and this step's output.
         """
         feature = self._transition(self._join(state, side), size, train)
-        options = {"folded": self.folded, "dtype": self.dtype, "axis_name": self.axis_name}
         if state is None:
-            saliency = SaliencyHead(name="saliency")(feature)
+            saliency = SaliencyHead(self.saliency_prior, name="saliency")(feature)
         else:
-            before = resize_aligned(state.saliency, feature.shape[1:3])
-            block = ResidualRefinementBlock(self.residual_channels, name="residual", **options)
+            before = self._resize(state.saliency, map_size(feature))
+            block = ResidualRefinementBlock(
+                self.residual_channels, self.saliency_prior, compute=self.compute, name="residual"
+            )
             if self.refine:
                 saliency = before + block(feature, before, train=train)
             else:
@@ -155,22 +167,24 @@ class RefinementStep(nn.Module):
             classes = nn.Dense(self.num_classes, name="classes")(pooled)
         return RefinementState(feature, saliency), StepOutput(saliency, classes)
 
-    def _join(self, state: RefinementState | None, side: Array) -> Array:
+    def _join(self, state: RefinementState | None, side: jax.Array) -> jax.Array:
         if state is None:
             return side
         before = state.feature
         size = (max(before.shape[1], side.shape[1]), max(before.shape[2], side.shape[2]))
-        side = resize_aligned(side, size)
+        side = self._resize(side, size)
         if self.reset or self.join == "replace":
             return side
-        before = resize_aligned(before, size)
+        before = self._resize(before, size)
         return before + side if self.join == "add" else jnp.concatenate((before, side), axis=-1)
 
-    def _transition(self, x: Array, size: tuple[int, int] | None, train: bool) -> Array:
+    def _resize(self, x: jax.Array, size: tuple[int, int]) -> jax.Array:
+        return resize_aligned(x, size, plain=self.compute.plain)
+
+    def _transition(self, x: jax.Array, size: tuple[int, int] | None, train: bool) -> jax.Array:
         if self.reset or self.transition == "none":
             return x
         features = self.transition_features or x.shape[-1]
-        options = {"folded": self.folded, "dtype": self.dtype, "axis_name": self.axis_name, "name": "transition"}
         if self.transition == "transposed":
-            return TransposedConvBlock(features, **options)(x, size, train=train)
-        return ConvBlock(features, 3, **options)(x, train=train)
+            return TransposedConvBlock(features, self.compute, name="transition")(x, size, train=train)
+        return ConvBlock(features, 3, compute=self.compute, name="transition")(x, train=train)

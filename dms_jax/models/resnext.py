@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
+import jax
 
-from dms_jax.models.convolution import Conv
-from dms_jax.models.layers import Array, Dtype, applied, conv_norm, max_pool
-from dms_jax.models.normalization import Activation
+from dms_jax.models.compute import Compute
+from dms_jax.models.layers import Conv, apply_module, conv_norm
+from dms_jax.ops.batch_norm import Activation
+from dms_jax.ops.pooling import max_pool
 
 # The backbones that weights trained on ImageNet are published of, as fields of `ResNeXt`. The first is the paper's.
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -33,25 +34,21 @@ class Bottleneck(nn.Module):
       features: output channels.
       stride: spatial stride.
       groups: groups of the 3 x 3 convolution.
-      folded: BatchNorm is folded into the convolutions.
-      dtype: type of the computation.
-      axis_name: device axis over which BatchNorm averages its statistics, or None.
+      compute: see `dms_jax.models.compute.Compute`.
     """
 
     width: int
     features: int
     stride: int = 1
     groups: int = 32
-    folded: bool = False
-    dtype: Dtype = jnp.float32
-    axis_name: str | None = None
+    compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Map [B, H, W, C] to [B, ceil(H / stride), ceil(W / stride), features]."""
 
         def block(
-            x: Array,
+            x: jax.Array,
             features: int,
             kernel: int,
             names: tuple[str, str],
@@ -59,20 +56,17 @@ class Bottleneck(nn.Module):
             stride: int = 1,
             groups: int = 1,
             activation: Activation = "none",
-            residual: Array | None = None,
-        ) -> Array:
+            residual: jax.Array | None = None,
+        ) -> jax.Array:
             conv = Conv(
                 features,
                 kernel,
                 stride=stride,
                 groups=groups,
-                use_bias=self.folded,
-                dtype=self.dtype,
+                compute=self.compute,
                 name=names[0],
             )
-            return conv_norm(
-                conv, names[1], x, train=train, axis_name=self.axis_name, activation=activation, residual=residual
-            )
+            return conv_norm(conv, names[1], x, train=train, activation=activation, residual=residual)
 
         y = block(x, self.width, 1, ("conv1", "norm1"), activation="relu")
         y = block(y, self.width, 3, ("conv2", "norm2"), stride=self.stride, groups=self.groups, activation="relu")
@@ -93,9 +87,7 @@ class ResNeXt(nn.Module):
       width_per_group: channels of a group in the first stage, for a base of 64.
       base_channels: channels of the stem.
       remat: compute what is inside of each bottleneck again for the gradient, instead of keeping it.
-      folded: BatchNorm is folded into the convolutions.
-      dtype: type of the computation.
-      axis_name: device axis over which BatchNorm averages its statistics, or None.
+      compute: see `dms_jax.models.compute.Compute`.
     """
 
     stage_sizes: Sequence[int] = (3, 4, 23, 3)
@@ -103,20 +95,18 @@ class ResNeXt(nn.Module):
     width_per_group: int = 4
     base_channels: int = 64
     remat: bool = False
-    folded: bool = False
-    dtype: Dtype = jnp.float32
-    axis_name: str | None = None
+    compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, images: Array, *, train: bool) -> tuple[Array, ...]:
+    def __call__(self, images: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
         """Map images [B, H, W, 3] to (L0, L1, L2, L3, L4).
 
         L0 is the stem after its max-pool, [B, H/4, W/4, b]; L1 to L4 have 4b, 8b, 16b and 32b channels at strides of
         4, 8, 16 and 32, sizes rounded up.
         """
-        conv = Conv(self.base_channels, 7, stride=2, use_bias=self.folded, dtype=self.dtype, name="stem_conv")
-        x = conv_norm(conv, "stem_norm", images, train=train, axis_name=self.axis_name, activation="relu")
-        x = max_pool(x)
+        conv = Conv(self.base_channels, 7, stride=2, compute=self.compute, name="stem_conv")
+        x = conv_norm(conv, "stem_norm", images, train=train, activation="relu")
+        x = max_pool(x, plain=self.compute.plain)
         maps = [x]
         for stage, blocks in enumerate(self.stage_sizes):
             planes = self.base_channels << stage
@@ -127,11 +117,9 @@ class ResNeXt(nn.Module):
                     4 * planes,
                     stride=2 if stage > 0 and block == 0 else 1,
                     groups=self.groups,
-                    folded=self.folded,
-                    dtype=self.dtype,
-                    axis_name=self.axis_name,
+                    compute=self.compute,
                     name=f"stage{stage + 1}_block{block + 1}",
                 )
-                x = applied(bottleneck, x, train=train, remat=self.remat)
+                x = apply_module(bottleneck, x, train=train, remat=self.remat)
             maps.append(x)
         return tuple(maps)

@@ -1,10 +1,12 @@
 """Side outputs: the backbone's five maps joined to low, middle and high level features (the paper's eq. 1, Table 1)."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from dms_jax.models.layers import Array, ConvBlock, Dtype
-from dms_jax.models.resize import resize_aligned
+from dms_jax.models.compute import Compute
+from dms_jax.models.layers import ConvBlock
+from dms_jax.ops.resize import map_size, resize_aligned
 
 
 class ASPP(nn.Module):
@@ -15,23 +17,18 @@ class ASPP(nn.Module):
 
     Attributes:
       features: output channels.
-      folded: BatchNorm is folded into the convolutions.
-      dtype: type of the computation.
-      axis_name: device axis over which BatchNorm averages its statistics, or None.
+      compute: see `dms_jax.models.compute.Compute`.
     """
 
     features: int = 256
-    folded: bool = False
-    dtype: Dtype = jnp.float32
-    axis_name: str | None = None
+    compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Map [B, H, W, C] to [B, H, W, features]."""
-        options = {"folded": self.folded, "dtype": self.dtype, "axis_name": self.axis_name}
 
         def block(features: int, kernel: int, name: str, dilation: int = 1) -> ConvBlock:
-            return ConvBlock(features, kernel, dilation=dilation, name=name, **options)
+            return ConvBlock(features, kernel, dilation=dilation, name=name, compute=self.compute)
 
         half = self.features // 2
         branches = [block(half, 1, "point")(x, train=train)]
@@ -48,25 +45,20 @@ class SideOutput(nn.Module):
     Attributes:
       features: channels of each of the three blocks.
       aspp: the third block is an `ASPP` (ablation C).
-      folded: BatchNorm is folded into the convolutions.
-      dtype: type of the computation.
-      axis_name: device axis over which BatchNorm averages its statistics, or None.
+      compute: see `dms_jax.models.compute.Compute`.
     """
 
     features: int = 256
     aspp: bool = False
-    folded: bool = False
-    dtype: Dtype = jnp.float32
-    axis_name: str | None = None
+    compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array, coarser: Array | None = None, *, train: bool) -> Array:
+    def __call__(self, x: jax.Array, coarser: jax.Array | None = None, *, train: bool) -> jax.Array:
         """Map x [B, H, W, C] and, where given, coarser [B, h, w, D] to [B, H, W, features]."""
         if coarser is not None:
-            x = jnp.concatenate((x, resize_aligned(coarser, x.shape[1:3])), axis=-1)
-        options = {"folded": self.folded, "dtype": self.dtype, "axis_name": self.axis_name}
-        x = ConvBlock(self.features, 3, name="block1", **options)(x, train=train)
-        x = ConvBlock(self.features, 3, name="block2", **options)(x, train=train)
+            x = jnp.concatenate((x, resize_aligned(coarser, map_size(x), plain=self.compute.plain)), axis=-1)
+        x = ConvBlock(self.features, 3, name="block1", compute=self.compute)(x, train=train)
+        x = ConvBlock(self.features, 3, name="block2", compute=self.compute)(x, train=train)
         if self.aspp:
-            return ASPP(self.features, name="aspp", **options)(x, train=train)
-        return ConvBlock(self.features, 1, name="block3", **options)(x, train=train)
+            return ASPP(self.features, name="aspp", compute=self.compute)(x, train=train)
+        return ConvBlock(self.features, 1, name="block3", compute=self.compute)(x, train=train)

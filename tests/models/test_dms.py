@@ -1,18 +1,27 @@
-"""Shapes, exact parameter counts, schedules and the step by itself."""
+"""Shapes, exact parameter counts, schedules, priors and other backbones."""
 
 import math
 from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import twins
 
 from dms_jax.models import BDMS, DMS, SDMS
 from dms_jax.models.dms import NETWORKS, SIZES
-from dms_jax.models.layers import resize_aligned
-from dms_jax.models.refinement import RefinementState, RefinementStep
+from dms_jax.models.refinement import RefinementStep
+from dms_jax.models.resnext import ResNeXt
+from dms_jax.ops.resize import resize_aligned
+from dms_jax.runtime.devices import data_mesh, replicate, shard_batch
+from dms_jax.training.augment import AugmentConfig
+from dms_jax.training.losses import LossConfig
+from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
+from dms_jax.training.state import create_state
+from dms_jax.training.step import make_train_step
 
 COUNTS = {
     ("sdms", ""): 65_431_141,
@@ -74,7 +83,7 @@ def test_parameter_counts_of_the_other_sizes(name: str, size: str) -> None:
     assert count(shapes_of(NETWORKS[name](num_classes=6, **SIZES[size]), (300, 300))) == SIZE_COUNTS[name, size]
 
 
-def test_parameters_do_not_depend_on_the_size_of_the_pictures() -> None:
+def test_parameters_do_not_depend_on_the_size_of_the_images() -> None:
     model = BDMS(**TINY)
     expected = shapes_of(model, (300, 300))
     for size in ((8, 8), (31, 64), (161, 193)):
@@ -165,27 +174,6 @@ def test_the_steps_run_by_hand_are_the_network() -> None:
         np.testing.assert_allclose(result.classes, output.classes[i], rtol=1e-5, atol=1e-5)
         saliency = resize_aligned(result.saliency, images.shape[1:3])
         np.testing.assert_allclose(saliency, output.saliency[i], rtol=1e-5, atol=1e-5)
-
-
-def test_a_step_runs_alone_on_any_state() -> None:
-    step = RefinementStep(num_classes=None, transition="none", residual_channels=4)
-    state = RefinementState(feature=jnp.ones((1, 6, 5, 7)), saliency=jnp.zeros((1, 3, 3, 1)))
-    side = jnp.ones((1, 3, 5, 2))
-    (state, output), _ = step.init_with_output(jax.random.key(0), state, side, train=False)
-    assert state.feature.shape == (1, 6, 5, 9)
-    assert output.saliency.shape == (1, 6, 5, 1)
-    assert output.classes is None
-
-
-def test_a_refinement_adds_to_the_map_before_it() -> None:
-    """Eq. 2: S_i = S_{i-1} + R_i: a constant added to S_{i-1} and not seen by r arrives in S_i."""
-    step = RefinementStep(num_classes=None, transition="none", residual_channels=4)
-    state = RefinementState(feature=jnp.ones((1, 4, 4, 3)), saliency=jnp.full((1, 4, 4, 1), 2.0))
-    side = jnp.ones((1, 4, 4, 2))
-    variables = step.init(jax.random.key(0), state, side, train=False)
-    silent = jax.tree.map(jnp.zeros_like, variables["params"])
-    _, output = step.apply({**variables, "params": silent}, state, side, train=False)
-    np.testing.assert_array_equal(output.saliency, state.saliency)
 
 
 @pytest.mark.parametrize(
@@ -310,3 +298,130 @@ def test_each_output_has_a_head_of_its_own() -> None:
             sizes = np.max([np.abs(leaf).reshape(6, -1).max(axis=1) for leaf in jax.tree.leaves(head)], axis=0)
             assert sizes[step] > 0, (step, name)
             assert (sizes[:step] == 0).all(), (step, name)
+
+
+class Strided(nn.Module):
+    """A backbone of another kind, with Flax's own layers. Their names are such as would be folded elsewhere."""
+
+    channels: int = 4
+    normalises: bool = True
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
+        x = nn.Conv(self.channels, (4, 4), strides=4, name="conv0")(images)
+        maps = [x]
+        for level, stride in enumerate((1, 2, 2, 2), 1):
+            x = nn.Conv(self.channels * level, (3, 3), strides=stride, use_bias=False, name=f"conv{level}")(x)
+            if self.normalises:
+                x = nn.BatchNorm(use_running_average=not train, name=f"norm{level}")(x)
+            x = nn.relu(x)
+            maps.append(x)
+        return tuple(maps)
+
+
+SHORT: dict[str, Any] = {"num_classes": 3, "schedule": ("HF", "MF"), "side_channels": 4, "residual_channels": 4}
+
+
+def biases_of_maps(params: Any) -> list[float]:
+    """The bias that each step's saliency map, or what is added to the map before it, begins with."""
+    steps = [params[name] for name in sorted(params) if name.startswith("step")]
+    heads = [step["residual"]["saliency"] if "residual" in step else step["saliency"] for step in steps]
+    return [float(head["bias"][0]) for head in heads]
+
+
+def test_saliency_begins_at_the_prior() -> None:
+    images = jax.random.normal(jax.random.key(1), (1, 64, 64, 3))
+    output, variables = initialise(BDMS(**TINY, saliency_prior=0.02), images)
+    assert biases_of_maps(variables["params"]) == pytest.approx([np.log(0.02 / 0.98), 0, 0, 0, 0, 0])
+    # Each map is the one before with a random residual that is small against the bias of -3.9.
+    for logits in output.saliency:
+        assert float(jnp.median(logits)) < -1
+
+
+def test_a_prior_changes_nothing_but_the_first_bias() -> None:
+    model, images = DMS(**SHORT, backbone=Strided()), jnp.zeros((1, 32, 32, 3))
+    (_, without), (_, variables) = (initialise(m, images) for m in (model, model.clone(saliency_prior=0.02)))
+    assert biases_of_maps(without["params"]) == [0, 0]
+    without["params"]["step0"]["saliency"]["bias"] = variables["params"]["step0"]["saliency"]["bias"]
+    jax.tree.map(np.testing.assert_array_equal, without, variables)
+
+
+@pytest.mark.parametrize("ablation", ["e", "baseline"])
+def test_without_refinement_every_map_has_the_prior(ablation: str) -> None:
+    fields = {**SHORT, "schedule": ("HF", "MF", "LF")}
+    model = DMS(**fields, backbone=Strided(), ablation=ablation, saliency_prior=0.5**10)
+    _, variables = initialise(model, jnp.zeros((1, 32, 32, 3)))
+    assert biases_of_maps(variables["params"]) == pytest.approx([np.log(1 / 1023)] * 3, rel=1e-5)
+
+
+def test_another_backbone_gives_its_five_maps() -> None:
+    images = jax.random.normal(jax.random.key(1), (2, 47, 66, 3))
+    model = DMS(**SHORT, backbone=Strided())
+    output, variables = initialise(model, images)
+    assert set(variables["params"]["backbone"]) == {f"conv{i}" for i in range(5)} | {f"norm{i}" for i in range(1, 5)}
+    backbone = {collection: tree["backbone"] for collection, tree in variables.items()}
+    maps = jax.jit(lambda v: Strided().apply(v, images, train=False))(backbone)
+    for i, x in enumerate(maps):
+        np.testing.assert_allclose(output.features[f"L{i}"], x, rtol=1e-5, atol=1e-6)
+    assert [x.shape for x in output.saliency] == [(2, 47, 66, 1)] * 2
+    assert [x.shape for x in output.classes] == [(2, 3)] * 2
+
+
+@pytest.mark.parametrize("frozen", ["", "backbone"])
+def test_another_backbone_is_trained_with_the_rest(frozen: str) -> None:
+    images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
+    model = DMS(**SHORT, backbone=Strided(), frozen_statistics=frozen)
+    variables = twins.random_variables(model, images)
+
+    @jax.jit
+    def gradient(params: Any) -> Any:
+        def loss(params: Any) -> Any:
+            output, updates = model.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])
+            return sum(jnp.mean(x**2) for x in (*output.saliency, *output.classes)), updates["batch_stats"]
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    gradients, statistics = gradient(variables["params"])
+    # No step of this schedule takes LF.
+    for path, leaf in jax.tree_util.tree_leaves_with_path({**gradients, "side_lf": {}}):
+        assert np.abs(leaf).max() > 0, jax.tree_util.keystr(path)
+    same = jax.tree.map(
+        np.array_equal, statistics["backbone"], jax.tree.map(np.float32, variables["batch_stats"]["backbone"])
+    )
+    assert set(jax.tree.leaves(same)) == {frozen == "backbone"}
+
+
+@pytest.mark.parametrize("backbone", [Strided(), Strided(normalises=False), ResNeXt((1, 1, 1, 1), 1, 64, 4)])
+def test_all_but_another_backbone_is_folded_for_prediction(backbone: nn.Module) -> None:
+    images = jax.random.normal(jax.random.key(1), (2, 33, 40, 3))
+    model = DMS(**SHORT, backbone=backbone)
+    variables = jax.tree.map(jnp.float32, twins.random_variables(model, images))
+    predictor, fold = model.for_prediction()
+    folded = fold(variables)
+    assert folded["params"]["backbone"] is variables["params"]["backbone"]
+    kept = {"backbone": variables["batch_stats"]["backbone"]} if "backbone" in variables["batch_stats"] else {}
+    assert folded["batch_stats"] == kept
+    others = {name: tree for name, tree in folded["params"].items() if name != "backbone"}
+    assert not [path for path, _ in jax.tree_util.tree_leaves_with_path(others) if "norm" in str(path)]
+    expected = jax.jit(lambda v: model.apply(v, images, train=False))(variables)
+    result = jax.jit(lambda v: predictor.apply(v, images, train=False))(folded)
+    for ours, reference in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, reference, atol=1e-4 * float(jnp.max(jnp.abs(reference))))
+
+
+def test_a_training_step_of_another_backbone_moves_all_of_it() -> None:
+    model = DMS(**SHORT, backbone=Strided())
+    optimizer = create_optimizer(OptimizerConfig(), 10)
+    state = create_state(model, optimizer, seed=0)
+    before = jax.tree.map(np.array, state.params["backbone"])
+    mesh = data_mesh(jax.devices()[: min(2, jax.device_count())])
+    step = make_train_step(model, optimizer, mesh, loss=LossConfig(), augment=AugmentConfig(rotation=0), seed=0)
+    random = np.random.default_rng(0)
+    batch = {
+        "image": random.integers(0, 256, (4, 32, 32, 3), np.uint8),
+        "mask": (random.random((4, 32, 32, 1)) > 0.7).astype(np.uint8) * 255,
+        "label": random.integers(0, 3, 4, np.int32),
+    }
+    state = jax.device_get(step(replicate(state, mesh), shard_batch(batch, mesh)))
+    assert np.isfinite(state.metrics["loss"].total)
+    assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, state.params["backbone"], before)))

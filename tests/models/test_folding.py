@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import twins
 
 from dms_jax.models import BDMS, SDMS
 from dms_jax.models.folding import fold_batch_norm
@@ -21,27 +22,16 @@ TINY = {
 }
 
 
-def random_variables(model: Any, images: jax.Array) -> Any:
-    """Variables in which nothing is at its initial 0 or 1."""
-    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
-    leaves, tree = jax.tree_util.tree_flatten_with_path(variables)
-    random = np.random.default_rng(1)
-    drawn = []
-    for path, x in leaves:
-        # Kernels as they are initialised; variances must be positive, and nothing else minds.
-        deviation = np.sqrt(2 / np.prod(x.shape[:-1])) if "kernel" in str(path[-1]) else 0
-        values = random.normal(0, deviation, x.shape) if deviation else random.uniform(0.5, 1.5, x.shape)
-        drawn.append(jnp.asarray(values, x.dtype))
-    return jax.tree.unflatten(tree, drawn)
-
-
 @pytest.mark.parametrize(("network", "ablation"), [(BDMS, ""), (SDMS, "c"), (SDMS, "baseline")])
 def test_the_folded_network_predicts_the_same(network: type, ablation: str) -> None:
     images = jax.random.normal(jax.random.key(2), (1, 33, 40, 3))
     model = network(**TINY, ablation=ablation)
-    variables = random_variables(model, images)
+    variables = jax.tree.map(jnp.float32, twins.random_variables(model, images))
     folded = fold_batch_norm(variables)
     assert set(folded) == {"params"}
+    predictor, fold = model.for_prediction()
+    assert predictor == model.clone(folded=True)
+    jax.tree.map(np.testing.assert_array_equal, fold(variables), folded)
     assert not [path for path, _ in jax.tree_util.tree_leaves_with_path(folded) if "norm" in str(path)]
     expected = jax.jit(lambda v: model.apply(v, images, train=False))(variables)
     result = jax.jit(lambda v: model.clone(folded=True).apply(v, images, train=False))(folded)

@@ -1,13 +1,19 @@
-"""Layers against PyTorch's."""
+"""Layers against PyTorch's and Flax's."""
 
+from typing import Any
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import twins
+from jax.sharding import PartitionSpec as P
 
-from dms_jax.models.layers import ConvBlock, TransposedConvBlock, max_pool
-from dms_jax.models.resize import aligned_corner_weights, resize_aligned
+from dms_jax.models import Compute
+from dms_jax.models.layers import BatchNorm, Conv, ConvBlock, TransposedConvBlock
 from dms_jax.models.resnext import ResNeXt
+from dms_jax.runtime.devices import DATA_AXIS, data_mesh
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -18,24 +24,6 @@ def nchw(x: jax.Array) -> "torch.Tensor":
 
 def nhwc(x: "torch.Tensor") -> np.ndarray:
     return x.detach().numpy().transpose(0, 2, 3, 1)
-
-
-@pytest.mark.parametrize("source", [(1, 1), (1, 4), (5, 7), (10, 10), (38, 19)])
-@pytest.mark.parametrize("size", [(1, 1), (4, 1), (9, 13), (75, 75)])
-def test_resize_is_bilinear_with_aligned_corners(source: tuple[int, int], size: tuple[int, int]) -> None:
-    x = jax.random.normal(jax.random.key(0), (2, *source, 3))
-    expected = torch.nn.functional.interpolate(nchw(x), size=size, mode="bilinear", align_corners=True)
-    np.testing.assert_allclose(resize_aligned(x, size), nhwc(expected), atol=1e-5)
-
-
-def test_resize_to_the_same_size_is_the_same_array() -> None:
-    x = jnp.ones((1, 4, 5, 1))
-    assert resize_aligned(x, (4, 5)) is x
-
-
-def test_interpolation_weights_of_each_pixel_sum_to_one() -> None:
-    for in_size, out_size in ((1, 9), (9, 1), (19, 38), (38, 75), (75, 300)):
-        np.testing.assert_allclose(aligned_corner_weights(in_size, out_size).sum(axis=1), 1.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(5, 6), (9, 11), (10, 12), None])
@@ -90,20 +78,92 @@ def test_initial_scale_of_the_backbone_is_he_normal_by_fan_out() -> None:
     assert abs(float(jnp.mean(kernel))) < 1e-3
 
 
-@pytest.mark.parametrize("size", [(1, 1), (4, 7), (9, 8), (48, 47)])
-def test_max_pool_is_that_of_pytorch(size: tuple[int, int]) -> None:
-    x = jax.random.normal(jax.random.key(0), (2, *size, 3)) - 5
-    reference = nchw(x).requires_grad_()
-    expected = torch.nn.functional.max_pool2d(reference, 3, 2, 1)
-    seed = jax.random.normal(jax.random.key(1), nhwc(expected).shape)
-    expected.backward(nchw(seed))
-    result, pull_back = jax.vjp(max_pool, x)
-    np.testing.assert_array_equal(result, nhwc(expected))
-    np.testing.assert_allclose(*pull_back(seed), nhwc(reference.grad), atol=1e-6)
+@pytest.mark.parametrize("plain", [False, True])
+def test_several_maps_are_convolved_as_if_they_were_joined(plain: bool) -> None:
+    a = jax.random.normal(jax.random.key(0), (2, 6, 5, 4))
+    b = jax.random.normal(jax.random.key(1), (2, 6, 5, 1))
+    conv = Conv(3, 3, compute=Compute(plain=plain))
+    variables = conv.init(jax.random.key(2), a, b)
+    assert variables["params"]["kernel"].shape == (3, 3, 5, 3)
+    joined = conv.apply(variables, jnp.concatenate((a, b), axis=-1))
+    np.testing.assert_allclose(conv.apply(variables, a, b), joined, atol=1e-5)
 
 
-def test_equal_pixels_share_the_gradient_of_a_max_pool() -> None:
-    (gradient,) = jax.vjp(max_pool, jnp.ones((1, 3, 3, 1)))[1](jnp.ones((1, 2, 2, 1)))
-    assert float(gradient.sum()) == pytest.approx(4)
-    assert float(gradient[0, 1, 1, 0]) == pytest.approx(1)  # in all four windows, each of four pixels
-    assert float(gradient[0, 0, 0, 0]) == pytest.approx(0.25)
+def batch_norm_inputs() -> list[jax.Array]:
+    """A map, scale, bias, slope, residual and cotangent."""
+    shapes = [(8, 5, 6, 4), (4,), (4,), (8, 5, 6, 4), (8, 5, 6, 4)]
+    x, scale, bias, residual, g = (jnp.asarray(a, jnp.float32) for a in twins.drawn(*shapes))
+    return [3 + 2 * x, 1 + 0.3 * scale, 0.3 * bias, jnp.float32(0.3), residual, g]
+
+
+def ours(activation: str, with_residual: bool, plain: bool) -> Any:
+    def function(x: Any, scale: Any, bias: Any, slope: Any, residual: Any) -> Any:
+        params = {"scale": scale, "bias": bias}
+        statistics = {"mean": jnp.zeros(x.shape[-1]), "var": jnp.ones(x.shape[-1])}
+        return BatchNorm(activation, Compute(axis_name=DATA_AXIS, plain=plain)).apply(
+            {"params": params, "batch_stats": statistics},
+            x,
+            train=True,
+            slope=slope if activation == "prelu" else None,
+            residual=residual if with_residual else None,
+            mutable=["batch_stats"],
+        )
+
+    return function
+
+
+def flaxes(activation: str, with_residual: bool) -> Any:
+    def function(x: Any, scale: Any, bias: Any, slope: Any, residual: Any) -> Any:
+        norm = nn.BatchNorm(use_running_average=False, momentum=0.9)
+        statistics = {"mean": jnp.zeros(x.shape[-1]), "var": jnp.ones(x.shape[-1])}
+        y, updates = norm.apply(
+            {"params": {"scale": scale, "bias": bias}, "batch_stats": statistics}, x, mutable=["batch_stats"]
+        )
+        y = y + residual if with_residual else y
+        if activation == "relu":
+            y = nn.relu(y)
+        if activation == "prelu":
+            y = jnp.where(y >= 0, y, slope * y)
+        return y, updates
+
+    return function
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize(
+    ("activation", "with_residual"),
+    [("none", False), ("none", True), ("relu", False), ("relu", True), ("prelu", False)],
+)
+def test_batch_norm_and_its_gradients_and_statistics_are_those_of_flax(
+    activation: str, with_residual: bool, devices: int, plain: bool
+) -> None:
+    if jax.device_count() < devices:
+        pytest.skip("two devices are needed")
+    *arguments, g = batch_norm_inputs()
+    (expected, statistics), pull_back = jax.vjp(flaxes(activation, with_residual), *arguments)
+    gradients = pull_back((g, jax.tree.map(jnp.zeros_like, statistics)))
+
+    mesh = data_mesh(jax.devices()[:devices])
+    sharded, whole = P(DATA_AXIS), P()
+    specs = (sharded, whole, whole, whole, sharded)
+    function = ours(activation, with_residual, plain)
+    function = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=(sharded, whole))
+    (result, updates), pull_ours = jax.vjp(jax.jit(function), *arguments)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+    for name in ("mean", "var"):
+        np.testing.assert_allclose(updates["batch_stats"][name], statistics["batch_stats"][name], rtol=1e-5)
+    for one, other in zip(pull_ours((g, jax.tree.map(jnp.zeros_like, updates))), gradients, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5 * max(1, float(jnp.max(jnp.abs(other)))))
+
+
+def test_running_statistics_normalise_without_a_batch() -> None:
+    x, scale, bias, slope, residual, _ = batch_norm_inputs()
+    variables = {
+        "params": {"scale": scale, "bias": bias},
+        "batch_stats": {"mean": jnp.arange(4.0), "var": jnp.arange(1.0, 5.0)},
+    }
+    result = BatchNorm("prelu").apply(variables, x, train=False, slope=slope, residual=residual)
+    x, scale, bias, residual = map(np.asarray, (x, scale, bias, residual))
+    y = (x - np.arange(4.0)) / np.sqrt(np.arange(1.0, 5.0) + 1e-5) * scale + bias + residual
+    np.testing.assert_allclose(result, np.where(y >= 0, y, slope * y), atol=1e-5)

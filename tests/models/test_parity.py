@@ -41,13 +41,11 @@ def compare(
     batch: int,
     double: bool = False,
 ) -> None:
-    import torch
-
-    peer = torch_peer.load_peer()
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     torch.manual_seed(0)
     cls, steps = NETWORKS[network]
-    ablation, growth = variant.get("ablation", ""), variant.get("feature_growth", "concat")
-    net = peer.DMS(6, steps, blocks=blocks, ablation=ablation, growth=growth)
+    ablation = variant.get("ablation", "")
+    net = torch_peer.reference(6, network, stage_sizes=blocks, **variant)
     torch_peer.randomise(net)
     variables = torch_peer.carry_over(net, steps, blocks, ablation)
     dtype = np.float64 if double else np.float32
