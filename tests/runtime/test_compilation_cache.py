@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from dms_jax.compilation_cache import keep_compiled_programs
+from dms_jax.runtime.compilation_cache import keep_compiled_programs
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,8 @@ def keep_compiled_programs() -> None:
     limit = "jax_persistent_cache_min_compile_time_secs"
     if limit.upper() not in os.environ and getattr(jax.config, limit) == _DEFAULT_LIMIT:
         jax.config.update(limit, 0.0)
-    if jax.config.jax_compilation_cache_dir:
+    option = "jax_compilation_cache_dir"
+    if getattr(jax.config, option):
         return
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dms_jax"
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update(option, str(folder))

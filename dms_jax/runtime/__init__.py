@@ -1,0 +1,1 @@
+"""How JAX, XLA and the process are run: devices, compilation, caches, signals."""
