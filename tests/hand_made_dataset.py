@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 
-def picture(
+def make_example(
     name: str, label: int = 1, *, image: np.ndarray | int | None = None, mask: Any = None, size=(6, 5), **more: Any
 ) -> dict[str, Any]:
     """An example as a source gives it.
 
     Args:
-        name: the name; decides the pixels too where `image` is not given.
-        label: index of the class; -1 for none.
-        image: uint8 [H, W, 3], or one grey value.
-        mask: uint8 [H, W], or None for one defective pixel, in the class 0 for none.
-        size: (H, W), where `image` is not an array.
-        **more: further fields.
+      name: the name; decides the pixels too where `image` is not given.
+      label: index of the class; -1 for none.
+      image: uint8 [H, W, 3], or one grey value.
+      mask: uint8 [H, W], or None for one defective pixel, in the class 0 for none.
+      size: (H, W), where `image` is not an array.
+      **more: further fields.
     """
     if image is None:
         image = np.random.default_rng(list(name.encode())).integers(0, 256, (*size, 3), np.uint8)

@@ -1,8 +1,8 @@
-"""How a picture of any size becomes squares for the network, and how maps of the squares become one map again.
+"""How an image of any size becomes crops for the network, and how maps of the crops become one map again.
 
-`squash` resizes the whole picture to one square, as the paper does. `letterbox` keeps the aspect: the longer side fills
-the square, the rest is padding. `tiles` cuts overlapping squares out of the picture, at its own resolution; what is
-smaller than a tile is padded. Padding is left out of loss and measures.
+`squash` resizes the whole image to one crop, as the paper does. `letterbox` keeps the aspect: the longer side fills
+the crop, the rest is padding. `tiles` cuts overlapping crops out of the image, at its own resolution; an image
+smaller than a tile is padded. Padding counts neither in the loss nor in the metrics.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ _PADDING = (124, 116, 104)
 
 @dataclass(frozen=True)
 class Framing:
-    """What the network sees of a picture.
+    """What the network sees of an image.
 
     Attributes:
       mode: `squash`, `letterbox` or `tiles`.
-      size: side S of the squares, in pixels.
-      tile: side of a tile in the picture, in its own pixels; 0 for S, so that nothing is resized.
-      overlap: share of a tile that it has in common with the next at least, 0..1, 1 excluded.
+      size: side S of the crops, in pixels.
+      tile: side of a tile in the image, in its own pixels; 0 for S, so that nothing is resized.
+      overlap: share of a tile that the next one overlaps at least, 0..1, 1 excluded.
 
     Raises:
       ValueError: the mode is unknown, or a number is out of range.
@@ -47,17 +47,17 @@ class Framing:
 
     @property
     def pads(self) -> bool:
-        """Whether a square may have padding."""
+        """Whether a crop may have padding."""
         return self.mode != "squash"
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A part of a picture and its place in a square.
+class Crop:
+    """A part of an image, and its place in the square that the network sees.
 
     Attributes:
-      top, left, height, width: the part, in pixels of the picture.
-      content: (top, left, height, width) of the part in the square; the rest is padding.
+      top, left, height, width: the part, in pixels of the image.
+      content: (top, left, height, width) of the part in that square; the rest is padding.
     """
 
     top: int
@@ -67,72 +67,72 @@ class Piece:
     content: tuple[int, int, int, int]
 
 
-def pieces_of(size: tuple[int, int], framing: Framing) -> list[Piece]:
-    """The squares that a picture of (H, W) pixels becomes; one, but for `tiles`."""
+def crops_of(size: tuple[int, int], framing: Framing) -> list[Crop]:
+    """The crops that an image of (H, W) pixels becomes; a single one except for `tiles`."""
     height, width = size
     side = framing.size
     if framing.mode == "squash":
-        return [Piece(0, 0, height, width, (0, 0, side, side))]
+        return [Crop(0, 0, height, width, (0, 0, side, side))]
     if framing.mode == "letterbox":
-        return [Piece(0, 0, height, width, _content(height, width, side / max(height, width), side))]
+        return [Crop(0, 0, height, width, _content(height, width, side / max(height, width), side))]
     tile = framing.tile or side
     tall, wide = min(tile, height), min(tile, width)
     content = _content(tall, wide, side / tile, side)
     return [
-        Piece(top, left, tall, wide, content)
+        Crop(top, left, tall, wide, content)
         for top in _starts(height, tile, framing.overlap)
         for left in _starts(width, tile, framing.overlap)
     ]
 
 
-def cut(picture: NDArray[np.uint8], piece: Piece, framing: Framing) -> NDArray[np.uint8]:
-    """One square of a picture, resized by Pillow's bilinear filter (averaging when it shrinks).
+def cut(image: NDArray[np.uint8], crop: Crop, framing: Framing) -> NDArray[np.uint8]:
+    """One crop of an image, resized by Pillow's bilinear filter (averaging when it shrinks).
 
     Args:
-      picture: uint8 [H, W, C]; C is 3 for an image, which is padded with a grey, or 1 for a mask, which is padded
+      image: uint8 [H, W, C]; C is 3 for an image, which is padded with a grey, or 1 for a mask, which is padded
         with 0.
-      piece: of `pieces_of` the picture's size.
-      framing: the same.
+      crop: one of `crops_of(size, framing)`, for the image's size.
+      framing: the same one.
 
     Returns:
-      uint8 [S, S, C]; the picture itself where it has that size already.
+      uint8 [S, S, C]; the image itself where it has that size already.
     """
-    part = picture[piece.top : piece.top + piece.height, piece.left : piece.left + piece.width]
-    top, left, height, width = piece.content
+    part = image[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
+    top, left, height, width = crop.content
     part = _resize(part, (height, width))
     if part.shape[:2] == (framing.size, framing.size):
         return part
-    channels = picture.shape[2]
-    square = np.empty((framing.size, framing.size, channels), np.uint8)
-    square[...] = _PADDING if channels == len(_PADDING) else 0
-    square[top : top + height, left : left + width] = part
-    return square
+    channels = image.shape[2]
+    padded = np.empty((framing.size, framing.size, channels), np.uint8)
+    padded[...] = _PADDING if channels == len(_PADDING) else 0
+    padded[top : top + height, left : left + width] = part
+    return padded
 
 
-def join(maps: Sequence[NDArray[np.uint8]], pieces: Sequence[Piece], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """One map of a picture from those of its squares.
+def join(maps: Sequence[NDArray[np.uint8]], crops: Sequence[Crop], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """One map of an image from those of its crops.
 
-    Where tiles overlap, each counts by its distance from its own border, where it has seen least.
+    Where tiles overlap, each is weighted by the distance from its own border, near which it has seen least.
 
     Args:
-      maps: uint8 [S, S], of each piece.
-      pieces: of `pieces_of(size, ...)`.
-      size: (H, W) of the picture.
+      maps: uint8 [S, S] each, one per crop.
+      crops: those of `crops_of(size, ...)`.
+      size: (H, W) of the image.
 
     Returns:
       uint8 [H, W].
     """
     parts = []
-    for square, piece in zip(maps, pieces, strict=True):
-        top, left, height, width = piece.content
-        inside = square[top : top + height, left : left + width, None]
-        parts.append(_resize(inside, (piece.height, piece.width))[..., 0])
+    for saliency_map, crop in zip(maps, crops, strict=True):
+        top, left, height, width = crop.content
+        inside = saliency_map[top : top + height, left : left + width, None]
+        parts.append(_resize(inside, (crop.height, crop.width))[..., 0])
     if len(parts) == 1:
         return parts[0]
     total, weights = np.zeros(size, np.float32), np.zeros(size, np.float32)
-    for part, piece in zip(parts, pieces, strict=True):
-        weight = np.minimum(_ramp(piece.height)[:, None], _ramp(piece.width)[None, :])
-        where = np.s_[piece.top : piece.top + piece.height, piece.left : piece.left + piece.width]
+    for part, crop in zip(parts, crops, strict=True):
+        weight = np.minimum(_ramp(crop.height)[:, None], _ramp(crop.width)[None, :])
+        where = np.s_[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
         total[where] += weight * part
         weights[where] += weight
     return np.round(total / weights).astype(np.uint8)
@@ -144,7 +144,7 @@ def _content(height: int, width: int, scale: float, side: int) -> tuple[int, int
 
 
 def _starts(length: int, tile: int, overlap: float) -> list[int]:
-    """Where tiles begin along one side: evenly, the first at the one end and the last at the other."""
+    """Where tiles begin along one side: evenly spaced, the first at one end and the last at the other."""
     if length <= tile:
         return [0]
     step = max(int(tile * (1 - overlap)), 1)

@@ -1,7 +1,7 @@
-"""From a source of examples to batches of uint8: decoded, cut to squares and stacked on the host.
+"""From a source of examples to batches of uint8: decoded, cropped and stacked on the host.
 
-Nothing random happens to a picture here but its place in the order, so a training batch is a function of the seed
-and of its number alone. The random transforms run on the device (`dms_jax.data.augment`).
+Nothing random happens to an image here but its place in the order, so a training batch is a function of the seed
+and of its number alone. The random transforms run on the device (`dms_jax.training.augment`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,23 +11,23 @@ from typing import Any
 import grain
 import numpy as np
 
-from dms_jax.data.framing import Framing, Piece, cut, pieces_of
-from dms_jax.data.pieces import PieceSource
-from dms_jax.data.source import ExampleSource, defective_flags
+from dms_jax.data.crops import CropSource
+from dms_jax.data.examples import ExampleSource
+from dms_jax.data.framing import Crop, Framing, crops_of, cut
 
 Example = dict[str, Any]
 
 
 def training_order(
-    sources: Sequence[ExampleSource | PieceSource], *, seed: int, defective_fraction: float = 0.0
+    sources: Sequence[ExampleSource | CropSource], *, seed: int, defective_fraction: float = 0.0
 ) -> grain.MapDataset:
     """The endless order of training examples: every epoch a new shuffle of all of them.
 
     Args:
-      sources: splits to train on together, or the squares of them.
+      sources: splits to train on together, or their crops.
       seed: decides the order.
-      defective_fraction: share of defective pictures, 0..1, in any long run of examples; these then come round more
-        often than the others. 0 leaves the pictures as they come.
+      defective_fraction: share of defective images, 0..1, in any long run of examples; these may then recur
+        more often than the others. 0 takes the images as they come.
 
     Returns:
       A dataset of examples; index i is the i-th example since the beginning of training.
@@ -60,13 +60,13 @@ def training_batches(
 ) -> grain.DatasetIterator:
     """Batches of the order, endless; the iterator's state can be saved and restored.
 
-    Global batch k holds the examples k * batch_size and so on of the order, whatever the number of processes; each
-    process reads its rows of it.
+    Global batch k holds the examples from k * batch_size on in the order, whatever the number of processes; each
+    process reads its own rows of it.
 
     Args:
       order: see `training_order`.
       batch_size: of all processes together; a multiple of their number.
-      workers: processes that load pictures; 0 loads in threads of this one.
+      workers: processes that load images; 0 loads in threads of this one.
       threads: threads that load batches, in each process.
       process_index: which rows to read.
       process_count: how many processes share a batch.
@@ -74,7 +74,7 @@ def training_batches(
     Returns:
       An iterator of dicts of `image` uint8 [b, S, S, 3], `mask` uint8 [b, S, S, 1], `has_mask` bool [b] (false where
       the mask is unknown, and `mask` all 0), `label` int32 [b] (-1 where unknown) and `content` int32 [b, 4] (where in
-      the square the picture is: top, left, height, width), where b is batch_size / process_count. Close it at the end.
+      the crop the image is: top, left, height, width), where b is batch_size / process_count. Close it at the end.
     """
     rows = order.batch(batch_size // process_count)
     batches = rows[process_index::process_count] if process_count > 1 else rows
@@ -88,20 +88,20 @@ def training_batches(
 
 @dataclass(frozen=True)
 class EvaluationBatch:
-    """Pictures to predict and what is needed to score them.
+    """Images to predict and what is needed to score them.
 
     Attributes:
-      images: uint8 [M, S, S, 3], the squares of the pictures, one picture's after another's; those beyond the last
-        picture's are black and stand for nothing. M is a multiple of the rows that are predicted at once.
-      pieces: for each of the n pictures, where in it its squares are.
-      masks: n masks, uint8 [H, W] each, at their own size; all 0 where unknown.
+      images: uint8 [M, S, S, 3], the crops of all images, one image's after another's; those beyond the last
+        image's are black padding. M is a multiple of the rows that are predicted at once.
+      crops: for each of the n images, its crops.
+      masks: n masks, uint8 [H, W] each, not resized; all 0 where unknown.
       labels: int32 [n], -1 where unknown.
       names: n names.
       has_mask: which masks are known, bool [n].
     """
 
     images: np.ndarray
-    pieces: list[list[Piece]]
+    crops: list[list[Crop]]
     masks: list[np.ndarray]
     labels: np.ndarray
     names: list[str]
@@ -117,33 +117,32 @@ def evaluation_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[EvaluationBatch]:
-    """All examples of a source, each exactly once, in its order; the last batch is filled up with black.
+    """All examples of a source, each exactly once and in order; the last batch is padded with black images.
 
-    Every process yields the same number of batches, the last ones possibly without any picture.
+    Every process yields the same number of batches, the last ones possibly without any image.
 
     Args:
       source: the examples.
-      framing: what squares the network sees of them.
+      framing: how they become crops for the network.
       batch_size: of all processes together; a multiple of their number.
-      threads: threads that load pictures.
+      threads: threads that load images.
       process_index: which rows of each batch to read.
-      process_count: how many processes share a batch; several only where each picture is one square.
+      process_count: how many processes share a batch; several only where each image is one crop.
 
     Yields:
-      Batches of this process's pictures, batch_size / process_count each.
+      Batches of this process's images, batch_size / process_count each.
     """
     rows = batch_size // process_count
     for batch in _batches(source, batch_size, threads, process_index, process_count):
-        pieces = [pieces_of(example["mask"].shape[:2], framing) for example in batch]
-        squares = [
-            cut(example["image"], piece, framing) for example, own in zip(batch, pieces, strict=True) for piece in own
+        crops = [crops_of(example["mask"].shape[:2], framing) for example in batch]
+        inputs = [
+            cut(example["image"], crop, framing) for example, own in zip(batch, crops, strict=True) for crop in own
         ]
-        images = np.zeros((max(-(-len(squares) // rows), 1) * rows, framing.size, framing.size, 3), np.uint8)
-        for i, square in enumerate(squares):
-            images[i] = square
+        images = np.zeros((max(-(-len(inputs) // rows), 1) * rows, framing.size, framing.size, 3), np.uint8)
+        images[: len(inputs)] = np.reshape(inputs, (len(inputs), *images.shape[1:]))
         yield EvaluationBatch(
             images=images,
-            pieces=pieces,
+            crops=crops,
             masks=[example["mask"][..., 0] for example in batch],
             labels=np.array([example["label"] for example in batch], np.int32),
             names=[example["name"] for example in batch],
@@ -151,8 +150,8 @@ def evaluation_batches(
         )
 
 
-def square_batches(
-    pieces: PieceSource,
+def crop_batches(
+    crops: CropSource,
     size: int,
     *,
     batch_size: int,
@@ -160,36 +159,36 @@ def square_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """All squares of a source, each exactly once, in its order, to be measured on the device while training.
+    """All crops of a source, each exactly once and in order, to be evaluated on the device during training.
 
     Args:
-      pieces: the squares.
-      size: their side S.
+      crops: the source.
+      size: the side S of its crops.
       batch_size: of all processes together; a multiple of their number.
-      threads: threads that load pictures.
+      threads: threads that load images.
       process_index: which rows of each batch to read.
       process_count: how many processes share a batch.
 
     Yields:
       `image` uint8 [b, S, S, 3], `mask` uint8 [b, S, S, 1], `has_mask` bool [b], `label` int32 [b], `content` int32
-      [b, 4], and `valid` bool [b], False for the rows that fill the last batch up; b is batch_size / process_count.
+      [b, 4], and `valid` bool [b], False for the rows that pad the last batch; b is batch_size / process_count.
     """
     rows = batch_size // process_count
-    filling = {
+    padding = {
         "image": np.zeros((size, size, 3), np.uint8),
         "mask": np.zeros((size, size, 1), np.uint8),
         "has_mask": np.bool_(False),
         "label": np.int32(0),
         "content": np.array([0, 0, size, size], np.int32),
     }
-    for batch in _batches(pieces, batch_size, threads, process_index, process_count):
-        examples = [*batch, *[filling] * (rows - len(batch))]
-        stacked = {name: np.stack([example[name] for example in examples]) for name in filling}
+    for batch in _batches(crops, batch_size, threads, process_index, process_count):
+        examples = [*batch, *[padding] * (rows - len(batch))]
+        stacked = {name: np.stack([example[name] for example in examples]) for name in padding}
         yield {**stacked, "valid": np.arange(rows) < len(batch)}
 
 
 def _batches(
-    source: ExampleSource | PieceSource, batch_size: int, threads: int, process_index: int, process_count: int
+    source: ExampleSource | CropSource, batch_size: int, threads: int, process_index: int, process_count: int
 ) -> Iterator[list[Example]]:
     """This process's examples of each batch; as many lists in every process, the last ones possibly empty."""
     rows = batch_size // process_count
@@ -200,3 +199,14 @@ def _batches(
     for start in range(0, len(source), batch_size):
         first = start + process_index * rows
         yield [next(examples) for _ in range(min(max(len(source) - first, 0), rows))]
+
+
+def defective_flags(source: ExampleSource | CropSource) -> np.ndarray:
+    """Which examples have a defective pixel (mask > 127), bool [n].
+
+    Where the mask is unknown, the label decides: any class other than the defect-free one is a defect.
+    """
+    # First, since it reads the labels as well.
+    by_mask = source.defective()
+    labels, known = source.labels(), source.has_masks()
+    return np.where(known, by_mask, (labels >= 0) & (labels != source.free_class))

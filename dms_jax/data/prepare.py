@@ -15,10 +15,11 @@ from absl import logging
 
 from dms_jax.data.datasets import DATASETS
 from dms_jax.data.datasets.base import SPLITS, SurfaceDefectBuilder
-from dms_jax.data.datasets.folder import Folder, config_name
+from dms_jax.data.datasets.folder.builder import Folder, config_name
 from dms_jax.data.datasets.synthetic import SyntheticConfig
-from dms_jax.data.source import ExampleSource
+from dms_jax.data.examples import ExampleSource
 from dms_jax.errors import UsageError, UserError
+from dms_jax.references import is_reference, resolve
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,14 @@ class PreparedDataset:
     """A dataset on disk, ready to be read; can be pickled.
 
     Attributes:
-        name: the dataset's name.
-        config: the name of its configuration: which split of the dataset, or what was drawn.
-        class_names: names of the classes, in the order of their indices.
-        free_class: index of the class without defects; None where every picture has one.
-        sizes: number of examples of `train`, `validation` and `test`.
-        directory: where it is on disk.
-        skipped: a sentence about each file that was left out because it can't be used.
-        notes: what those who use the dataset should know, a sentence each.
+      name: the dataset's name.
+      config: the name of its configuration: which split of the dataset, or what was drawn.
+      class_names: names of the classes, in the order of their indices.
+      free_class: index of the defect-free class; None where every image has a defect.
+      sizes: number of examples of `train`, `validation` and `test`.
+      directory: where it is on disk.
+      skipped: a sentence about each file that was left out because it can't be used.
+      notes: what those who use the dataset should know, one sentence each.
     """
 
     name: str
@@ -50,13 +51,13 @@ class PreparedDataset:
         """Opens a split.
 
         Args:
-            split: `train`, `validation` or `test`.
+          split: `train`, `validation` or `test`.
 
         Returns:
-            Its examples, with random access.
+          Its examples, with random access.
 
         Raises:
-            UsageError: there is no such split.
+          UsageError: there is no such split.
         """
         if split not in self.sizes:
             raise UsageError(f"split {split!r} is unknown: it is one of {_listed(self.sizes)}.")
@@ -74,38 +75,35 @@ def prepare(
 ) -> PreparedDataset:
     """Prepares a dataset, or opens it where it is prepared already.
 
-    The sources of a prepared dataset are not looked at again, but for `folder`: where the user's files have changed
-    since, they are prepared anew, in another directory.
+    The source files of a prepared dataset are not looked at again, except for `folder`: where the user's files have
+    changed since, they are prepared anew, in another directory.
 
     Args:
-        dataset: a name of `dms_jax.data.datasets.DATASETS`.
-        split: which way to split the dataset into train, validation and test, where it knows several (for
-            `mtdd` `paper` or `tiles`, for `neu_seg` `published` or `grouped`); empty for its first.
-        data_dir: where prepared datasets are kept; empty for TFDS's default, `TFDS_DATA_DIR` or
-            `~/tensorflow_datasets`.
-        manual_dir: folder with the dataset's files as published; empty to download them, where that can be done. For
-            `folder` the user's folder or CSV, see `dms_jax.data.datasets.folder.Folder`; `synthetic` ignores it.
-        synthetic: `seed`, `size` and `pictures` of `SyntheticConfig`, all optional; other datasets ignore it.
-        skip_bad: leave out files that can't be used, see `PreparedDataset.skipped`, rather than refuse the dataset
-            for the first of them.
+      dataset: a name of `dms_jax.data.datasets.DATASETS`, or a reference (`dms_jax.references`) to a subclass of
+        `SurfaceDefectBuilder`.
+      split: which way to split the dataset into train, validation and test, where it knows several (for `mtdd` `paper`
+        or `tiles`, for `neu_seg` `published` or `grouped`); empty for its first.
+      data_dir: where prepared datasets are kept; empty for TFDS's default, `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+      manual_dir: folder with the dataset's files as published; empty to download them, where that can be done. For
+        `folder` the user's folder or CSV, see `dms_jax.data.datasets.folder.builder.Folder`; `synthetic` ignores it.
+      synthetic: `seed`, `size` and `images` of `SyntheticConfig`, all optional; other datasets ignore it.
+      skip_bad: leave out files that can't be used, see `PreparedDataset.skipped`, rather than refuse the dataset for
+        the first of them.
 
     Returns:
-        The dataset, opened.
+      The dataset, opened.
 
     Raises:
-        UsageError: `dataset`, `split` or a key of `synthetic` is unknown, or a value out of range.
-        UserError: the dataset's files are missing, damaged or can't be downloaded, or `data_dir` can't be
-            written; or the dataset was prepared with `skip_bad`, and files were left out of it, and now is
-            opened without.
+      UsageError: `dataset`, `split` or a key of `synthetic` is unknown, or a value out of range.
+      UserError: the dataset's files are missing, damaged or can't be downloaded, or `data_dir` can't be written; or the
+        dataset was prepared with `skip_bad`, which left out files, and is now opened without it.
     """
-    if dataset not in DATASETS:
-        raise UsageError(f"dataset {dataset!r} is unknown: it is one of {_listed(DATASETS)}.")
-    builder_class = DATASETS[dataset]
+    builder_class = _builder_class(dataset)
     root = str(Path(data_dir).expanduser().absolute()) if data_dir else None
     if dataset == Folder.name:
         config = _folder_config_name(split, manual_dir, root)
     else:
-        config = _config_name(dataset, split, synthetic)
+        config = _config_name(builder_class, split, synthetic)
     try:
         builder = _open(builder_class, root, config)
         if not builder.data_path.exists():
@@ -126,7 +124,7 @@ def prepare(
             f"{skipped[0].removesuffix('.')}): set skip_bad again, or remove that folder to prepare it anew."
         )
     return PreparedDataset(
-        name=dataset,
+        name=builder_class.name,
         config=config,
         class_names=builder.class_names,
         free_class=None if free is None else builder.class_names.index(free),
@@ -138,16 +136,28 @@ def prepare(
     )
 
 
-def _config_name(dataset: str, split: str, synthetic: Mapping[str, Any] | None) -> str:
+def _builder_class(dataset: str) -> type[SurfaceDefectBuilder]:
+    if dataset in DATASETS:
+        return DATASETS[dataset]
+    if not is_reference(dataset):
+        raise UsageError(f"dataset {dataset!r} is unknown: it is one of {_listed(DATASETS)}.")
+    builder_class = resolve("dataset", dataset)
+    if not (isinstance(builder_class, type) and issubclass(builder_class, SurfaceDefectBuilder)):
+        raise UsageError(f"dataset {dataset} is no subclass of SurfaceDefectBuilder: name one.")
+    return builder_class
+
+
+def _config_name(builder_class: type[SurfaceDefectBuilder], split: str, synthetic: Mapping[str, Any] | None) -> str:
+    dataset = builder_class.name
     if dataset != "synthetic":
-        known = [config.name for config in DATASETS[dataset].BUILDER_CONFIGS]
+        known = [config.name for config in builder_class.BUILDER_CONFIGS]
         if split and split not in known:
             raise UsageError(f"split {split!r} of dataset {dataset} is unknown: it is one of {_listed(known)}.")
         return split or known[0]
     if split:
         raise UsageError(f"split {split!r} is unknown: the synthetic dataset has only one, leave it empty.")
     values = dict(synthetic or {})
-    known = ["seed", "size", "pictures"]
+    known = ["seed", "size", "images"]
     for key in values:
         if key not in known:
             raise UsageError(f"{key!r} of the synthetic dataset is unknown: it is one of {_listed(known)}.")
@@ -163,7 +173,7 @@ def _folder_config_name(split: str, manual_dir: str, data_dir: str | None) -> st
 def _open(builder_class: type[SurfaceDefectBuilder], data_dir: str | None, config: str) -> SurfaceDefectBuilder:
     try:
         builder = builder_class(data_dir=data_dir, config=config)
-        # Read at the first look.
+        # Read when first asked for.
         builder.info.metadata.keys()
         return builder
     except OSError:

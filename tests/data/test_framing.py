@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dms_jax.data.framing import MODES, Framing, Piece, cut, join, pieces_of
+from dms_jax.data.framing import MODES, Crop, Framing, crops_of, cut, join
 
 SIDES = st.integers(1, 90)
 FRAMINGS = st.builds(
@@ -16,41 +16,41 @@ FRAMINGS = st.builds(
 )
 
 
-def squash(picture, size):
-    """The picture as Pillow's bilinear filter makes it, channel by channel."""
-    channels = [np.asarray(Image.fromarray(picture[..., c]).resize(size[::-1], Image.BILINEAR)) for c in range(3)]
+def squash(image, size):
+    """The image as Pillow's bilinear filter makes it, channel by channel."""
+    channels = [np.asarray(Image.fromarray(image[..., c]).resize(size[::-1], Image.BILINEAR)) for c in range(3)]
     return np.stack(channels, axis=-1)
 
 
-def random_picture(shape, seed=0):
+def random_image(shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
 @given(SIDES, SIDES, FRAMINGS)
-def test_pieces_cover_the_picture_and_lie_in_their_squares(height, width, framing):
-    pieces = pieces_of((height, width), framing)
+def test_crops_cover_the_image_and_their_contents_lie_inside(height, width, framing):
+    crops = crops_of((height, width), framing)
     covered = np.zeros((height, width), bool)
-    for piece in pieces:
-        top, left, tall, wide = piece.content
-        assert min(piece.top, piece.left, top, left) >= 0
-        assert min(piece.height, piece.width, tall, wide) >= 1
+    for crop in crops:
+        top, left, tall, wide = crop.content
+        assert min(crop.top, crop.left, top, left) >= 0
+        assert min(crop.height, crop.width, tall, wide) >= 1
         assert top + tall <= framing.size
         assert left + wide <= framing.size
-        assert piece.top + piece.height <= height
-        assert piece.left + piece.width <= width
-        covered[piece.top : piece.top + piece.height, piece.left : piece.left + piece.width] = True
-        square = cut(np.full((height, width, 1), 9, np.uint8), piece, framing)
+        assert crop.top + crop.height <= height
+        assert crop.left + crop.width <= width
+        covered[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width] = True
+        found = cut(np.full((height, width, 1), 9, np.uint8), crop, framing)
         inside = np.zeros((framing.size, framing.size), bool)
         inside[top : top + tall, left : left + wide] = True
-        np.testing.assert_array_equal(square[..., 0], np.where(inside, 9, 0))
+        np.testing.assert_array_equal(found[..., 0], np.where(inside, 9, 0))
     assert covered.all()
 
 
 @given(SIDES, SIDES, FRAMINGS, st.integers(0, 255))
 def test_a_constant_map_comes_back_as_it_was(height, width, framing, value):
-    pieces = pieces_of((height, width), framing)
-    squares = [np.full((framing.size, framing.size), value, np.uint8)] * len(pieces)
-    found = join(squares, pieces, (height, width))
+    crops = crops_of((height, width), framing)
+    maps = [np.full((framing.size, framing.size), value, np.uint8)] * len(crops)
+    found = join(maps, crops, (height, width))
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, np.full((height, width), value))
 
@@ -58,10 +58,10 @@ def test_a_constant_map_comes_back_as_it_was(height, width, framing, value):
 @given(st.integers(20, 90), st.integers(20, 90), st.floats(0, 0.9))
 def test_tiles_at_their_own_resolution_lose_nothing(height, width, overlap):
     framing = Framing("tiles", size=16, overlap=overlap)
-    picture = random_picture((height, width, 1))
-    pieces = pieces_of((height, width), framing)
-    assert join([cut(picture, piece, framing)[..., 0] for piece in pieces], pieces, (height, width)).tolist() == (
-        picture[..., 0].tolist()
+    image = random_image((height, width, 1))
+    crops = crops_of((height, width), framing)
+    assert join([cut(image, crop, framing)[..., 0] for crop in crops], crops, (height, width)).tolist() == (
+        image[..., 0].tolist()
     )
 
 
@@ -69,36 +69,36 @@ def test_tiles_at_their_own_resolution_lose_nothing(height, width, overlap):
 @pytest.mark.parametrize("size", [16, 33])
 def test_squash_is_pillows_resize_both_ways(shape, size):
     framing = Framing(size=size)
-    picture = random_picture((*shape, 3))
-    (piece,) = pieces_of(shape, framing)
-    assert piece == Piece(0, 0, *shape, (0, 0, size, size))
-    np.testing.assert_array_equal(cut(picture, piece, framing), squash(picture, (size, size)))
-    found = random_picture((size, size))
+    image = random_image((*shape, 3))
+    (crop,) = crops_of(shape, framing)
+    assert crop == Crop(0, 0, *shape, (0, 0, size, size))
+    np.testing.assert_array_equal(cut(image, crop, framing), squash(image, (size, size)))
+    found = random_image((size, size))
     expected = np.asarray(Image.fromarray(found).resize(shape[::-1], Image.BILINEAR))
-    np.testing.assert_array_equal(join([found], [piece], shape), expected)
+    np.testing.assert_array_equal(join([found], [crop], shape), expected)
 
 
 def test_letterbox_keeps_the_aspect_in_the_middle():
     framing = Framing("letterbox", size=20)
-    (piece,) = pieces_of((40, 10), framing)
-    assert piece.content == (0, 7, 20, 5)
-    picture = random_picture((40, 10, 3))
-    square = cut(picture, piece, framing)
-    np.testing.assert_array_equal(square[:, 7:12], squash(picture, (20, 5)))
-    assert (square[:, :7] == [124, 116, 104]).all()
-    assert (square[:, 12:] == [124, 116, 104]).all()
+    (crop,) = crops_of((40, 10), framing)
+    assert crop.content == (0, 7, 20, 5)
+    image = random_image((40, 10, 3))
+    found = cut(image, crop, framing)
+    np.testing.assert_array_equal(found[:, 7:12], squash(image, (20, 5)))
+    assert (found[:, :7] == [124, 116, 104]).all()
+    assert (found[:, 12:] == [124, 116, 104]).all()
 
 
 def test_letterbox_maps_come_back_without_the_padding():
     framing = Framing("letterbox", size=20)
-    (piece,) = pieces_of((20, 10), framing)
-    square = np.full((20, 20), 255, np.uint8)
-    square[:, 5:15] = random_picture((20, 10))
-    np.testing.assert_array_equal(join([square], [piece], (20, 10)), square[:, 5:15])
+    (crop,) = crops_of((20, 10), framing)
+    found = np.full((20, 20), 255, np.uint8)
+    found[:, 5:15] = random_image((20, 10))
+    np.testing.assert_array_equal(join([found], [crop], (20, 10)), found[:, 5:15])
 
 
 def test_tiles_overlap_at_least_as_asked_and_evenly():
-    starts = sorted({piece.left for piece in pieces_of((10, 100), Framing("tiles", size=30, overlap=0.25))})
+    starts = sorted({crop.left for crop in crops_of((10, 100), Framing("tiles", size=30, overlap=0.25))})
     assert starts[0] == 0
     assert starts[-1] == 70
     steps = np.diff(starts)
@@ -108,9 +108,9 @@ def test_tiles_overlap_at_least_as_asked_and_evenly():
 
 def test_in_an_overlap_the_nearer_tile_counts_more():
     framing = Framing("tiles", size=8, overlap=0.5)
-    pieces = pieces_of((8, 12), framing)
-    assert [piece.left for piece in pieces] == [0, 4]
-    found = join([np.full((8, 8), 0, np.uint8), np.full((8, 8), 200, np.uint8)], pieces, (8, 12))
+    crops = crops_of((8, 12), framing)
+    assert [crop.left for crop in crops] == [0, 4]
+    found = join([np.full((8, 8), 0, np.uint8), np.full((8, 8), 200, np.uint8)], crops, (8, 12))
     assert (found[4, :4] == 0).all()
     assert (np.diff(found[4].astype(int)) >= 0).all()
     assert found[4, 4] < 100 < found[4, 7]
@@ -119,10 +119,10 @@ def test_in_an_overlap_the_nearer_tile_counts_more():
 
 def test_a_tile_of_another_size_is_resized():
     framing = Framing("tiles", size=10, tile=40)
-    picture = random_picture((40, 60, 3))
-    pieces = pieces_of((40, 60), framing)
-    assert {piece.content for piece in pieces} == {(0, 0, 10, 10)}
-    np.testing.assert_array_equal(cut(picture, pieces[-1], framing), squash(picture[:, -40:], (10, 10)))
+    image = random_image((40, 60, 3))
+    crops = crops_of((40, 60), framing)
+    assert {crop.content for crop in crops} == {(0, 0, 10, 10)}
+    np.testing.assert_array_equal(cut(image, crops[-1], framing), squash(image[:, -40:], (10, 10)))
 
 
 @pytest.mark.parametrize("wrong", [{"mode": "crop"}, {"size": 0}, {"tile": -1}, {"overlap": 1.0}, {"overlap": -0.1}])

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_records import PictureRecords
+from image_records import ImageRecords
 from PIL import Image
 
+from dms_jax.data.crops import CropSource
+from dms_jax.data.examples import ExampleSource
 from dms_jax.data.framing import Framing, cut
-from dms_jax.data.pieces import PieceSource
-from dms_jax.data.pipeline import evaluation_batches, square_batches, training_batches, training_order
-from dms_jax.data.source import ExampleSource, defective_flags
+from dms_jax.data.pipeline import crop_batches, defective_flags, evaluation_batches, training_batches, training_order
 
 SIZE = 20
 FRAMING = Framing(size=SIZE)
 NAMES = ("image", "mask", "has_mask", "label", "content")
 
 
-def pictures(count, seed):
-    """A source of pictures of many sizes; two of five are defective."""
+def images(count, seed):
+    """A source of images of many sizes; two of five are defective."""
     rng = np.random.default_rng(seed)
     shapes = rng.integers(5, 40, (count, 2))
     images = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
@@ -28,12 +28,12 @@ def pictures(count, seed):
     masks = [rng.integers(0, 128, shape, np.uint8) + np.uint8(120 * (i % 5 < 2)) for i, shape in enumerate(shapes)]
     # The unknown ones keep their pixels here: `has_mask` must tell them, not the pixels.
     known = [i % 7 != 3 for i in range(count)]
-    return ExampleSource(PictureRecords(images, masks, rng.integers(0, 6, count).tolist(), known), "train")
+    return ExampleSource(ImageRecords(images, masks, rng.integers(0, 6, count).tolist(), known), "train")
 
 
 @pytest.fixture(scope="module")
 def train():
-    return pictures(60, seed=0)
+    return images(60, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +50,10 @@ def drawn(order, start, stop):
     return [order[i]["name"] for i in range(start, stop)]
 
 
-def squash(picture, size):
-    """The picture as Pillow's bilinear filter makes it, channel by channel."""
+def squash(image, size):
+    """The image as Pillow's bilinear filter makes it, channel by channel."""
     channels = [
-        np.asarray(Image.fromarray(picture[..., c]).resize((size, size), Image.BILINEAR))
-        for c in range(picture.shape[2])
+        np.asarray(Image.fromarray(image[..., c]).resize((size, size), Image.BILINEAR)) for c in range(image.shape[2])
     ]
     return np.stack(channels, axis=-1)
 
@@ -130,7 +129,7 @@ class TestTrainingOrder:
         expected = [part[i]["name"] for i in range(len(part))]
         assert sorted(drawn(order, 0, len(part))) == sorted(expected)
 
-    def test_a_source_without_defective_pictures_beside_another(self, train, names):
+    def test_a_source_without_defective_images_beside_another(self, train, names):
         free = train.subset(np.flatnonzero(~defective_flags(train)))
         bad = train.subset(np.flatnonzero(defective_flags(train)))
         order = training_order([free, bad], seed=0, defective_fraction=0.5)
@@ -138,8 +137,8 @@ class TestTrainingOrder:
 
 
 def batches_of(train, fraction=0.0, **options):
-    """Training batches of the squares of a source."""
-    order = training_order([PieceSource(train, FRAMING)], seed=0, defective_fraction=fraction)
+    """Training batches of the crops of a source."""
+    order = training_order([CropSource(train, FRAMING)], seed=0, defective_fraction=fraction)
     return training_batches(order, **options)
 
 
@@ -179,7 +178,7 @@ class TestTrainingBatches:
     @pytest.mark.parametrize("fraction", [0.0, 0.5])
     @pytest.mark.parametrize("threads", [1, 3])
     @pytest.mark.parametrize("done", [0, 1, 7])
-    def test_goes_on_from_a_saved_state(self, train, fraction, threads, done):
+    def test_resumes_from_a_saved_state(self, train, fraction, threads, done):
         order = training_order([train], seed=0, defective_fraction=fraction)
         options = {"batch_size": 4}
         first, again = (batches_of(train, fraction, **options) for _ in range(2))
@@ -199,7 +198,7 @@ class TestTrainingBatches:
             for iterator in (first, again, other):
                 iterator.close()
 
-    def test_goes_on_in_a_process_of_several(self, train):
+    def test_resumes_in_a_process_of_several(self, train):
         order = training_order([train], seed=0)
         options = {"batch_size": 4, "process_index": 1, "process_count": 2}
         first, second = batches_of(train, **options), batches_of(train, **options)
@@ -218,17 +217,17 @@ import sys
 from absl import app
 import numpy as np
 from dms_jax.data.framing import Framing
-from dms_jax.data.memory import Memory
-from dms_jax.data.pieces import PieceSource
+from dms_jax.data.cache import ExampleCache
+from dms_jax.data.crops import CropSource
 from dms_jax.data.pipeline import training_batches, training_order
 from dms_jax.data.prepare import prepare
 
 def main(argv):
-    data = prepare("synthetic", data_dir=argv[1], synthetic={"seed": 3, "size": 48, "pictures": 15})
+    data = prepare("synthetic", data_dir=argv[1], synthetic={"seed": 3, "size": 48, "images": 15})
     # The worker keeps what it has decoded.
-    for workers, memory in ((0, None), (1, Memory(10**6))):
-        pieces = PieceSource(data.source("train"), Framing(size=20), memory)
-        order = training_order([pieces], seed=0, defective_fraction=0.5)
+    for workers, cache in ((0, None), (1, ExampleCache(10**6))):
+        crops = CropSource(data.source("train"), Framing(size=20), cache)
+        order = training_order([crops], seed=0, defective_fraction=0.5)
 
         def batches():
             return training_batches(order, batch_size=4, workers=workers)
@@ -249,7 +248,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_worker_process_loads_the_same_and_goes_on(tmp_path):
+def test_a_worker_process_loads_the_same_and_resumes(tmp_path):
     # A program of its own: workers import the main module anew, which here would be pytest.
     program = tmp_path / "load.py"
     program.write_text(_WITH_A_WORKER)
@@ -275,7 +274,7 @@ def test_a_worker_process_loads_the_same_and_goes_on(tmp_path):
 
 class TestEvaluationBatches:
     def check(self, source, batches, rows):
-        """What the batches hold of each picture, in their order; the shapes are checked."""
+        """What the batches hold of each image, in their order; the shapes are checked."""
         found = []
         for batch in batches:
             assert batch.images.shape == (rows, SIZE, SIZE, 3)
@@ -298,22 +297,22 @@ class TestEvaluationBatches:
             np.testing.assert_array_equal(image, squash(example["image"], SIZE))
 
     @pytest.mark.parametrize("batch_size", [7, 30, 59, 100])
-    def test_each_picture_once_in_order(self, train, batch_size):
+    def test_each_image_once_in_order(self, train, batch_size):
         batches = list(evaluation_batches(train, FRAMING, batch_size=batch_size))
         assert len(batches) == -(-len(train) // batch_size)
         assert all(len(batch.masks) == batch_size for batch in batches[:-1])
         self.assert_all(train, self.check(train, batches, batch_size))
 
     @pytest.mark.parametrize("count", [2, 4])
-    @pytest.mark.parametrize("pictures", [1, 4, 8, 9, 11, 15])
-    def test_processes_share_the_pictures(self, train, count, pictures):
-        source = train.subset(np.arange(pictures))
+    @pytest.mark.parametrize("images", [1, 4, 8, 9, 11, 15])
+    def test_processes_share_the_images(self, train, count, images):
+        source = train.subset(np.arange(images))
         parts = [
             list(evaluation_batches(source, FRAMING, batch_size=4, process_index=index, process_count=count))
             for index in range(count)
         ]
         # As many batches for each: they predict together.
-        assert {len(part) for part in parts} == {-(-pictures // 4)}
+        assert {len(part) for part in parts} == {-(-images // 4)}
         in_order = [row for batches in zip(*parts, strict=True) for row in self.check(source, batches, 4 // count)]
         self.assert_all(source, in_order)
 
@@ -327,34 +326,34 @@ class TestEvaluationBatches:
         assert len({mask.shape for mask in batch.masks}) == 4
 
 
-class TestSquareBatches:
+class TestCropBatches:
     @pytest.mark.parametrize("batch_size", [7, 30, 100])
-    def test_each_square_once_in_order(self, train, batch_size):
-        pieces = PieceSource(train, FRAMING)
-        batches = list(square_batches(pieces, SIZE, batch_size=batch_size))
+    def test_each_crop_once_in_order(self, train, batch_size):
+        crops = CropSource(train, FRAMING)
+        batches = list(crop_batches(crops, SIZE, batch_size=batch_size))
         assert all(batch["image"].shape == (batch_size, SIZE, SIZE, 3) for batch in batches)
         whole = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
         assert whole["valid"].tolist() == [True] * len(train) + [False] * (len(whole["valid"]) - len(train))
         for i in range(len(train)):
-            for name, value in pieces[i].items():
+            for name, value in crops[i].items():
                 np.testing.assert_array_equal(whole[name][i], value)
 
-    def test_processes_share_the_squares(self, train):
-        pieces = PieceSource(train, FRAMING)
+    def test_processes_share_the_crops(self, train):
+        crops = CropSource(train, FRAMING)
         parts = [
-            list(square_batches(pieces, SIZE, batch_size=8, process_index=index, process_count=2)) for index in (0, 1)
+            list(crop_batches(crops, SIZE, batch_size=8, process_index=index, process_count=2)) for index in (0, 1)
         ]
-        alone = list(square_batches(pieces, SIZE, batch_size=8))
+        alone = list(crop_batches(crops, SIZE, batch_size=8))
         for one, other, both in zip(*parts, alone, strict=True):
             for name, value in both.items():
                 np.testing.assert_array_equal(np.concatenate([one[name], other[name]]), value)
 
 
-def test_tiles_of_pictures_are_predicted_in_whole_rows(train):
+def test_tiles_of_images_are_predicted_in_whole_rows(train):
     framing = Framing("tiles", size=8)
     batch = next(evaluation_batches(train, framing, batch_size=4))
-    count = sum(len(pieces) for pieces in batch.pieces)
+    count = sum(len(crops) for crops in batch.crops)
     assert count > 8
     assert len(batch.images) == -(-count // 4) * 4
-    np.testing.assert_array_equal(batch.images[1], cut(train[0]["image"], batch.pieces[0][1], framing))
+    np.testing.assert_array_equal(batch.images[1], cut(train[0]["image"], batch.crops[0][1], framing))
     assert not batch.images[count:].any()

@@ -10,11 +10,12 @@ from PIL import Image
 from dms_jax.data.datasets import DATASETS
 from dms_jax.data.datasets.base import SurfaceDefectBuilder
 from dms_jax.data.datasets.mtdd import Mtdd
+from dms_jax.data.examples import defective_share
+from dms_jax.data.pipeline import defective_flags
 from dms_jax.data.prepare import prepare
-from dms_jax.data.source import defective_flags, defective_share
 from dms_jax.errors import UsageError, UserError
 
-SMALL = {"seed": 1, "size": 48, "pictures": 15}
+SMALL = {"seed": 1, "size": 48, "images": 15}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def data(data_dir):
 
 @pytest.fixture
 def mtdd(tmp_path):
-    """Three tiles of each class, one picture each, the last class last in the order of preparation."""
+    """Three tiles of each class, one image each, the last class last in the order of preparation."""
     for folder in ("MT_Free", "MT_Blowhole", "MT_Break", "MT_Crack", "MT_Fray", "MT_Uneven"):
         (tmp_path / "mtdd" / folder / "Imgs").mkdir(parents=True)
         for frame in (1, 1001, 2001):
@@ -120,11 +121,11 @@ class TestPrepare:
             check=True,
         )
         # The line is all there is: no progress bar, no message of TFDS, no warning.
-        assert done.stdout == f"{tmp_path}/synthetic/seed1-size48-pictures15/1.1.0\n"
+        assert done.stdout == f"{tmp_path}/synthetic/seed1-size48-images15/1.1.0\n"
         assert done.stderr == ""
 
     def test_failure_midway_leaves_nothing_that_looks_whole(self, mtdd, tmp_path):
-        # The truncated picture is met after others have been written.
+        # The truncated image is met after others have been written.
         victim = mtdd / "MT_Uneven/Imgs/exp1_num_2001.jpg"
         whole = victim.read_bytes()
         victim.write_bytes(whole[: len(whole) // 2])
@@ -140,7 +141,7 @@ class TestPrepare:
 
     def test_bad_files_can_be_skipped(self, mtdd, tmp_path):
         for name in ("MT_Uneven/Imgs/exp1_num_2001.jpg", "MT_Free/Imgs/exp1_num_1.png"):
-            (mtdd / name).write_text("no picture")
+            (mtdd / name).write_text("no image")
         options = {"split": "tiles", "data_dir": str(tmp_path / "out"), "manual_dir": str(mtdd)}
         data = prepare("mtdd", **options, skip_bad=True)
         assert sum(data.sizes.values()) == 18 - 2
@@ -162,7 +163,7 @@ class TestPrepare:
 
     def test_killed_run_is_not_taken_for_whole(self, tmp_path):
         # What a killed process leaves: the folder that TFDS would have renamed at the end.
-        left = tmp_path / "synthetic" / "seed1-size48-pictures15" / "incomplete.ABC123_1.1.0"
+        left = tmp_path / "synthetic" / "seed1-size48-images15" / "incomplete.ABC123_1.1.0"
         left.mkdir(parents=True)
         (left / "synthetic-train.array_record-00000-of-00001").write_bytes(b"half")
         assert prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL).sizes["train"] == 5
@@ -193,19 +194,19 @@ class TestPrepare:
     def test_damaged_folder_is_named(self, tmp_path):
         data = prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
         next(data.directory.glob("*validation*")).unlink()
-        with pytest.raises(UserError, match=r"pictures15/1\.1\.0 is damaged: remove that folder"):
+        with pytest.raises(UserError, match=r"images15/1\.1\.0 is damaged: remove that folder"):
             prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
 
     def test_folder_without_a_description_is_named(self, tmp_path):
-        (tmp_path / "synthetic" / "seed1-size48-pictures15" / "1.1.0").mkdir(parents=True)
-        with pytest.raises(UserError, match=r"pictures15/1\.1\.0 is damaged"):
+        (tmp_path / "synthetic" / "seed1-size48-images15" / "1.1.0").mkdir(parents=True)
+        with pytest.raises(UserError, match=r"images15/1\.1\.0 is damaged"):
             prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
 
     @pytest.mark.parametrize("text", ["", "{", "{}"])
     def test_unreadable_description_is_named(self, tmp_path, text):
         data = prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
         (data.directory / "dataset_info.json").write_text(text)
-        with pytest.raises(UserError, match="synthetic/seed1-size48-pictures15 is damaged: remove that folder"):
+        with pytest.raises(UserError, match="synthetic/seed1-size48-images15 is damaged: remove that folder"):
             prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
 
     def test_data_dir_that_is_a_file(self, tmp_path):

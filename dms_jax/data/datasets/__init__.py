@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from dms_jax.data.datasets.base import SurfaceDefectBuilder
 from dms_jax.data.datasets.crackforest import CrackForest
-from dms_jax.data.datasets.folder import Folder
+from dms_jax.data.datasets.folder.builder import Folder
 from dms_jax.data.datasets.mtdd import Mtdd
 from dms_jax.data.datasets.neu_seg import NeuSeg
 from dms_jax.data.datasets.rsdds import Rsdds

@@ -14,20 +14,20 @@ import tensorflow_datasets as tfds
 from dms_jax.errors import UserError
 
 
-def fetch(dl_manager: tfds.download.DownloadManager, url: str, kept: Path, mend: str) -> Path:
+def fetch(dl_manager: tfds.download.DownloadManager, url: str, kept: Path, fix: str) -> Path:
     """Downloads an archive, or finds it where an earlier download left it.
 
     Args:
-        dl_manager: does the download.
-        url: address of the archive.
-        kept: the folder where `dl_manager` keeps this dataset's downloads.
-        mend: what to do where there is no network, the end of an error's sentence.
+      dl_manager: does the download.
+      url: address of the archive.
+      kept: the folder where `dl_manager` keeps this dataset's downloads.
+      fix: what to do where there is no network; ends the error message.
 
     Returns:
-        The archive's file.
+      The archive's file.
 
     Raises:
-        UserError: the download failed; no part of it is left.
+      UserError: the download failed; no part of it is left.
     """
     partial = set(kept.glob("*.tmp.*"))
     try:
@@ -37,19 +37,19 @@ def fetch(dl_manager: tfds.download.DownloadManager, url: str, kept: Path, mend:
     except (OSError, tfds.download.DownloadError) as error:
         for left in set(kept.glob("*.tmp.*")) - partial:
             shutil.rmtree(left, ignore_errors=True)
-        raise UserError(f"{url} cannot be downloaded: {mend}.") from error
+        raise UserError(f"{url} cannot be downloaded: {fix}.") from error
 
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks a zip archive, trusting nothing in it.
 
     Args:
-        archive: the zip file.
-        folder: where to unpack it.
+      archive: the zip file.
+      folder: where to unpack it.
 
     Raises:
-        UserError: the archive is damaged, holds a link or a name that leaves the folder, before anything is
-            unpacked; or the contents of a file in it are damaged.
+      UserError: the archive is damaged, holds a link or a name that leaves the folder, before anything is unpacked; or
+        the contents of a file in it are damaged.
     """
     try:
         with zipfile.ZipFile(archive) as opened:

@@ -11,24 +11,24 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from dms_jax.data.datasets.archives import fetch, unpack
-from dms_jax.data.pictures import encode_png, read_mask, read_pair, read_picture
+from dms_jax.data.image_files import encode_png, read_image, read_mask, read_pair
 from dms_jax.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
-    """A picture in a file, its mask, and what is known about them.
+class LabelledImage:
+    """An image in a file, its mask, and what is known about them.
 
     Attributes:
-        name: path relative to the dataset's root, unique in the dataset.
-        label: name of the class; None where it is unknown.
-        group: name of the group; pictures of one group show the same thing and belong into one split.
-        image_path: the picture's file.
-        mask_path: the mask's file; None where there is none.
-        has_mask: whether the mask is known; without a file, a known one is all black.
-        mask_reader: reads that file, as a picture of mode L: 0 is sound, 255 is defective.
+      name: path relative to the dataset's root, unique in the dataset.
+      label: name of the class; None where it is unknown.
+      group: name of the group; images of one group show the same thing and belong in one split.
+      image_path: the image's file.
+      mask_path: the mask's file; None where there is none.
+      has_mask: whether the mask is known; without a file, a known one is all black.
+      mask_reader: reads that file, as an image of mode L: 0 is sound, 255 is defective.
     """
 
     name: str
@@ -41,19 +41,18 @@ class LabelledPicture:
 
 
 class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Base of all datasets: pictures with a mask of the defect and one label.
+    """Base of all datasets: images with a mask of the defect and one label.
 
     An example is a dict of `image` (uint8 [H, W, 3]), `mask` (uint8 [H, W, 1], 0 is sound and 255 defective,
     grey edges as in the file), `has_mask` (whether the mask is known; where it is not, `mask` is all 0),
     `label` (index into `class_names`, -1 where it is unknown), `name` (text, the path relative to the
-    dataset's root, unique) and `group` (text; pictures of one group show the same thing and are never
-    parted). The splits are `train`, `validation` and `test`.
+    dataset's root, unique) and `group` (text; images of one group show the same thing and are always in
+    one split). The splits are `train`, `validation` and `test`.
 
     Attributes:
-        CLASS_NAMES: names of the classes, in the order of their indices; empty where each prepared dataset has
-            its own.
-        FREE_CLASS: the class without defects; None where every picture has a defect, or where each prepared
-            dataset has its own.
+      CLASS_NAMES: names of the classes, in the order of their indices; empty where each prepared dataset has its own.
+      FREE_CLASS: the defect-free class; None where every image has a defect, or where each prepared dataset has its
+        own.
     """
 
     CLASS_NAMES: ClassVar[tuple[str, ...]]
@@ -69,22 +68,22 @@ class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tr
 
     @property
     def free_class(self) -> str | None:
-        """The class without defects, or None; of the prepared dataset where it has its own."""
+        """The defect-free class, or None; of the prepared dataset where it has its own."""
         return self.info.metadata.get("free_class", self.FREE_CLASS)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What those who use the dataset should know, a sentence each."""
+        """What those who use the dataset should know, one sentence each."""
         return tuple(self.info.metadata.get("notes", ()))
 
     def download_and_prepare(self, *, skip_bad: bool = False, **kwargs: Any) -> None:
         """Prepares the dataset as TFDS does; unpacked archives are removed afterwards.
 
         Args:
-            skip_bad: leave out files that can't be used, and list them as `skipped` in the metadata.
-            **kwargs: see TFDS.
+          skip_bad: leave out files that can't be used, and list them as `skipped` in the metadata.
+          **kwargs: see TFDS.
         """
-        # TFDS keeps the metadata beside the dataset, and writes them when all examples are read.
+        # TFDS keeps the metadata beside the dataset, and writes it when all examples have been read.
         self._skipped = [] if skip_bad else None
         self.info.metadata["skipped"] = self._skipped
         with tempfile.TemporaryDirectory(prefix="dms-jax-") as folder:
@@ -120,21 +119,21 @@ class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tr
         """TFDS's folder for downloads, whose `manual` is its default for files fetched by hand."""
         return Path(self.data_dir_root).expanduser() / "downloads"
 
-    def _fetch_archive(self, dl_manager: tfds.download.DownloadManager, url: str, mend: str) -> Path:
-        """Downloads and unpacks an archive, into a folder that lasts as long as the preparation.
+    def _fetch_archive(self, dl_manager: tfds.download.DownloadManager, url: str, fix: str) -> Path:
+        """Downloads and unpacks an archive, into a folder that is removed after the preparation.
 
         Args:
-            dl_manager: does the download, and keeps the archive for the next time.
-            url: address of a zip archive.
-            mend: what to do where there is no network, the end of an error's sentence.
+          dl_manager: does the download, and keeps the archive for the next time.
+          url: address of a zip archive.
+          fix: what to do where there is no network; ends the error message.
 
         Returns:
-            The folder with the archive's contents.
+          The folder with the archive's contents.
 
         Raises:
-            UserError: the download failed, or the archive is damaged or unsafe.
+          UserError: the download failed, or the archive is damaged or unsafe.
         """
-        unpack(fetch(dl_manager, url, kept=self._downloads / self.name, mend=mend), self._unpacked)
+        unpack(fetch(dl_manager, url, kept=self._downloads / self.name, fix=fix), self._unpacked)
         return self._unpacked
 
 
@@ -149,14 +148,14 @@ def encode_example(
     """One example as TFDS takes it.
 
     Args:
-        image: mode RGB.
-        mask: mode L, of the same size; None where it is unknown.
-        label: name of the class; None where it is unknown.
-        name: the picture's unique name, which also is the example's key.
-        group: the group's name.
+      image: mode RGB.
+      mask: mode L, of the same size; None where it is unknown.
+      label: name of the class; None where it is unknown.
+      name: the image's unique name, which also is the example's key.
+      group: the group's name.
 
     Returns:
-        The key, and the features with the pictures as PNG.
+      The key, and the features with the images as PNG.
     """
     features = {
         "image": encode_png(image),
@@ -170,62 +169,62 @@ def encode_example(
 
 
 def read_examples(
-    pictures: Iterable[LabelledPicture], skipped: list[str] | None = None
+    images: Iterable[LabelledImage], skipped: list[str] | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Reads pictures from their files, as TFDS takes them.
+    """Reads images from their files, as TFDS takes them.
 
     Args:
-        pictures: where they are and what they show.
-        skipped: where given, pictures that can't be used are left out, and it gets a sentence about each.
+      images: where they are and what they show.
+      skipped: where given, images that can't be used are left out, and it gets a sentence about each.
 
     Yields:
-        The key and the features of each, see `encode_example`.
+      The key and the features of each, see `encode_example`.
 
     Raises:
-        UserError: a file can't be read, or a mask has not the size of its picture, and `skipped` is not given; or
-            none of the pictures can be used.
+      UserError: a file can't be read, or a mask differs from its image in size, and `skipped` is not given; or none of
+        the images can be used.
     """
     usable = False
-    for picture in pictures:
+    for labelled in images:
         try:
-            image, mask = _read(picture)
+            image, mask = _read(labelled)
         except UserError as error:
             skip_or_raise(str(error), skipped)
         else:
             usable = True
-            yield encode_example(image, mask, picture.label, picture.name, picture.group)
+            yield encode_example(image, mask, labelled.label, labelled.name, labelled.group)
     if skipped and not usable:
-        raise UserError(f"No picture of a split can be used, the last one because {skipped[-1]}")
+        raise UserError(f"No image of a split can be used, the last one because {skipped[-1]}")
 
 
 def skip_or_raise(sentence: str, skipped: list[str] | None) -> None:
     """Adds a sentence about a file that can't be used to those about skipped files.
 
     Raises:
-        UserError: `skipped` is None: files are not to be skipped.
+      UserError: `skipped` is None: files are not to be skipped.
     """
     if skipped is None:
         raise UserError(f"{sentence.removesuffix('.')}, or leave such files out with skip_bad.")
     skipped.append(sentence)
 
 
-def _read(picture: LabelledPicture) -> tuple[Image.Image, Image.Image | None]:
-    if picture.mask_path is not None:
-        return read_pair(picture.image_path, picture.mask_path, picture.mask_reader)
-    image = read_picture(picture.image_path)
-    return image, Image.new("L", image.size) if picture.has_mask else None
+def _read(labelled: LabelledImage) -> tuple[Image.Image, Image.Image | None]:
+    if labelled.mask_path is not None:
+        return read_pair(labelled.image_path, labelled.mask_path, labelled.mask_reader)
+    image = read_image(labelled.image_path)
+    return image, Image.new("L", image.size) if labelled.has_mask else None
 
 
-def check_splits(splits: Mapping[str, Sequence[LabelledPicture]], where: Path) -> None:
+def check_splits(splits: Mapping[str, Sequence[LabelledImage]], where: Path) -> None:
     """Refuses a dataset that is too small to be split.
 
     Args:
-        splits: pictures of each split.
-        where: the dataset's folder.
+      splits: images of each split.
+      where: the dataset's folder.
 
     Raises:
-        UserError: a split has no pictures.
+      UserError: a split has no images.
     """
-    for split, pictures in splits.items():
-        if not pictures:
-            raise UserError(f"{where} has too few groups of pictures to give {split!r} one: add pictures.")
+    for split, images in splits.items():
+        if not images:
+            raise UserError(f"{where} has too few groups of images to give {split!r} one: add images.")

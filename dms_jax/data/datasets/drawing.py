@@ -1,6 +1,6 @@
 """Drawing surfaces and their defects: textures with scratches, blobs and stains.
 
-Lengths are in units of the picture's side, grey values in 0..1. Only uniform random numbers are drawn, whose
+Lengths are in units of the image's side, grey values in 0..1. Only uniform random numbers are drawn, whose
 stream for a seed is the same on every machine.
 """
 
@@ -15,11 +15,11 @@ CLASS_NAMES = ("free", "scratch", "blob", "stain")
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawn picture.
+    """A drawn image.
 
     Attributes:
-        image: uint8 [size, size, 3].
-        mask: uint8 [size, size], 255 is defective; antialiased edges, so that half covered pixels are at 127.
+      image: uint8 [size, size, 3].
+      mask: uint8 [size, size], 255 is defective; antialiased edges, so that half covered pixels are at 127.
     """
 
     image: np.ndarray
@@ -30,12 +30,12 @@ def draw(label: str, size: int, rng: np.random.Generator) -> Drawing:
     """Draws a surface with the defects of one class.
 
     Args:
-        label: one of `CLASS_NAMES`.
-        size: side of the picture in pixels.
-        rng: the picture's own stream of random numbers.
+      label: one of `CLASS_NAMES`.
+      size: side of the image in pixels.
+      rng: the image's own stream of random numbers.
 
     Returns:
-        The picture and its mask.
+      The image and its mask.
     """
     surface = _texture(size, rng)
     coverage = np.zeros((size, size))
@@ -103,7 +103,7 @@ def _scratch(size: int, rng: np.random.Generator) -> _Defect:
     length, angle = rng.uniform(0.35, 0.85), rng.uniform(0, 2 * np.pi)
     along = np.array([np.cos(angle), np.sin(angle)])
     across = np.array([-along[1], along[0]])
-    # The middle stays inside the picture, and with it at least half of the length.
+    # The middle stays inside the image, and with it at least half of the length.
     middle = rng.uniform(-0.25, 0.25, 2)
     t = np.linspace(-1, 1, 13)[:, None]
     bow, hook = rng.uniform(-0.18, 0.18) * length, rng.uniform(-0.08, 0.08) * length

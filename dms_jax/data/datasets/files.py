@@ -12,11 +12,11 @@ def find_root(folder: Path, folders: Sequence[str]) -> Path | None:
     """Finds the root of a dataset.
 
     Args:
-        folder: the root, or a folder around it.
-        folders: paths of folders, relative to the root, of which it holds at least one; see `find_folder`.
+      folder: the root, or a folder around it.
+      folders: paths of folders, relative to the root, of which it holds at least one; see `find_folder`.
 
     Returns:
-        The folder given or the only such folder in it; None where there is none, or several.
+      The folder given or the only such folder in it; None where there is none, or several.
     """
     for candidates in ([folder], sorted(folder.iterdir())):
         roots = [root for root in candidates if any(find_folder(root, path).is_dir() for path in folders)]
@@ -29,12 +29,12 @@ def find_folder(root: Path, path: str) -> Path:
     """Finds a folder, however archivers and file systems have changed the case and the spaces of its name.
 
     Args:
-        root: where to look.
-        path: the folder's path relative to the root, with slashes.
+      root: where to look.
+      path: the folder's path relative to the root, with slashes.
 
     Returns:
-        The folder of exactly that name, else the first whose name differs only in case, spaces and
-        underscores, else a path where there is no folder.
+      The folder of exactly that name, else the first whose name differs only in case, spaces and underscores, else a
+      path where there is no folder.
     """
     found = root
     for name in path.split("/"):
@@ -47,20 +47,20 @@ def find_folder(root: Path, path: str) -> Path:
     return found
 
 
-def files_by_stem(folder: Path, suffix: str, kind: str, mend: str) -> dict[str, Path]:
-    """Lists the files of one kind in a folder, but hidden ones.
+def files_by_stem(folder: Path, suffix: str, kind: str, fix: str) -> dict[str, Path]:
+    """Lists the files of one kind in a folder, except hidden ones.
 
     Args:
-        folder: the folder.
-        suffix: how their names end, such as `.jpg`; `.JPG` is the same.
-        kind: what they are, for the error's sentence: pictures, masks.
-        mend: what to do where there are none, the end of the error's sentence.
+      folder: the folder.
+      suffix: how their names end, such as `.jpg`; `.JPG` is the same.
+      kind: what they are, for the error message: images, masks.
+      fix: what to do where there are none; ends the error message.
 
     Returns:
-        The files by their names without the suffix, in the order of names.
+      The files by their names without the suffix, in the order of names.
 
     Raises:
-        UserError: there are none, or the folder is missing.
+      UserError: there are none, or the folder is missing.
     """
     files = {
         path.stem: path
@@ -68,33 +68,33 @@ def files_by_stem(folder: Path, suffix: str, kind: str, mend: str) -> dict[str, 
         if path.suffix.lower() == suffix and not path.name.startswith(".")
     }
     if not files:
-        raise UserError(f"{folder} holds no {kind} (*{suffix}): {mend}.")
+        raise UserError(f"{folder} holds no {kind} (*{suffix}): {fix}.")
     return files
 
 
 def pair_files(
-    pictures: Mapping[str, Path], masks: Mapping[str, Path], skipped: list[str] | None = None
+    images: Mapping[str, Path], masks: Mapping[str, Path], skipped: list[str] | None = None
 ) -> dict[str, tuple[Path, Path]]:
-    """Pairs pictures with their masks.
+    """Pairs images with their masks.
 
     Args:
-        pictures: files by stem; at least one.
-        masks: files by stem; at least one.
-        skipped: where given, a file without a counterpart is left out, and it gets a sentence about each.
+      images: files by stem; at least one.
+      masks: files by stem; at least one.
+      skipped: where given, a file without a counterpart is left out, and it gets a sentence about each.
 
     Returns:
-        Picture and mask by stem, in the order of the pictures.
+      Image and mask by stem, in the order of the images.
 
     Raises:
-        UserError: a file has no counterpart of the same stem, and `skipped` is not given.
+      UserError: a file has no counterpart of the same stem, and `skipped` is not given.
     """
-    for stem in sorted(pictures.keys() ^ masks.keys()):
-        have, lack, kind = (pictures, masks, "mask") if stem in pictures else (masks, pictures, "picture")
+    for stem in sorted(images.keys() ^ masks.keys()):
+        have, lack, kind = (images, masks, "mask") if stem in images else (masks, images, "image")
         beside = next(iter(lack.values()))
         skip_or_raise(
             f"{have[stem]} has no {kind} {stem}{beside.suffix} in {beside.parent}: restore it or remove both.", skipped
         )
-    return {stem: (path, masks[stem]) for stem, path in pictures.items() if stem in masks}
+    return {stem: (path, masks[stem]) for stem, path in images.items() if stem in masks}
 
 
 def _plain(name: str) -> str:

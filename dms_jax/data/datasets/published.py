@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from dms_jax.data.datasets.base import LabelledPicture, SurfaceDefectBuilder, check_splits, read_examples
+from dms_jax.data.datasets.base import LabelledImage, SurfaceDefectBuilder, check_splits, read_examples
 from dms_jax.data.datasets.files import find_root
 from dms_jax.errors import UserError
 
@@ -16,10 +16,10 @@ class PublishedDatasetBuilder(SurfaceDefectBuilder, skip_registration=True):
     """Base of the datasets that someone has published: found or downloaded, split, and read.
 
     Attributes:
-        FOLDERS: paths of the folders that the published files lie in.
-        ARCHIVE_URL: address of a zip archive of them; empty where none is known.
-        NOTES: for each configuration, what those who use it should know, a sentence each.
-        MANUAL_DOWNLOAD_INSTRUCTIONS: where to get them and how to name the copy, the end of an error's sentence.
+      FOLDERS: paths of the folders that the published files lie in.
+      ARCHIVE_URL: address of a zip archive of them; empty where none is known.
+      NOTES: for each configuration, what those who use it should know, one sentence each.
+      MANUAL_DOWNLOAD_INSTRUCTIONS: where to get them and how to name the copy; ends the error message.
     """
 
     FOLDERS: ClassVar[tuple[str, ...]]
@@ -33,30 +33,30 @@ class PublishedDatasetBuilder(SurfaceDefectBuilder, skip_registration=True):
         return self.NOTES[self.builder_config_name]
 
     @abstractmethod
-    def _split_pictures(self, root: Path) -> Mapping[str, Sequence[LabelledPicture]]:
-        """The pictures of `train`, `validation` and `test`, from the folder that holds `FOLDERS`."""
+    def _split_images(self, root: Path) -> Mapping[str, Sequence[LabelledImage]]:
+        """The images of `train`, `validation` and `test`, from the folder that holds `FOLDERS`."""
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         root = self._find_root(dl_manager)
-        splits = self._split_pictures(root)
+        splits = self._split_images(root)
         check_splits(splits, root)
         return {split: self._generate_examples(members) for split, members in splits.items()}
 
-    def _generate_examples(self, pictures: Iterable[LabelledPicture]) -> Iterator[tuple[str, dict[str, Any]]]:
-        return read_examples(pictures, self._skipped)
+    def _generate_examples(self, images: Iterable[LabelledImage]) -> Iterator[tuple[str, dict[str, Any]]]:
+        return read_examples(images, self._skipped)
 
     def _find_root(self, dl_manager: tfds.download.DownloadManager) -> Path:
-        mend = self.MANUAL_DOWNLOAD_INSTRUCTIONS
+        fix = self.MANUAL_DOWNLOAD_INSTRUCTIONS
         given = self._given_folder(dl_manager)
         if given is not None:
             root = find_root(given, self.FOLDERS)
             if root is not None:
                 return root
             if given != self._downloads / "manual":
-                raise UserError(f"{given} holds none of the folders {', '.join(self.FOLDERS)}: {mend}.")
+                raise UserError(f"{given} holds none of the folders {', '.join(self.FOLDERS)}: {fix}.")
         if not self.ARCHIVE_URL:
-            raise UserError(f"{self.name} cannot be downloaded: {mend}.")
-        root = find_root(self._fetch_archive(dl_manager, self.ARCHIVE_URL, mend), self.FOLDERS)
+            raise UserError(f"{self.name} cannot be downloaded: {fix}.")
+        root = find_root(self._fetch_archive(dl_manager, self.ARCHIVE_URL, fix), self.FOLDERS)
         if root is None:
-            raise UserError(f"{self.ARCHIVE_URL} holds none of the folders {', '.join(self.FOLDERS)} any more: {mend}.")
+            raise UserError(f"{self.ARCHIVE_URL} holds none of the folders {', '.join(self.FOLDERS)} any more: {fix}.")
         return root

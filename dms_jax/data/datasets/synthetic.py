@@ -13,14 +13,14 @@ from dms_jax.data.datasets.base import SPLITS, SurfaceDefectBuilder, encode_exam
 from dms_jax.data.datasets.drawing import CLASS_NAMES, draw
 from dms_jax.errors import UsageError
 
-# Picture i is of class i modulo 5 of this round: 40 % of all pictures are free of defects, 20 % show each
+# Image i is of class i modulo 5 of this round: 40 % of all images are free of defects, 20 % show each
 # defect.
 _ROUND = ("free", "scratch", "free", "blob", "stain")
-# Whole rounds go to a split, by turns: 70 % train, 10 % validation, 20 % test. The first three rounds serve
+# Whole rounds go to the splits in turn: 70 % train, 10 % validation, 20 % test. The first three rounds serve
 # all splits, so that the smallest dataset has every class in every split.
 _TURNS = ("train", "test", "validation", "train", "train", "train", "train", "test", "train", "train")
-_RANGES = {"seed": (0, 2**32 - 1), "size": (48, 1024), "pictures": (3 * len(_ROUND), 100_000)}
-_CONFIG_NAME = re.compile(r"seed(\d+)-size(\d+)-pictures(\d+)")
+_RANGES = {"seed": (0, 2**32 - 1), "size": (48, 1024), "images": (3 * len(_ROUND), 100_000)}
+_CONFIG_NAME = re.compile(r"seed(\d+)-size(\d+)-images(\d+)")
 
 
 @dataclass(kw_only=True)
@@ -28,19 +28,19 @@ class SyntheticConfig(tfds.core.BuilderConfig):
     """What to draw.
 
     Attributes:
-        seed: the same seed and size give the same pictures, whatever their number.
-        size: side of the square pictures in pixels, 48 to 1024.
-        pictures: how many, in all splits together, 15 to 100000.
-        name: made of the three.
+      seed: the same seed and size give the same images, whatever their number.
+      size: side of the square images in pixels, 48 to 1024.
+      images: how many, in all splits together, 15 to 100000.
+      name: made of the three.
 
     Raises:
-        UsageError: a value is not a whole number or out of range.
+      UsageError: a value is not a whole number or out of range.
     """
 
     name: str = field(init=False, default="")
     seed: int = 0
     size: int = 96
-    pictures: int = 480
+    images: int = 480
 
     def __post_init__(self) -> None:
         for key, (low, high) in _RANGES.items():
@@ -51,15 +51,15 @@ class SyntheticConfig(tfds.core.BuilderConfig):
                     f"{key} of the synthetic dataset must be a whole number from {low} to {high}, not {value!r}."
                 )
             setattr(self, key, int(value))
-        self.name = f"seed{self.seed}-size{self.size}-pictures{self.pictures}"
+        self.name = f"seed{self.seed}-size{self.size}-images{self.images}"
 
 
 class Synthetic(SurfaceDefectBuilder, skip_registration=True):
     """Drawn surfaces (brushed metal, grain, tool marks) with scratches, blobs and stains, and without.
 
-    40 % of the pictures are free of defects and 20 % show each kind, in every split; 70 % are for training,
+    40 % of the images are free of defects and 20 % show each kind, in every split; 70 % are for training,
     10 % for validation and 20 % for testing. A configuration is a `SyntheticConfig`, or its name, as
-    `seed0-size96-pictures480`.
+    `seed0-size96-images480`.
     """
 
     name = "synthetic"
@@ -69,7 +69,7 @@ class Synthetic(SurfaceDefectBuilder, skip_registration=True):
     FREE_CLASS = "free"
 
     def __init__(self, *, config: str | SyntheticConfig | None = None, **kwargs: Any):
-        # By name, because TFDS warns of configurations that it doesn't know, at each unpickling anew.
+        # By name, because TFDS warns of configurations that it doesn't know, at every unpickling.
         super().__init__(config=config.name if isinstance(config, SyntheticConfig) else config, **kwargs)
 
     @classmethod
@@ -78,18 +78,18 @@ class Synthetic(SurfaceDefectBuilder, skip_registration=True):
         match = _CONFIG_NAME.fullmatch(name)
         if match is None:
             return super().get_builder_config(name, version)
-        seed, size, pictures = map(int, match.groups())
-        return SyntheticConfig(seed=seed, size=size, pictures=pictures)
+        seed, size, images = map(int, match.groups())
+        return SyntheticConfig(seed=seed, size=size, images=images)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager
-        total = self.builder_config.pictures
+        total = self.builder_config.images
         return {split: self._generate_examples([i for i in range(total) if split_of(i) == split]) for split in SPLITS}
 
     def _generate_examples(self, indices: Iterable[int]) -> Iterator[tuple[str, dict[str, Any]]]:
         for index in indices:
             label = label_of(index)
-            rng = picture_rng(self.builder_config.seed, index)
+            rng = image_rng(self.builder_config.seed, index)
             drawing = draw(label, self.builder_config.size, rng)
             name = f"{label}/{index:06d}.png"
             yield encode_example(
@@ -98,15 +98,15 @@ class Synthetic(SurfaceDefectBuilder, skip_registration=True):
 
 
 def label_of(index: int) -> str:
-    """The class of a picture: two of five are free, one each shows a scratch, a blob, a stain."""
+    """The class of an image: of five, two are defect-free, and one each shows a scratch, a blob and a stain."""
     return _ROUND[index % len(_ROUND)]
 
 
 def split_of(index: int) -> str:
-    """The split of a picture."""
+    """The split of an image."""
     return _TURNS[index // len(_ROUND) % len(_TURNS)]
 
 
-def picture_rng(seed: int, index: int) -> np.random.Generator:
-    """The picture's own stream of random numbers, independent of how many pictures there are."""
+def image_rng(seed: int, index: int) -> np.random.Generator:
+    """The image's own stream of random numbers, independent of how many images there are."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))

@@ -1,0 +1,1 @@
+"""What is in a prepared dataset, as numbers and as images."""

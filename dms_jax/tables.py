@@ -1,0 +1,52 @@
+"""Plain-text tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+
+Cell = str | int | float | None
+
+
+def format_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], precision: int = 4) -> str:
+    """Lay rows out in columns, two spaces apart, under their headers and a rule.
+
+    A column that holds a number, or nothing but None, is aligned to the right, any other to the left.
+    Floats get `precision` decimals, integers none; None, a metric that does not exist, reads n/a.
+
+    Example:
+      >>> print(format_table(["maps", "MAE", "images"], [["SDMS", 0.0097, 226], ["none", None, 0]]))
+      maps     MAE  images
+      ----  ------  ------
+      SDMS  0.0097     226
+      none     n/a       0
+
+    Raises:
+      ValueError: a row has more or fewer cells than there are headers.
+    """
+    rows = [tuple(row) for row in rows]
+    for row in rows:
+        if len(row) != len(headers):
+            raise ValueError(f"a row of {len(row)} cells under {len(headers)} headers: {row}")
+    columns = [_format_column(header, [row[index] for row in rows], precision) for index, header in enumerate(headers)]
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+
+
+def _format_column(header: str, cells: list[Cell], precision: int) -> list[str]:
+    texts = [header, *(_format_cell(cell, precision) for cell in cells)]
+    width = max(map(len, texts))
+    texts.insert(1, "-" * width)
+    to_right = bool(cells) and (any(map(_is_number, cells)) or all(cell is None for cell in cells))
+    return [text.rjust(width) if to_right else text.ljust(width) for text in texts]
+
+
+def _format_cell(cell: Cell, precision: int) -> str:
+    if cell is None:
+        return "n/a"
+    if _is_number(cell) and not isinstance(cell, Integral):
+        return f"{float(cell):.{precision}f}"
+    return str(cell)
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, Real) and not isinstance(cell, bool)

@@ -1,0 +1,117 @@
+import pickle
+
+import numpy as np
+import pytest
+from image_records import ImageRecords
+
+from dms_jax.data.cache import ExampleCache
+from dms_jax.data.crops import CropSource
+from dms_jax.data.examples import ExampleSource
+from dms_jax.data.framing import Framing, crops_of, cut
+from dms_jax.data.pipeline import defective_flags
+
+TILES = Framing("tiles", size=16, overlap=0)
+
+
+def source(free_class=0):
+    """A defect in the left half of a wide image of class 2, a free image, and a wide one whose mask is unknown."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (16, width, 3), np.uint8) for width in (32, 20, 32)]
+    masks = [np.zeros((16, width), np.uint8) for width in (32, 20, 32)]
+    masks[0][3, 4] = 255
+    records = ImageRecords(images, masks, [2, 0, 1], [True, True, False])
+    return ExampleSource(records, "train", free_class)
+
+
+def test_tiles_are_those_of_all_images_in_order():
+    examples = source()
+    crops = CropSource(examples, TILES)
+    assert len(crops) == 6
+    expected = [(examples[i], crop) for i in range(3) for crop in crops_of(examples[i]["mask"].shape[:2], TILES)]
+    for i, (example, crop) in enumerate(expected):
+        np.testing.assert_array_equal(crops[i]["image"], cut(example["image"], crop, TILES))
+        np.testing.assert_array_equal(crops[i]["mask"], cut(example["mask"], crop, TILES))
+        assert crops[i]["content"].tolist() == list(crop.content)
+        assert crops[i]["has_mask"] == example["has_mask"]
+
+
+@pytest.mark.parametrize(
+    ("free_class", "labels"),
+    # The defect is in the first tile; nobody knows where the third image's is.
+    [(0, [2, 0, 0, 0, -1, -1]), (None, [2, -1, -1, -1, -1, -1])],
+)
+def test_a_tile_is_labelled_by_what_it_shows(free_class, labels):
+    crops = CropSource(source(free_class), TILES)
+    assert [int(crops[i]["label"]) for i in range(6)] == labels
+    assert crops.labels().tolist() == labels
+    assert crops.has_masks().tolist() == [True] * 4 + [False] * 2
+    assert defective_flags(crops).tolist() == [True] + [False] * 5
+    assert [bool(crops.mask(i).any()) for i in range(6)] == [True] + [False] * 5
+
+
+@pytest.mark.parametrize("mode", ["squash", "letterbox"])
+def test_whole_images_keep_their_labels(mode):
+    examples = source()
+    crops = CropSource(examples, Framing(mode, size=8))
+    assert [int(crops[i]["label"]) for i in range(3)] == crops.labels().tolist() == [2, 0, 1]
+    np.testing.assert_array_equal(crops.mask(0), examples.mask(0))
+    contents = {"squash": [0, 0, 8, 8], "letterbox": [2, 0, 4, 8]}
+    assert crops[0]["content"].tolist() == contents[mode]
+
+
+def test_a_subset_keeps_its_order_and_can_be_sent_to_a_worker():
+    crops = CropSource(source(), TILES)
+    part = pickle.loads(pickle.dumps(crops.subset([5, 0])))
+    assert len(part) == 2
+    np.testing.assert_array_equal(part[0]["image"], crops[5]["image"])
+    np.testing.assert_array_equal(part[1]["image"], crops[0]["image"])
+
+
+def test_a_mask_is_decoded_once_for_all_its_tiles(monkeypatch):
+    crops = CropSource(source(), TILES)
+    decoded = []
+    mask = ExampleSource.mask
+    monkeypatch.setattr(ExampleSource, "mask", lambda self, index: decoded.append(index) or mask(self, index))
+    assert crops.labels().tolist() == [2, 0, 0, 0, -1, -1]
+    assert decoded == [0, 1, 2]
+    decoded.clear()
+    assert defective_flags(crops.subset([0, 1, 4])).tolist() == [True, False, False]
+    # Once for the labels and once for the flags.
+    assert decoded == [0, 2, 0, 2]
+
+
+def test_crops_that_are_kept_are_cut_once(monkeypatch):
+    decoded = []
+    example = ExampleSource.__getitem__
+    monkeypatch.setattr(ExampleSource, "__getitem__", lambda self, index: decoded.append(index) or example(self, index))
+    plain = CropSource(source(), TILES)
+    expected = [plain[i] for i in range(6)]
+    decoded.clear()
+    # Room for four of six: 16 x 16 x (3 + 1) bytes each, and 16 for where the content is.
+    cache = ExampleCache(4 * (1024 + 16))
+    crops = CropSource(source(), TILES, cache)
+    part = crops.subset([5, 0])
+    for _ in range(2):
+        for i in range(4):
+            for name, value in crops[i].items():
+                np.testing.assert_array_equal(value, expected[i][name])
+    assert decoded == [0, 0, 1, 1]
+    # A subset knows what the whole keeps.
+    np.testing.assert_array_equal(part[1]["image"], expected[0]["image"])
+    assert decoded == [0, 0, 1, 1]
+    np.testing.assert_array_equal(part[0]["image"], expected[5]["image"])
+    np.testing.assert_array_equal(part[0]["mask"], expected[5]["mask"])
+    assert decoded == [0, 0, 1, 1, 2, 2]
+    # Another source has crops of its own.
+    other = CropSource(source(), TILES, cache)
+    np.testing.assert_array_equal(other[0]["image"], expected[0]["image"])
+    assert decoded[6:] == [0]
+
+
+def test_a_tile_that_is_kept_does_not_keep_its_image():
+    cache = ExampleCache(10**6)
+    crops = CropSource(source(), TILES, cache)
+    assert crops[0]["image"].base is not None
+    for array in (crops[0]["image"], crops[0]["mask"]):
+        assert array.shape[:2] == (16, 16)
+        assert array.base is None

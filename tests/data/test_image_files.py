@@ -1,0 +1,242 @@
+import io
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dms_jax.data.image_files import decode_png, encode_png, read_class_numbers, read_image, read_mask, read_pair
+from dms_jax.errors import UserError
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (7, 5), np.uint8)
+COLOUR = RNG.integers(0, 256, (7, 5, 3), np.uint8)
+
+
+def saved(folder, image, name="image.png", **options):
+    path = folder / name
+    image.save(path, **options)
+    return path
+
+
+def pixels(image):
+    return np.asarray(image)
+
+
+class TestReadImage:
+    def test_grey_is_repeated(self, tmp_path):
+        image = read_image(saved(tmp_path, Image.fromarray(GREY)))
+        assert image.mode == "RGB"
+        np.testing.assert_array_equal(pixels(image), np.stack([GREY] * 3, -1))
+
+    def test_colour_is_kept(self, tmp_path):
+        np.testing.assert_array_equal(pixels(read_image(saved(tmp_path, Image.fromarray(COLOUR)))), COLOUR)
+
+    def test_one_bit_becomes_black_and_white(self, tmp_path):
+        bits = GREY > 127
+        image = read_image(saved(tmp_path, Image.fromarray(bits)))
+        np.testing.assert_array_equal(pixels(image)[..., 1], np.where(bits, 255, 0))
+
+    @pytest.mark.parametrize("transparency", [None, bytes([0, 255, 128])])
+    def test_palette_becomes_its_colours(self, tmp_path, transparency):
+        table = np.array([[10, 20, 30], [200, 0, 7], [0, 255, 1]], np.uint8)
+        index = RNG.integers(0, 3, (7, 5), np.uint8)
+        image = Image.fromarray(index)
+        image.putpalette(table.tobytes())
+        options = {} if transparency is None else {"transparency": transparency}
+        path = saved(tmp_path, image, **options)
+        with Image.open(path) as stored:
+            assert stored.mode == "P"
+        np.testing.assert_array_equal(pixels(read_image(path)), table[index])
+
+    def test_alpha_is_dropped(self, tmp_path):
+        alpha = RNG.integers(0, 256, (7, 5, 1), np.uint8)
+        rgba = read_image(saved(tmp_path, Image.fromarray(np.concatenate([COLOUR, alpha], -1))))
+        np.testing.assert_array_equal(pixels(rgba), COLOUR)
+        grey_alpha = np.concatenate([GREY[..., None], alpha], -1)
+        la = read_image(saved(tmp_path, Image.fromarray(grey_alpha)))
+        np.testing.assert_array_equal(pixels(la)[..., 2], GREY)
+
+    @pytest.mark.parametrize("name", ["image.png", "image.tif", "image.pgm"])
+    def test_sixteen_bit_is_scaled(self, tmp_path, name):
+        deep = np.array([[0, 257, 65535], [128, 129, 32896]], np.uint16)
+        image = read_image(saved(tmp_path, Image.fromarray(deep), name))
+        np.testing.assert_array_equal(pixels(image)[..., 0], [[0, 1, 255], [0, 1, 128]])
+
+    def test_exif_orientation_turns_the_image_upright(self, tmp_path):
+        exif = Image.Exif()
+        exif[0x0112] = 6  # shown turned by 90 degrees clockwise
+        path = saved(tmp_path, Image.fromarray(COLOUR), exif=exif)
+        np.testing.assert_array_equal(pixels(read_image(path)), np.rot90(COLOUR, -1))
+
+    def test_floating_point_is_refused(self, tmp_path):
+        path = saved(tmp_path, Image.fromarray(GREY.astype(np.float32)), "image.tif")
+        with pytest.raises(UserError, match=r"image\.tif has floating-point pixels"):
+            read_image(path)
+
+    def test_large_integers_are_refused(self, tmp_path):
+        path = saved(tmp_path, Image.fromarray(np.array([[0, 70000]], np.int32)), "image.tif")
+        with pytest.raises(UserError, match=r"image\.tif has 32-bit pixels"):
+            read_image(path)
+
+    @pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # of a TIFF cut in its header
+    @pytest.mark.parametrize("name", ["image.png", "image.jpg", "image.bmp", "image.tif"])
+    def test_truncated_file_is_named(self, tmp_path, name):
+        path = saved(tmp_path, Image.fromarray(np.tile(COLOUR, (30, 30, 1))), name)
+        whole = path.read_bytes()
+        for length in (0, 3, 30, len(whole) // 2):
+            path.write_bytes(whole[:length])
+            with pytest.raises(UserError, match=name):
+                read_image(path)
+
+    def test_damaged_png_is_named(self, tmp_path):
+        path = saved(tmp_path, Image.fromarray(COLOUR))
+        data = bytearray(path.read_bytes())
+        at = data.index(b"IDAT") + 10
+        data[at : at + 8] = bytes(8)
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=r"image\.png cannot be read"):
+            read_image(path)
+
+    def test_missing_file_and_folder(self, tmp_path):
+        with pytest.raises(UserError, match=r"nothing\.png does not exist"):
+            read_image(tmp_path / "nothing.png")
+        with pytest.raises(UserError, match="is a folder"):
+            read_image(tmp_path)
+
+    def test_large_images_are_read_without_a_warning(self, tmp_path, monkeypatch):
+        path = saved(tmp_path, Image.fromarray(GREY))
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", GREY.size - 1)
+        image = read_image(path)
+        np.testing.assert_array_equal(decode_png(encode_png(image), channels=1)[..., 0], GREY)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", GREY.size // 3)
+        with pytest.raises(UserError, match=r"image\.png cannot be read"):
+            read_image(path)
+
+    def test_text_is_no_image(self, tmp_path):
+        path = tmp_path / "notes.jpg"
+        path.write_text("not an image")
+        with pytest.raises(UserError, match=r"notes\.jpg cannot be read"):
+            read_image(path)
+
+
+class TestReadMask:
+    def test_grey_edges_are_kept(self, tmp_path):
+        mask = read_mask(saved(tmp_path, Image.fromarray(GREY)))
+        assert mask.mode == "L"
+        np.testing.assert_array_equal(pixels(mask), GREY)
+
+    def test_one_bit(self, tmp_path):
+        bits = GREY > 127
+        np.testing.assert_array_equal(pixels(read_mask(saved(tmp_path, Image.fromarray(bits)))), np.where(bits, 255, 0))
+
+    def test_sixteen_bit(self, tmp_path):
+        deep = GREY.astype(np.uint16) * 257
+        np.testing.assert_array_equal(pixels(read_mask(saved(tmp_path, Image.fromarray(deep)))), GREY)
+
+    def test_palette_of_greys_becomes_its_greys(self, tmp_path):
+        image = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+        image.putpalette([0, 0, 0, 90, 90, 90, 255, 255, 255])
+        np.testing.assert_array_equal(pixels(read_mask(saved(tmp_path, image))), [[0, 90, 255]])
+
+    def test_palette_of_class_colours_counts_all_but_black(self, tmp_path):
+        image = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+        image.putpalette([0, 0, 0, 64, 0, 0, 0, 128, 0])
+        np.testing.assert_array_equal(pixels(read_mask(saved(tmp_path, image))), [[0, 255, 255]])
+
+    def test_pure_colours_count_in_full(self, tmp_path):
+        marks = np.array([[[0, 0, 0], [255, 0, 0], [0, 0, 255], [77, 77, 77]]], np.uint8)
+        np.testing.assert_array_equal(pixels(read_mask(saved(tmp_path, Image.fromarray(marks)))), [[0, 255, 255, 77]])
+
+    def test_alpha_is_dropped(self, tmp_path):
+        rgba = np.zeros((1, 2, 4), np.uint8)
+        rgba[0, 1] = [255, 255, 255, 9]
+        np.testing.assert_array_equal(pixels(read_mask(saved(tmp_path, Image.fromarray(rgba)))), [[0, 255]])
+
+    @pytest.mark.parametrize("brightest", [1, 3, 127])
+    def test_mask_that_would_count_as_empty_is_refused(self, tmp_path, brightest):
+        path = saved(tmp_path, Image.fromarray(np.array([[0, brightest]], np.uint8)), "mask.png")
+        with pytest.raises(UserError, match=rf"mask\.png has no pixel above {brightest}"):
+            read_mask(path)
+
+    def test_noisy_black_of_a_jpeg_is_empty(self, tmp_path):
+        path = saved(tmp_path, Image.fromarray(np.full((8, 8), 2, np.uint8)), "mask.jpg")
+        assert 0 < pixels(read_mask(path)).max() <= 127
+
+    def test_empty_mask_is_fine(self, tmp_path):
+        assert not pixels(read_mask(saved(tmp_path, Image.fromarray(np.zeros((3, 3), np.uint8))))).any()
+
+
+class TestReadClassNumbers:
+    NUMBERS = RNG.integers(0, 4, (7, 5), np.uint8)
+
+    def test_grey(self, tmp_path):
+        path = saved(tmp_path, Image.fromarray(self.NUMBERS))
+        np.testing.assert_array_equal(read_class_numbers(path, largest=3), self.NUMBERS)
+
+    def test_indices_of_a_palette(self, tmp_path):
+        image = Image.fromarray(self.NUMBERS)
+        image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+        np.testing.assert_array_equal(read_class_numbers(saved(tmp_path, image), largest=3), self.NUMBERS)
+
+    def test_larger_number_is_named(self, tmp_path):
+        path = saved(tmp_path, Image.fromarray(self.NUMBERS))
+        with pytest.raises(UserError, match=r"image\.png has a pixel of value 3: class numbers are 0 to 2\.$"):
+            read_class_numbers(path, largest=2)
+
+    @pytest.mark.parametrize("pixels", [COLOUR, GREY > 127, GREY.astype(np.uint16)])
+    def test_other_pixels_are_refused(self, tmp_path, pixels):
+        path = saved(tmp_path, Image.fromarray(pixels))
+        with pytest.raises(UserError, match=r"image\.png has pixels of kind '\S+': save the class numbers"):
+            read_class_numbers(path, largest=255)
+
+
+def test_pair_of_different_sizes_names_files_and_sizes(tmp_path):
+    image = saved(tmp_path, Image.fromarray(COLOUR), "a.png")
+    mask = saved(tmp_path, Image.fromarray(GREY.T), "b.png")
+    with pytest.raises(UserError, match=r"a\.png is 5 x 7 .*b\.png is 7 x 5"):
+        read_pair(image, mask)
+
+
+def test_pair_of_one_size(tmp_path):
+    image, mask = read_pair(
+        saved(tmp_path, Image.fromarray(COLOUR), "a.png"), saved(tmp_path, Image.fromarray(GREY), "b.png")
+    )
+    np.testing.assert_array_equal(pixels(image), COLOUR)
+    np.testing.assert_array_equal(pixels(mask), GREY)
+
+
+def test_mask_of_a_pair_may_have_its_own_reader(tmp_path):
+    paths = saved(tmp_path, Image.fromarray(COLOUR), "a.png"), saved(tmp_path, Image.fromarray(GREY), "b.png")
+
+    def negative(path):
+        assert path == paths[1]
+        return Image.fromarray(255 - GREY)
+
+    _, mask = read_pair(*paths, negative)
+    np.testing.assert_array_equal(pixels(mask), 255 - GREY)
+
+
+class TestPng:
+    def test_colour_round_trip(self):
+        np.testing.assert_array_equal(decode_png(encode_png(Image.fromarray(COLOUR)), channels=3), COLOUR)
+
+    def test_equal_channels_are_kept_as_one(self):
+        image = Image.fromarray(np.stack([GREY] * 3, -1))
+        data = encode_png(image)
+        assert Image.open(io.BytesIO(data)).mode == "L"
+        decoded = decode_png(data, channels=3)
+        assert decoded.dtype == np.uint8
+        np.testing.assert_array_equal(decoded, pixels(image))
+
+    def test_mask_round_trip(self):
+        decoded = decode_png(encode_png(Image.fromarray(GREY)), channels=1)
+        np.testing.assert_array_equal(decoded, GREY[..., None])
+
+    def test_compresses(self):
+        flat = np.zeros((100, 100), np.uint8)
+        assert len(encode_png(Image.fromarray(flat))) < 4 * len(zlib.compress(flat.tobytes())) + 100
+
+    def test_other_modes_are_refused(self):
+        with pytest.raises(ValueError, match="not RGBA"):
+            encode_png(Image.new("RGBA", (2, 2)))
