@@ -1,1 +1,1 @@
-"""Measuring saliency maps and labels the way the field does, and showing the figures."""
+"""Measuring saliency maps and labels the way the field does, and showing the metrics."""

@@ -1,19 +1,20 @@
-"""A network and a split of pictures to their evaluation: every output, at each picture's own size."""
+"""Evaluation of a network on a split: every output, at each image's own size."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
+from types import MappingProxyType
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from dms_jax.data.framing import Piece, join
+from dms_jax.data.framing import Crop, join
 from dms_jax.data.pipeline import EvaluationBatch
-from dms_jax.evaluation.scoring import Evaluation, ScoredPicture, collect, score_picture
+from dms_jax.evaluation.scoring import Evaluation, Metric, ScoredImage, collect, score_image
 
 # Images uint8 [M, S, S, 3] to maps uint8 [M, N, S, S] and class probabilities float32 [M, N, K] (or [M, 0, K]).
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -26,34 +27,36 @@ def evaluate(
     free_class: int | None = None,
     threshold: int | None = None,
     with_sod: bool = True,
+    extra_metrics: Mapping[str, Metric] = MappingProxyType({}),
 ) -> Evaluation:
-    """Score every output of a network on batches of pictures.
+    """Score every output of a network on batches of images.
 
-    A map goes from the network's square to the size of its mask as the paper's convention has it: 8 bits first, then
-    bilinear (see `dms_jax.data.framing.join`). Pictures whose mask is unknown count for the labels alone.
+    A map is brought from the network's crop to the size of its mask as in the paper's convention: 8 bits first, then
+    bilinear (see `dms_jax.data.framing.join`). Images whose mask is unknown count for the labels alone.
 
     Args:
-      predict: the network; takes and gives arrays of this process.
+      predict: the network; takes and returns arrays of this process.
       batches: see `dms_jax.data.pipeline.evaluation_batches`.
-      free_class: number of the class without defects, or None.
-      threshold: the final output's operating threshold, for the numbers kept of each picture.
+      free_class: number of the defect-free class, or None.
+      threshold: the final output's operating threshold, for the numbers kept of each image.
       with_sod: measure S, E and weighted F too.
+      extra_metrics: further metrics of the final map, by name.
 
     Returns:
-      The evaluation of this process's pictures; see `merge_processes`.
+      The evaluation of this process's images; see `merge_processes`.
     """
-    score = partial(_score, free_class=free_class, threshold=threshold, with_sod=with_sod)
+    score = partial(_score, free_class=free_class, threshold=threshold, with_sod=with_sod, extra_metrics=extra_metrics)
 
-    def scored() -> Iterator[ScoredPicture]:
+    def scored() -> Iterator[ScoredImage]:
         with ThreadPoolExecutor() as pool:
             for batch, maps, probabilities in _predictions(predict, batches):
-                starts = np.cumsum([len(pieces) for pieces in batch.pieces])[:-1]
-                count = sum(len(pieces) for pieces in batch.pieces)
+                starts = np.cumsum([len(crops) for crops in batch.crops])[:-1]
+                count = sum(len(crops) for crops in batch.crops)
                 yield from pool.map(
                     score,
                     np.split(maps[:count], starts),
                     np.split(probabilities[:count], starts),
-                    batch.pieces,
+                    batch.crops,
                     batch.masks,
                     batch.has_mask,
                     batch.labels,
@@ -93,7 +96,7 @@ def _predictions(
 def _score(
     maps: np.ndarray,
     probabilities: np.ndarray,
-    pieces: list[Piece],
+    crops: list[Crop],
     mask: np.ndarray,
     has_mask: bool,
     label: int,
@@ -102,12 +105,13 @@ def _score(
     free_class: int | None,
     threshold: int | None,
     with_sod: bool,
-) -> ScoredPicture:
+    extra_metrics: Mapping[str, Metric],
+) -> ScoredImage:
     # A single class cannot be missed: no accuracy.
     has_classes = probabilities.shape[1] > 0 and probabilities.shape[2] > 1
     classes = join_classes(probabilities, free_class) if has_classes else None
-    return score_picture(
-        [join(squares, pieces, mask.shape) for squares in np.moveaxis(maps, 1, 0)],
+    return score_image(
+        [join(parts, crops, mask.shape) for parts in np.moveaxis(maps, 1, 0)],
         mask if has_mask else None,
         name=name,
         label=int(label) if label >= 0 else None,
@@ -115,18 +119,19 @@ def _score(
         defect_probability=None if classes is None or free_class is None else float(1 - classes[-1, free_class]),
         threshold=threshold,
         with_sod=with_sod,
+        extra_metrics=extra_metrics,
     )
 
 
 def join_classes(probabilities: np.ndarray, free_class: int | None) -> np.ndarray:
-    """The class probabilities of a picture from those of its squares.
+    """The class probabilities of an image from those of its crops.
 
-    A picture is as defective as its most defective square, and shows that square's defect; where there is no free
-    class, it is the mean of them.
+    An image is as defective as its most defective crop, and shows that crop's defect; where there is no defect-free
+    class, the mean over the crops is taken.
 
     Args:
-      probabilities: [n, N, K], of n squares and N outputs.
-      free_class: number of the class without defects, or None.
+      probabilities: [n, N, K], of n crops and N outputs.
+      free_class: number of the defect-free class, or None.
 
     Returns:
       [N, K].

@@ -1,4 +1,4 @@
-"""Figures in files: all of them as JSON, the numbers kept of each picture as CSV."""
+"""Metrics in files: all of them as JSON, the numbers kept of each image as CSV."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from dms_jax.evaluation.scoring import PictureRow
+from dms_jax.evaluation.scoring import ImageRow
 
 
 def write_results(results: Mapping[str, Any], path: Path) -> None:
-    """Write figures as JSON, whole or not at all.
+    """Write metrics as JSON, whole or not at all.
 
     Raises:
-      ValueError: a figure is not finite; what does not exist must be None.
+      ValueError: a metric is not finite; what does not exist must be None.
     """
     text = json.dumps(results, indent=2, allow_nan=False) + "\n"
     with _replacing(path) as file:
         file.write(text)
 
 
-def write_picture_table(rows: Sequence[PictureRow], class_names: Sequence[str], path: Path) -> None:
-    """Write a line for each picture, the largest MAE first; what does not exist is empty.
+def write_image_table(rows: Sequence[ImageRow], class_names: Sequence[str], path: Path) -> None:
+    """Write a line for each image, the largest MAE first; what does not exist is empty.
 
     Args:
-      rows: see `PictureRow` for the columns.
+      rows: see `ImageRow` for the columns.
       class_names: in the order of the rows' class numbers.
       path: the file, replaced whole.
     """
     with _replacing(path) as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(PictureRow)])
+        columns = [field.name for field in fields(ImageRow) if field.name != "extra"]
+        extra = list(rows[0].extra) if rows else []
+        writer = csv.DictWriter(file, [*columns, *extra])
         writer.writeheader()
         for row in sorted(rows, key=_worst_first):
             named = {
@@ -41,11 +43,12 @@ def write_picture_table(rows: Sequence[PictureRow], class_names: Sequence[str], 
                 for key in ("label", "predicted")
             }
             defective = None if row.defective is None else int(row.defective)
-            writer.writerow({**asdict(row), **named, "defective": defective})
+            values = {key: value for key, value in asdict(row).items() if key != "extra"}
+            writer.writerow({**values, **named, "defective": defective, **row.extra})
 
 
-def _worst_first(row: PictureRow) -> tuple[float, str]:
-    """By the largest MAE; pictures without a known mask come last."""
+def _worst_first(row: ImageRow) -> tuple[float, str]:
+    """By the largest MAE; images without a known mask come last."""
     return (1.0 if row.mae is None else -row.mae, row.name)
 
 

@@ -1,80 +1,81 @@
-"""Figures as tables for the terminal."""
+"""Metrics as tables for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dms_jax.evaluation.figures import Figures
-from dms_jax.evaluation.tables import Cell, format_table
+from dms_jax.evaluation.summary_metrics import Metrics
+from dms_jax.tables import Cell, format_table
 
 _SALIENCY_HEADERS = ["MAE", "maxF", "MAE, defective", "maxF, defective", "IoU", "F1", "pixel AP"]
 
 
-def outputs_table(figures: Figures) -> str:
+def outputs_table(metrics: Metrics) -> str:
     """A row for each output of a network, coarse to final, and one for maps that are black everywhere."""
-    last = len(figures["outputs"]) - 1
+    last = len(metrics["outputs"]) - 1
     names = [*map(str, range(last)), f"{last} (final)"] if last else ["maps"]
     rows = [
         [name, *_saliency_cells(output), output["accuracy"]]
-        for name, output in zip(names, figures["outputs"], strict=True)
+        for name, output in zip(names, metrics["outputs"], strict=True)
     ]
-    rows.append(["all black", *_saliency_cells(figures["all_black"]), None])
+    rows.append(["all black", *_saliency_cells(metrics["all_black"]), None])
     return format_table(["output", *_SALIENCY_HEADERS, "accuracy"], rows, precision=5)
 
 
-def comparison_table(methods: Mapping[str, Figures]) -> str:
-    """A row for each method (or run), and one for maps that are black everywhere on the first one's pictures."""
+def comparison_table(methods: Mapping[str, Metrics]) -> str:
+    """A row for each method (or run), and one for maps that are black everywhere on the first one's images."""
     rows: list[list[Cell]] = []
-    for name, figures in methods.items():
-        sod = figures["sod"]
+    for name, metrics in methods.items():
+        sod = metrics["sod"]
         measures = [sod["s_measure"], sod["max_e"], sod["weighted_f"]]
-        rows.append([name, figures["pictures"], *_saliency_cells(figures), *measures, figures["accuracy"]])
+        rows.append([name, metrics["images"], *_saliency_cells(metrics), *measures, metrics["accuracy"]])
     first = next(iter(methods.values()))
-    rows.append(["all black", first["pictures"], *_saliency_cells(first["all_black"]), None, None, None, None])
-    headers = ["maps", "pictures", *_SALIENCY_HEADERS, "S", "maxE", "wF", "accuracy"]
+    rows.append(["all black", first["images"], *_saliency_cells(first["all_black"]), None, None, None, None])
+    headers = ["maps", "images", *_SALIENCY_HEADERS, "S", "maxE", "wF", "accuracy"]
     return format_table(headers, rows, precision=5)
 
 
-def details_text(figures: Figures) -> str:
-    """What stands beside the field's own figures: by class, at the operating threshold, and of whole pictures."""
-    parts = [_sets_table(figures), _threshold_line(figures), _sod_lines(figures), _image_level_text(figures)]
+def details_text(metrics: Metrics) -> str:
+    """What is shown besides the field's own metrics: by class, at the operating threshold, and of whole images."""
+    parts = [_sets_table(metrics), _threshold_line(metrics), _sod_lines(metrics)]
+    parts += [_extra_table(metrics), _image_level_text(metrics)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _saliency_cells(figures: Figures) -> list[Cell]:
-    defective = figures["defective"]
+def _saliency_cells(metrics: Metrics) -> list[Cell]:
+    defective = metrics["defective"]
     return [
-        figures["mae"],
-        figures["max_f"],
+        metrics["mae"],
+        metrics["max_f"],
         defective["mae"],
         defective["max_f"],
-        *(figures.get(key) for key in ("iou", "f1", "pixel_ap")),
+        *(metrics.get(key) for key in ("iou", "f1", "pixel_ap")),
     ]
 
 
-def _sets_table(figures: Figures) -> str:
-    sets = {"all": figures, "defective": figures["defective"], **figures["per_class"]}
+def _sets_table(metrics: Metrics) -> str:
+    sets = {"all": metrics, "defective": metrics["defective"], **metrics["per_class"]}
     rows = [
-        [name, *(own.get(key) for key in ("pictures", "mae", "max_f", "iou", "f1", "pixel_ap", "accuracy", "fired"))]
+        [name, *(own.get(key) for key in ("images", "mae", "max_f", "iou", "f1", "pixel_ap", "accuracy", "fired"))]
         for name, own in sets.items()
     ]
-    headers = ["pictures of", "pictures", "MAE", "maxF", "IoU", "F1", "pixel AP", "accuracy", "fired"]
+    headers = ["images of", "images", "MAE", "maxF", "IoU", "F1", "pixel AP", "accuracy", "fired"]
     return format_table(headers, rows, precision=5)
 
 
-def _threshold_line(figures: Figures) -> str:
-    threshold, defective = figures["operating_threshold"], figures["defective"]
+def _threshold_line(metrics: Metrics) -> str:
+    threshold, defective = metrics["operating_threshold"], metrics["defective"]
     if threshold["value"] is None:
         return f"Operating threshold: none, so no IoU, F1 or alarms: {threshold['note']}."
     means = _format_mean(defective["mean_iou"]), _format_mean(defective["mean_f1"])
     return (
         f"Operating threshold: map > {threshold['value']} ({threshold['note']}). IoU and F1 are of all pixels "
-        f"together; averaged over the defective pictures they are {means[0]} and {means[1]}."
+        f"together; averaged over the defective images they are {means[0]} and {means[1]}."
     )
 
 
-def _sod_lines(figures: Figures) -> str:
-    sod = figures["sod"]
+def _sod_lines(metrics: Metrics) -> str:
+    sod = metrics["sod"]
     if sod["s_measure"] is None:
         return ""
     headers = ["", "S-measure", "max E-measure", "mean E-measure", "weighted F"]
@@ -85,8 +86,13 @@ def _sod_lines(figures: Figures) -> str:
     return f"{format_table(headers, rows, precision=5)}\n({sod['convention']})"
 
 
-def _image_level_text(figures: Figures) -> str:
-    level = figures["image_level"]
+def _extra_table(metrics: Metrics) -> str:
+    rows = [[name, own["all"], own["defective"]] for name, own in metrics["extra"].items()]
+    return format_table(["metric", "all", "defective"], rows, precision=5) if rows else ""
+
+
+def _image_level_text(metrics: Metrics) -> str:
+    level = metrics["image_level"]
     parts = []
     rows: list[Sequence[Cell]] = []
     keys = ("precision", "recall", "false_alarm_rate", "auroc", "ap")
@@ -94,7 +100,7 @@ def _image_level_text(figures: Figures) -> str:
         rows.append([title, *((own or {}).get(key) for key in keys)])
     headers = ["defective or not, by", "precision", "recall", "false alarms", "AUROC", "AP"]
     parts.append(format_table(headers, rows, precision=5))
-    parts.append(f"({level['defective']} defective and {level['free']} free pictures, by their {level['truth']})")
+    parts.append(f"({level['defective']} defective and {level['free']} defect-free images, by their {level['truth']})")
     if level["confusion"] is not None:
         classes, matrix = level["confusion"]["classes"], level["confusion"]["matrix"]
         table = format_table(

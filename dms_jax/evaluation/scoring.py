@@ -1,34 +1,46 @@
-"""One picture's maps to its scores, and any number of pictures' scores to sums: what every evaluation does."""
+"""From an image's maps to its scores, and from the scores of images to sums: what every evaluation does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dms_jax.evaluation.metrics import AccuracyCount, PictureScores, SaliencyAverages, score_black_map, score_map
-from dms_jax.evaluation.pixels import PixelCounts
-from dms_jax.evaluation.sod_measures import SodAverages, measure
+from dms_jax.evaluation.measures.pixels import PixelCounts
+from dms_jax.evaluation.measures.saliency import (
+    AccuracyCount,
+    ImageScores,
+    SaliencyAverages,
+    score_black_map,
+    score_map,
+)
+from dms_jax.evaluation.measures.sod import SodAverages, measure
+
+# From a map and a mask, uint8 [H, W] each, 0..255, to a number, or None where it does not exist.
+Metric = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class PictureRow:
-    """The few numbers that are kept of a picture, those of the final output.
+class ImageRow:
+    """The few numbers that are kept of an image, those of the final output.
 
     Attributes:
-      name: of the picture.
+      name: of the image.
       label: its class, or None.
-      predicted: the class that it was taken for, or None.
-      defective: whether its mask has a pixel above 127; None where the mask is unknown, as are the figures from `mae`.
+      predicted: the predicted class, or None.
+      defective: whether its mask has a pixel above 127; None where the mask is unknown, as are the metrics from `mae`.
       maximum: the map's largest value, 0..255.
-      defect_probability: 1 - the probability of the free class, 0..1; None without class head or free class.
+      defect_probability: 1 - the probability of the defect-free class, 0..1; None without class heads or such a class.
       mae: mean |map - mask| / 255.
       iou: at the operating threshold; None without one, or where neither map nor mask has a defective pixel.
       f1: likewise.
-      s_measure: see `dms_jax.evaluation.sod_measures`; None if it was not measured.
+      s_measure: see `dms_jax.evaluation.measures.sod`; None if it was not measured.
       weighted_f: likewise.
+      extra: further metrics, by name.
     """
 
     name: str
@@ -42,28 +54,29 @@ class PictureRow:
     f1: float | None
     s_measure: float | None
     weighted_f: float | None
+    extra: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredPicture:
-    """All that one picture comes to, to be added to an `Evaluation`.
+class ScoredImage:
+    """All the scores of one image, to be added to an `Evaluation`.
 
     Attributes:
       row: what is kept of it.
       outputs: scores of each output's map, coarse to final; None where the mask is unknown.
-      predicted: the class that each output takes it for; empty without class heads.
+      predicted: the class that each output predicts; empty without class heads.
       black: scores of a map that is black everywhere; None where the mask is unknown.
       sod: S-measure, E-measure and weighted F of the final map; None if they were not measured.
     """
 
-    row: PictureRow
-    outputs: tuple[PictureScores | None, ...]
+    row: ImageRow
+    outputs: tuple[ImageScores | None, ...]
     predicted: tuple[int, ...]
-    black: PictureScores | None
+    black: ImageScores | None
     sod: SodAverages | None
 
 
-def score_picture(
+def score_image(
     maps: Sequence[NDArray[np.uint8]],
     mask: NDArray[np.uint8] | None,
     *,
@@ -73,32 +86,37 @@ def score_picture(
     defect_probability: float | None = None,
     threshold: int | None = None,
     with_sod: bool = True,
-) -> ScoredPicture:
-    """Score the maps of one picture.
+    extra_metrics: Mapping[str, Metric] = MappingProxyType({}),
+) -> ScoredImage:
+    """Score the maps of one image.
 
     Args:
       maps: of each output, coarse to final, uint8 [H, W], 0..255, at the mask's size.
-      mask: uint8 [H, W], 0..255, as filed; None where it is unknown.
-      name: of the picture.
+      mask: uint8 [H, W], 0..255, as stored; None where it is unknown.
+      name: of the image.
       label: its class, if known.
-      predicted: the class that each output takes it for, or nothing.
-      defect_probability: 1 - the final output's probability of the free class.
+      predicted: the class that each output predicts; empty without class heads.
+      defect_probability: 1 - the final output's probability of the defect-free class.
       threshold: the operating threshold, 0..255: `map > threshold` is called defective.
       with_sod: measure S, E and weighted F too, which takes several times as long as all the rest.
+      extra_metrics: further metrics of the final map, by name.
 
     Raises:
       ValueError: a map or the mask is not uint8 [H, W], or their sizes differ.
     """
-    known = {"name": name, "label": label, "predicted": predicted[-1] if len(predicted) else None}
+    known: dict[str, Any] = {"name": name, "label": label, "predicted": predicted[-1] if len(predicted) else None}
     known |= {"maximum": int(maps[-1].max()), "defect_probability": defect_probability}
     if mask is None:
-        unknown = dict.fromkeys(("defective", "mae", "iou", "f1", "s_measure", "weighted_f"))
-        return ScoredPicture(PictureRow(**known, **unknown), (None,) * len(maps), tuple(predicted), None, None)
+        unknown: dict[str, Any] = dict.fromkeys(("defective", "mae", "iou", "f1", "s_measure", "weighted_f"))
+        unknown["extra"] = dict.fromkeys(extra_metrics)
+        return ScoredImage(ImageRow(**known, **unknown), (None,) * len(maps), tuple(predicted), None, None)
     outputs = tuple(score_map(saliency_map, mask) for saliency_map in maps)
     sod = measure(maps[-1], mask) if with_sod else None
+    extra = {name: metric(maps[-1], mask) for name, metric in extra_metrics.items()}
     final = outputs[-1]
-    row = PictureRow(
+    row = ImageRow(
         **known,
+        extra={name: None if value is None else float(value) for name, value in extra.items()},
         defective=final.defective,
         mae=final.mae,
         iou=None if threshold is None else final.iou(threshold),
@@ -106,18 +124,18 @@ def score_picture(
         s_measure=sod and sod.s_sum,
         weighted_f=sod and sod.weighted_f_sum,
     )
-    return ScoredPicture(row, outputs, tuple(predicted), score_black_map(mask), sod)
+    return ScoredImage(row, outputs, tuple(predicted), score_black_map(mask), sod)
 
 
 @dataclass(frozen=True, eq=False)
 class SetTotals:
-    """Sums of one output over a set of pictures: averaged over them, and pooled."""
+    """Sums of one output over a set of images: averaged over them, and pooled."""
 
     saliency: SaliencyAverages = field(default_factory=SaliencyAverages.empty)
     pixels: PixelCounts = field(default_factory=PixelCounts.empty)
 
-    def add(self, scores: PictureScores) -> SetTotals:
-        """Return these sums with one picture more."""
+    def add(self, scores: ImageScores) -> SetTotals:
+        """Return these sums with one image more."""
         return SetTotals(self.saliency.add(scores), self.pixels.add(scores))
 
     def merge(self, other: SetTotals) -> SetTotals:
@@ -130,9 +148,9 @@ class OutputTotals:
     """Running sums of one output of the network, or of one method's maps.
 
     Attributes:
-      everything: over all pictures.
-      defective: over the pictures whose mask has a pixel above 127.
-      per_class: over the pictures of each class, by its number; pictures without a label are in none.
+      everything: over all images.
+      defective: over the images whose mask has a pixel above 127.
+      per_class: over the images of each class, by its number; images without a label are in none.
       accuracy: of the labels; counts nothing without class heads.
     """
 
@@ -141,8 +159,8 @@ class OutputTotals:
     per_class: Mapping[int, SetTotals] = field(default_factory=dict)
     accuracy: AccuracyCount = field(default_factory=AccuracyCount)
 
-    def add(self, scores: PictureScores | None, label: int | None, predicted: int | None) -> OutputTotals:
-        """Return these sums with one picture more; without scores, its mask is unknown, and only its label counts."""
+    def add(self, scores: ImageScores | None, label: int | None, predicted: int | None) -> OutputTotals:
+        """Return these sums with one image more; without scores, its mask is unknown, and only its label counts."""
         per_class, accuracy = dict(self.per_class), self.accuracy
         if label is not None and predicted is not None:
             accuracy = accuracy.add(predicted, label)
@@ -154,7 +172,7 @@ class OutputTotals:
         return OutputTotals(self.everything.add(scores), defective, per_class, accuracy)
 
     def merge(self, other: OutputTotals) -> OutputTotals:
-        """Return the sums over both sets of pictures."""
+        """Return the sums over both sets of images."""
         per_class = dict(self.per_class)
         for label, totals in other.per_class.items():
             per_class[label] = per_class[label].merge(totals) if label in per_class else totals
@@ -168,24 +186,24 @@ class OutputTotals:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Everything measured on a set of pictures; see `dms_jax.evaluation.figures` for what it comes to.
+    """Everything measured on a set of images; see `dms_jax.evaluation.summary_metrics` for its metrics.
 
     Attributes:
-      outputs: sums of each output, coarse to final; empty over no pictures.
-      black: sums of maps that are black everywhere, on the same pictures.
+      outputs: sums of each output, coarse to final; empty over no images.
+      black: sums of maps that are black everywhere, on the same images.
       sod: S-measure, E-measure and weighted F of the final output.
-      sod_defective: the same over the pictures whose mask has a pixel above 127.
-      rows: the numbers kept of each picture.
+      sod_defective: the same over the images whose mask has a pixel above 127.
+      rows: the numbers kept of each image.
     """
 
     outputs: tuple[OutputTotals, ...] = ()
     black: OutputTotals = field(default_factory=OutputTotals)
     sod: SodAverages = field(default_factory=SodAverages)
     sod_defective: SodAverages = field(default_factory=SodAverages)
-    rows: tuple[PictureRow, ...] = ()
+    rows: tuple[ImageRow, ...] = ()
 
     def merge(self, other: Evaluation) -> Evaluation:
-        """Return the evaluation of both sets of pictures, as when two processes scored a part each.
+        """Return the evaluation of both sets of images, as when two processes scored a part each.
 
         Raises:
           ValueError: both have outputs, but not as many.
@@ -201,27 +219,27 @@ class Evaluation:
         )
 
 
-def collect(pictures: Iterable[ScoredPicture]) -> Evaluation:
-    """Sum scored pictures up; of each, no more than its row is kept.
+def collect(images: Iterable[ScoredImage]) -> Evaluation:
+    """Sum up scored images; of each, no more than its row is kept.
 
     Raises:
-      ValueError: the pictures have not the same number of outputs.
+      ValueError: the images differ in their numbers of outputs.
     """
     outputs: list[OutputTotals] = []
-    rows: list[PictureRow] = []
+    rows: list[ImageRow] = []
     whole = Evaluation()
-    for picture in pictures:
-        outputs = outputs or [OutputTotals()] * len(picture.outputs)
-        predicted = picture.predicted or (None,) * len(picture.outputs)
+    for image in images:
+        outputs = outputs or [OutputTotals()] * len(image.outputs)
+        predicted = image.predicted or (None,) * len(image.outputs)
         outputs = [
-            total.add(scores, picture.row.label, guess)
-            for total, scores, guess in zip(outputs, picture.outputs, predicted, strict=True)
+            total.add(scores, image.row.label, guess)
+            for total, scores, guess in zip(outputs, image.outputs, predicted, strict=True)
         ]
-        rows.append(picture.row)
-        if picture.black is not None:
-            whole = replace(whole, black=whole.black.add(picture.black, None, None))
-        if picture.sod is not None:
-            whole = replace(whole, sod=whole.sod.merge(picture.sod))
-            if picture.row.defective:
-                whole = replace(whole, sod_defective=whole.sod_defective.merge(picture.sod))
+        rows.append(image.row)
+        if image.black is not None:
+            whole = replace(whole, black=whole.black.add(image.black, None, None))
+        if image.sod is not None:
+            whole = replace(whole, sod=whole.sod.merge(image.sod))
+            if image.row.defective:
+                whole = replace(whole, sod_defective=whole.sod_defective.merge(image.sod))
     return replace(whole, outputs=tuple(outputs), rows=tuple(rows))

@@ -1,4 +1,4 @@
-"""The threshold above which a map's pixel is called defective, and where it comes from: never from test pictures."""
+"""The threshold above which a map's pixel is called defective, and where it comes from: never from test images."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dms_jax.evaluation.scoring import Evaluation
 
 @dataclass(frozen=True)
 class OperatingThreshold:
-    """A threshold to work with, for each output of a network.
+    """The operating threshold of each output of a network.
 
     Attributes:
-      values: of each output, coarse to final, 0..255: `map > value` is called defective. Empty where there is none.
-      chosen_on: what pictures it was chosen on, or `given`; None where there is none.
+      values: one per output, coarse to final, 0..255: `map > value` is called defective. Empty where there is none.
+      chosen_on: what images it was chosen on, or `given`; None where there is none.
       note: how it was chosen, or why there is none; a sentence.
     """
 
@@ -27,29 +27,29 @@ class OperatingThreshold:
         return self.values[-1] if self.values else None
 
 
-def choose_threshold(evaluation: Evaluation, pictures: str) -> OperatingThreshold:
-    """Choose each output's threshold on pictures that are not to be tested on.
+def choose_threshold(evaluation: Evaluation, images: str) -> OperatingThreshold:
+    """Choose each output's threshold on images that are not to be tested on.
 
-    It is the one with the largest F1 (hence IoU) over the pixels of all these pictures together, those without a
+    It is the one with the largest F1 (hence IoU) over the pixels of all these images together, those without a
     defect included.
 
     Args:
-      evaluation: of the pictures to choose on.
-      pictures: what they are, such as `validation`.
+      evaluation: of the images to choose on.
+      images: what they are, such as `validation`.
 
     Returns:
-      The thresholds; none, with the reason, where no picture has a defective pixel: any threshold would do then.
+      The thresholds; none, with the reason, where no image has a defective pixel: any threshold would do then.
     """
     chosen = [output.everything.pixels.best_threshold() for output in evaluation.outputs]
     values = tuple(value for value in chosen if value is not None)
     if not values:
-        return no_threshold(f"no picture of {pictures} has a defective pixel to choose a threshold by")
-    count = evaluation.outputs[-1].everything.saliency.pictures
-    return OperatingThreshold(values, pictures, f"the largest F1 over all pixels of the {count} pictures of {pictures}")
+        return no_threshold(f"no image of {images} has a defective pixel to choose a threshold by")
+    count = evaluation.outputs[-1].everything.saliency.images
+    return OperatingThreshold(values, images, f"the largest F1 over all pixels of the {count} images of {images}")
 
 
 def given_threshold(value: int, outputs: int = 1) -> OperatingThreshold:
-    """The threshold that the user names, for every output.
+    """The threshold that the user gives, for every output.
 
     Raises:
       ValueError: it is not in 0..255.
@@ -60,5 +60,5 @@ def given_threshold(value: int, outputs: int = 1) -> OperatingThreshold:
 
 
 def no_threshold(reason: str) -> OperatingThreshold:
-    """No threshold, for a reason; figures that need one are None then."""
+    """No threshold, for a reason; metrics that need one are None then."""
     return OperatingThreshold((), None, reason)

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dms_jax.data.framing import Framing, cut, join, pieces_of
+from dms_jax.data.framing import Framing, crops_of, cut, join
 from dms_jax.data.pipeline import EvaluationBatch
 from dms_jax.evaluation import evaluator
 from dms_jax.evaluation.evaluator import evaluate, merge_processes
-from dms_jax.evaluation.figures import compute_figures
 from dms_jax.evaluation.scoring import Evaluation
+from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import no_threshold
 
 SIZE, OUTPUTS, CLASSES = 12, 3, 4
@@ -16,7 +16,7 @@ FRAMING = Framing(size=SIZE)
 
 
 def network(images):
-    """Maps and probabilities as some function of each picture; a black picture, as padding is, gets a wild answer."""
+    """Maps and probabilities as some function of each image; a black image, as padding is, gets a wild answer."""
     maps, probabilities = [], []
     for image in images:
         rng = np.random.default_rng(int(image.astype(np.int64).sum()))
@@ -30,7 +30,7 @@ def without_class_heads(images):
     return maps, np.zeros((len(images), 0, CLASSES), np.float32)
 
 
-def make_pictures(count, seed=0):
+def make_images(count, seed=0):
     """Images, masks of many sizes (every third empty, some grey up to 127 only) and labels."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
@@ -44,7 +44,7 @@ def make_pictures(count, seed=0):
 
 
 def make_batches(images, masks, labels, rows, extra=0):
-    """In batches of `rows`, the last filled up with black, and `extra` batches without any picture."""
+    """In batches of `rows`, the last filled up with black, and `extra` batches without any image."""
     for start in range(0, len(images) + extra * rows, rows):
         count = max(min(rows, len(images) - start), 0)
         padded = np.zeros((rows, SIZE, SIZE, 3), np.uint8)
@@ -52,7 +52,7 @@ def make_batches(images, masks, labels, rows, extra=0):
         own = masks[start : start + count]
         yield EvaluationBatch(
             padded,
-            [pieces_of(mask.shape, FRAMING) for mask in own],
+            [crops_of(mask.shape, FRAMING) for mask in own],
             own,
             labels[start : start + count],
             [f"{i}.png" for i in range(start, start + count)],
@@ -60,8 +60,8 @@ def make_batches(images, masks, labels, rows, extra=0):
         )
 
 
-def slow_figures(images, masks, labels, output):
-    """MAE, maxF and accuracy of one output as the field defines them, a picture and a threshold at a time."""
+def slow_metrics(images, masks, labels, output):
+    """MAE, maxF and accuracy of one output as the field defines them, an image and a threshold at a time."""
     errors, precisions, recalls, hits = [], [], [], []
     for image, mask, label in zip(images, masks, labels, strict=True):
         maps, probabilities = network(image[None])
@@ -78,15 +78,15 @@ def slow_figures(images, masks, labels, output):
     return {"mae": np.mean(errors), "max_f": np.max(f), "max_f_threshold": np.argmax(f)}, np.mean(hits)
 
 
-def assert_figures(found, expected, pictures):
-    assert found["pictures"] == pictures
+def assert_metrics(found, expected, images):
+    assert found["images"] == images
     assert found["mae"] == pytest.approx(expected["mae"], abs=1e-12)
     assert found["max_f"] == pytest.approx(expected["max_f"], abs=1e-12)
     assert found["max_f_threshold"] == expected["max_f_threshold"]
 
 
 def outputs(evaluation):
-    return compute_figures(evaluation, no_threshold("untold"), class_names=NAMES, free_class=0)["outputs"]
+    return compute_metrics(evaluation, no_threshold("untold"), class_names=NAMES, free_class=0)["outputs"]
 
 
 def scored(predict, batches, **options):
@@ -94,43 +94,43 @@ def scored(predict, batches, **options):
 
 
 def assert_same(one, other):
-    """Two evaluations agree in all their figures and rows."""
-    figures = [compute_figures(each, no_threshold("untold"), class_names=NAMES, free_class=0) for each in (one, other)]
-    flat = [dict(flattened(each)) for each in figures]
+    """Two evaluations agree in all their metrics and rows."""
+    metrics = [compute_metrics(each, no_threshold("untold"), class_names=NAMES, free_class=0) for each in (one, other)]
+    flat = [dict(flattened(each)) for each in metrics]
     assert flat[0].keys() == flat[1].keys()
     for key, value in flat[0].items():
         assert flat[1][key] == (pytest.approx(value, rel=1e-12) if isinstance(value, float) else value), key
     assert one.rows == other.rows
 
 
-def flattened(figures, prefix=""):
-    if isinstance(figures, dict):
-        for key, value in figures.items():
+def flattened(metrics, prefix=""):
+    if isinstance(metrics, dict):
+        for key, value in metrics.items():
             yield from flattened(value, f"{prefix}{key}.")
-    elif isinstance(figures, list):
-        for index, value in enumerate(figures):
+    elif isinstance(metrics, list):
+        for index, value in enumerate(metrics):
             yield from flattened(value, f"{prefix}{index}.")
     else:
-        yield prefix, figures
+        yield prefix, metrics
 
 
 class TestEvaluate:
     @pytest.mark.parametrize("rows", [1, 4, 5, 32])
     def test_agrees_with_a_slow_loop(self, rows):
-        images, masks, labels = make_pictures(10)
+        images, masks, labels = make_images(10)
         found = outputs(scored(network, make_batches(images, masks, labels, rows)))
         assert len(found) == OUTPUTS
         defective = [i for i, mask in enumerate(masks) if (mask > 127).any()]
         assert 0 < len(defective) < len(masks) - 4
-        for output, figures in enumerate(found):
-            expected, accuracy = slow_figures(images, masks, labels, output)
-            assert_figures(figures, expected, 10)
-            assert figures["accuracy"] == accuracy
-            expected, _ = slow_figures(images[defective], [masks[i] for i in defective], labels[defective], output)
-            assert_figures(figures["defective"], expected, len(defective))
+        for output, metrics in enumerate(found):
+            expected, accuracy = slow_metrics(images, masks, labels, output)
+            assert_metrics(metrics, expected, 10)
+            assert metrics["accuracy"] == accuracy
+            expected, _ = slow_metrics(images[defective], [masks[i] for i in defective], labels[defective], output)
+            assert_metrics(metrics["defective"], expected, len(defective))
 
     def test_rows_are_those_of_the_final_output(self):
-        images, masks, labels = make_pictures(7)
+        images, masks, labels = make_images(7)
         rows = scored(network, make_batches(images, masks, labels, 3), free_class=2, threshold=90).rows
         assert [row.name for row in rows] == [f"{i}.png" for i in range(7)]
         for i, row in enumerate(rows):
@@ -148,43 +148,43 @@ class TestEvaluate:
 
     @pytest.mark.parametrize("extra", [0, 1, 3])
     def test_padding_is_never_counted(self, extra):
-        images, masks, labels = make_pictures(5)
+        images, masks, labels = make_images(5)
         alone = scored(network, make_batches(images, masks, labels, 5))
         padded = scored(network, make_batches(images, masks, labels, 4, extra))
         assert_same(alone, padded)
         assert padded.outputs[0].accuracy.total == len(padded.rows) == 5
 
-    def test_a_process_without_pictures_adds_nothing(self):
-        alone = scored(network, make_batches(*make_pictures(0), 4, extra=2))
-        some = scored(network, make_batches(*make_pictures(3), 4))
+    def test_a_process_without_images_adds_nothing(self):
+        alone = scored(network, make_batches(*make_images(0), 4, extra=2))
+        some = scored(network, make_batches(*make_images(3), 4))
         assert_same(some.merge(alone), some)
         assert_same(alone.merge(some), some)
 
     def test_no_class_heads_no_accuracy(self):
-        images, masks, labels = make_pictures(5)
+        images, masks, labels = make_images(5)
         without = outputs(scored(without_class_heads, make_batches(images, masks, labels, 2)))
         assert [output["accuracy"] for output in without] == [None] * OUTPUTS
         with_heads = outputs(scored(network, make_batches(images, masks, labels, 2)))
         assert without == [{**output, "accuracy": None} for output in with_heads]
 
     def test_a_single_class_no_accuracy(self):
-        images, masks, labels = make_pictures(5)
+        images, masks, labels = make_images(5)
 
         def one_class(batch):
             maps, _ = network(batch)
             return maps, np.ones((len(batch), OUTPUTS, 1), np.float32)
 
         evaluation = scored(one_class, make_batches(images, masks, np.zeros_like(labels), 2))
-        found = compute_figures(evaluation, no_threshold("untold"), class_names=("crack",))
+        found = compute_metrics(evaluation, no_threshold("untold"), class_names=("crack",))
         assert [output["accuracy"] for output in found["outputs"]] == [None] * OUTPUTS
         assert found["image_level"]["confusion"] is None
 
-    def test_no_defective_pictures_no_figures_of_them(self):
-        images, masks, labels = make_pictures(4)
+    def test_no_defective_images_no_metrics_of_them(self):
+        images, masks, labels = make_images(4)
         masks = [np.minimum(mask, 127) for mask in masks]
         found = outputs(scored(network, make_batches(images, masks, labels, 2)))[0]
-        assert {value for key, value in found["defective"].items() if key != "pictures"} == {None}
-        assert (found["defective"]["pictures"], found["pictures"]) == (0, 4)
+        assert {value for key, value in found["defective"].items() if key != "images"} == {None}
+        assert (found["defective"]["images"], found["images"]) == (0, 4)
 
     def test_outputs_are_not_mixed_up(self):
         mask = np.zeros((SIZE, SIZE), np.uint8)
@@ -196,7 +196,7 @@ class TestEvaluate:
 
         batch = EvaluationBatch(
             images,
-            [pieces_of(mask.shape, FRAMING)] * 2,
+            [crops_of(mask.shape, FRAMING)] * 2,
             [mask, mask],
             np.array([1, 2], np.int32),
             ["a", "b"],
@@ -217,11 +217,11 @@ class TestEvaluate:
             return network(images)
 
         with pytest.raises(RuntimeError, match="out of memory"):
-            evaluate(fails, make_batches(*make_pictures(6), 2))
+            evaluate(fails, make_batches(*make_images(6), 2))
 
     def test_a_failure_to_read_is_raised(self):
         def batches():
-            yield from make_batches(*make_pictures(2), 1)
+            yield from make_batches(*make_images(2), 1)
             raise OSError("no disk")
 
         with pytest.raises(OSError, match="no disk"):
@@ -229,8 +229,8 @@ class TestEvaluate:
 
 
 class TestUnknown:
-    def test_pictures_without_a_mask_count_for_the_labels_alone(self):
-        images, masks, labels = make_pictures(6)
+    def test_images_without_a_mask_count_for_the_labels_alone(self):
+        images, masks, labels = make_images(6)
         (batch,) = make_batches(images, masks, labels, 6)
         batch.has_mask[2:4] = False
         known = [0, 1, 4, 5]
@@ -242,14 +242,14 @@ class TestUnknown:
         assert outputs(found)[-1]["accuracy"] == np.mean(hits)
         assert [row.mae is None for row in found.rows] == [i not in known for i in range(6)]
 
-    def test_pictures_without_a_label_have_no_say_in_the_accuracy(self):
-        images, masks, labels = make_pictures(6)
+    def test_images_without_a_label_have_no_say_in_the_accuracy(self):
+        images, masks, labels = make_images(6)
         (batch,) = make_batches(images, masks, labels, 6)
         batch.labels[1:] = -1
         evaluation = scored(network, [batch])
         assert outputs(evaluation)[0]["accuracy"] in (0, 1)
         assert [row.label for row in evaluation.rows] == [labels[0], *[None] * 5]
-        assert outputs(evaluation)[0]["pictures"] == 6
+        assert outputs(evaluation)[0]["images"] == 6
 
 
 class TestTiles:
@@ -257,12 +257,12 @@ class TestTiles:
         framing = Framing("tiles", size=SIZE, overlap=0)
         rng = np.random.default_rng(0)
         image, mask = rng.integers(0, 256, (SIZE, 30, 3), np.uint8), rng.integers(0, 256, (SIZE, 30), np.uint8)
-        pieces = pieces_of(mask.shape, framing)
-        squares = np.stack([cut(image, piece, framing) for piece in pieces])
-        batch = EvaluationBatch(squares, [pieces], [mask], np.array([1], np.int32), ["a"], np.ones(1, bool))
+        crops = crops_of(mask.shape, framing)
+        images = np.stack([cut(image, crop, framing) for crop in crops])
+        batch = EvaluationBatch(images, [crops], [mask], np.array([1], np.int32), ["a"], np.ones(1, bool))
         (row,) = scored(network, [batch], free_class=0).rows
-        maps, probabilities = network(squares)
-        whole = join(maps[:, -1], pieces, mask.shape)
+        maps, probabilities = network(images)
+        whole = join(maps[:, -1], crops, mask.shape)
         assert row.mae == pytest.approx(np.abs(whole.astype(float) - mask).mean() / 255)
         worst = np.argmin(probabilities[:, -1, 0])
         assert row.predicted == np.argmax(probabilities[worst, -1])
@@ -276,11 +276,11 @@ class TestTiles:
 
 class TestProcesses:
     def test_one_process_has_nothing_to_merge(self):
-        evaluation = scored(network, make_batches(*make_pictures(2), 2))
+        evaluation = scored(network, make_batches(*make_images(2), 2))
         assert merge_processes(evaluation) is evaluation
 
     def test_merged_parts_are_the_whole(self, monkeypatch):
-        images, masks, labels = make_pictures(9)
+        images, masks, labels = make_images(9)
         whole = scored(network, make_batches(images, masks, labels, 3))
         ranges = [(slice(0, 5), 0), (slice(5, 9), 1), (slice(9, 9), 3)]
         parts = [

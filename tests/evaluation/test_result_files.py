@@ -6,15 +6,15 @@ import threading
 
 import pytest
 
-from dms_jax.evaluation.result_files import write_picture_table, write_results
-from dms_jax.evaluation.scoring import PictureRow
+from dms_jax.evaluation.result_files import write_image_table, write_results
+from dms_jax.evaluation.scoring import ImageRow
 
 COLUMNS = "name,label,predicted,defective,maximum,defect_probability,mae,iou,f1,s_measure,weighted_f"
 
 
 def row(name, mae, **others):
-    empty = dict.fromkeys(field.name for field in dataclasses.fields(PictureRow))
-    return PictureRow(**(empty | {"name": name, "mae": mae, "defective": False, "maximum": 0} | others))
+    empty = dict.fromkeys(field.name for field in dataclasses.fields(ImageRow) if field.name != "extra")
+    return ImageRow(**(empty | {"name": name, "mae": mae, "defective": False, "maximum": 0} | others))
 
 
 def test_results_are_json_that_replaces_the_file(tmp_path):
@@ -26,7 +26,7 @@ def test_results_are_json_that_replaces_the_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_figures_that_are_not_finite_are_refused_and_leave_the_file(tmp_path):
+def test_metrics_that_are_not_finite_are_refused_and_leave_the_file(tmp_path):
     path = tmp_path / "results.json"
     path.write_text("old")
     with pytest.raises(ValueError):
@@ -35,15 +35,15 @@ def test_figures_that_are_not_finite_are_refused_and_leave_the_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_table_has_every_picture_worst_first(tmp_path):
-    path = tmp_path / "pictures.csv"
+def test_table_has_every_image_worst_first(tmp_path):
+    path = tmp_path / "images.csv"
     rows = [
         row("b", 0.25),
         row('c, "d"', 0.5, label=1, predicted=0, defective=True, maximum=255, iou=0.125, f1=0.25, s_measure=1.0),
         row("a", 0.25),
         row("fe\u0301", 0.0, defect_probability=0.75, weighted_f=0.0),
     ]
-    write_picture_table(rows, ["free", "crack"], path)
+    write_image_table(rows, ["free", "crack"], path)
     assert path.read_text("utf-8").splitlines()[0] == COLUMNS
     with path.open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
@@ -64,9 +64,18 @@ def test_table_has_every_picture_worst_first(tmp_path):
     assert (lines[3]["label"], lines[3]["defect_probability"], lines[3]["weighted_f"]) == ("", "0.75", "0.0")
 
 
+def test_further_metrics_are_the_last_columns(tmp_path):
+    path = tmp_path / "images.csv"
+    write_image_table([row("a", 0.0, extra={"width": None}), row("b", 0.5, extra={"width": 2.5})], [], path)
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert list(lines[0]) == [*COLUMNS.split(","), "width"]
+    assert [(line["name"], line["width"]) for line in lines] == [("b", "2.5"), ("a", "")]
+
+
 def test_a_name_that_is_not_utf_8_keeps_its_bytes(tmp_path):
-    write_picture_table([row(os.fsdecode(b"caf\xe9"), 0.0)], [], tmp_path / "pictures.csv")
-    assert b"\ncaf\xe9,,,0,0" in (tmp_path / "pictures.csv").read_bytes().replace(b"\r", b"")
+    write_image_table([row(os.fsdecode(b"caf\xe9"), 0.0)], [], tmp_path / "images.csv")
+    assert b"\ncaf\xe9,,,0,0" in (tmp_path / "images.csv").read_bytes().replace(b"\r", b"")
 
 
 def test_a_pipe_is_written_to_and_stays(tmp_path):
@@ -85,5 +94,5 @@ def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(OSError):
         write_results({}, tmp_path / "nowhere" / "results.json")
     with pytest.raises(IndexError):
-        write_picture_table([row("a", 0.0, label=3)], ["free"], tmp_path / "pictures.csv")
+        write_image_table([row("a", 0.0, label=3)], ["free"], tmp_path / "images.csv")
     assert list(tmp_path.iterdir()) == []

@@ -5,22 +5,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_pairs import PAIRS
+from image_pairs import PAIRS
 
-from dms_jax.evaluation.metrics import SaliencyAverages, score_black_map, score_map
-from dms_jax.evaluation.pixels import PixelCounts
-from dms_jax.evaluation.scoring import Evaluation, collect, score_picture
-from dms_jax.evaluation.sod_measures import SodAverages, measure
+from dms_jax.evaluation.measures.pixels import PixelCounts
+from dms_jax.evaluation.measures.saliency import SaliencyAverages, score_black_map, score_map
+from dms_jax.evaluation.measures.sod import SodAverages, measure
+from dms_jax.evaluation.scoring import Evaluation, collect, score_image
 
 # A pair, its class or None, and the classes that two outputs take it for.
-PICTURES = st.tuples(PAIRS, st.one_of(st.none(), st.integers(0, 2)), st.tuples(st.integers(0, 2), st.integers(0, 2)))
-PICTURE_LISTS = st.lists(PICTURES, min_size=0, max_size=5)
+IMAGES = st.tuples(PAIRS, st.one_of(st.none(), st.integers(0, 2)), st.tuples(st.integers(0, 2), st.integers(0, 2)))
+IMAGE_LISTS = st.lists(IMAGES, min_size=0, max_size=5)
 
 
-def scored(pictures, first=0, with_sod=True):
-    """Two outputs a picture: the map's negative, and the map."""
+def scored(images, first=0, with_sod=True):
+    """Two outputs an image: the map's negative, and the map."""
     return [
-        score_picture(
+        score_image(
             [255 - saliency_map, saliency_map],
             mask,
             name=f"n{number}",
@@ -29,7 +29,7 @@ def scored(pictures, first=0, with_sod=True):
             threshold=100,
             with_sod=with_sod,
         )
-        for number, ((saliency_map, mask), label, predicted) in enumerate(pictures, first)
+        for number, ((saliency_map, mask), label, predicted) in enumerate(images, first)
     ]
 
 
@@ -45,21 +45,21 @@ def plain(value):
 
 
 @settings(max_examples=40, deadline=None)
-@given(PICTURE_LISTS, PICTURE_LISTS)
+@given(IMAGE_LISTS, IMAGE_LISTS)
 def test_merged_parts_are_the_whole(some, others):
     parts = collect(scored(some)).merge(collect(scored(others, first=len(some))))
     assert plain(parts) == plain(collect(scored(some + others)))
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(PICTURES, min_size=1, max_size=5))
-def test_sums_are_over_the_pictures_that_they_name(pictures):
-    evaluation = collect(scored(pictures))
+@given(st.lists(IMAGES, min_size=1, max_size=5))
+def test_sums_are_over_the_images_that_they_name(images):
+    evaluation = collect(scored(images))
     assert len(evaluation.outputs) == 2
     for index, output in enumerate(evaluation.outputs):
         own = [
             (score_map([255 - pair[0], pair[0]][index], pair[1]), label, predicted[index])
-            for pair, label, predicted in pictures
+            for pair, label, predicted in images
         ]
         assert plain(output.everything) == sums(scores for scores, _, _ in own)
         assert plain(output.defective) == sums(scores for scores, _, _ in own if scores.defective)
@@ -72,9 +72,9 @@ def test_sums_are_over_the_pictures_that_they_name(pictures):
             sum(label == guess for _, label, guess in labelled),
             len(labelled),
         )
-    assert plain(evaluation.black.everything) == sums(score_black_map(pair[1]) for pair, _, _ in pictures)
-    defective = [pair for pair, _, _ in pictures if (pair[1] > 127).any()]
-    assert plain(evaluation.sod) == sod_sums(pair for pair, _, _ in pictures)
+    assert plain(evaluation.black.everything) == sums(score_black_map(pair[1]) for pair, _, _ in images)
+    defective = [pair for pair, _, _ in images if (pair[1] > 127).any()]
+    assert plain(evaluation.sod) == sod_sums(pair for pair, _, _ in images)
     assert plain(evaluation.sod_defective) == sod_sums(defective)
 
 
@@ -96,7 +96,7 @@ def sod_sums(pairs):
 @given(PAIRS)
 def test_row_holds_the_final_maps_numbers(pair):
     saliency_map, mask = pair
-    row = score_picture([np.zeros_like(mask), saliency_map], mask, name="a", threshold=100, defect_probability=0.25).row
+    row = score_image([np.zeros_like(mask), saliency_map], mask, name="a", threshold=100, defect_probability=0.25).row
     called, true = {*np.flatnonzero(saliency_map > 100)}, {*np.flatnonzero(mask > 127)}
     measures = measure(saliency_map, mask).compute()
     both = len(called) + len(true)
@@ -112,19 +112,30 @@ def test_row_holds_the_final_maps_numbers(pair):
         "f1": pytest.approx(2 * len(called & true) / both) if both else None,
         "s_measure": pytest.approx(measures["s_measure"]),
         "weighted_f": pytest.approx(measures["weighted_f"]),
+        "extra": {},
     }
 
 
+def test_further_metrics_are_of_the_final_map_by_name():
+    first, final, mask = (np.full((2, 2), value, np.uint8) for value in (9, 100, 255))
+    further = {"contrast": lambda saliency_map, mask: mask[0, 0] - saliency_map[0, 0], "nothing": lambda *_: None}
+    row = score_image([first, final], mask, name="a", extra_metrics=further).row
+    assert row.extra == {"contrast": 155.0, "nothing": None}
+    assert type(row.extra["contrast"]) is float
+    # A metric may need a mask.
+    assert score_image([first, final], None, name="a", extra_metrics=further).row.extra == dict.fromkeys(further)
+
+
 def test_without_threshold_and_measures_their_columns_are_none():
-    picture = np.full((2, 2), 255, np.uint8)
-    scores = score_picture([picture], picture, name="a", with_sod=False)
+    image = np.full((2, 2), 255, np.uint8)
+    scores = score_image([image], image, name="a", with_sod=False)
     assert (scores.row.iou, scores.row.f1, scores.row.s_measure, scores.row.weighted_f) == (None,) * 4
-    assert collect([scores]).sod.pictures == 0
+    assert collect([scores]).sod.images == 0
 
 
-def test_pictures_with_different_numbers_of_outputs_are_refused():
-    picture = np.zeros((2, 2), np.uint8)
-    one, two = (score_picture([picture] * count, picture, name="a", with_sod=False) for count in (1, 2))
+def test_images_with_different_numbers_of_outputs_are_refused():
+    image = np.zeros((2, 2), np.uint8)
+    one, two = (score_image([image] * count, image, name="a", with_sod=False) for count in (1, 2))
     with pytest.raises(ValueError):
         collect([one, two])
     with pytest.raises(ValueError):

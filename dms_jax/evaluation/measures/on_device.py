@@ -1,8 +1,8 @@
-"""The field's figures on the device: sums over pictures at 256 thresholds, as `clu.metrics` that merge.
+"""The field's metrics on the device: sums over images at 256 thresholds, as `clu.metrics` that merge.
 
-They are those of `dms_jax.evaluation.metrics` for the same 8-bit maps and masks, computed where the maps are: nothing
-but the sums leaves the device. The counts of a picture are exact; precision, recall and their sums are float32, which
-agrees with the host's float64 to six digits.
+They are those of `dms_jax.evaluation.measures.saliency` for the same 8-bit maps and masks, computed where the maps are:
+nothing but the sums leaves the device. The counts of an image are exact; precision, recall and their sums are
+float32, which agrees with the host's float64 to six digits.
 """
 
 from typing import Any
@@ -13,24 +13,25 @@ import jax.numpy as jnp
 import numpy as np
 from clu import metrics
 
-from dms_jax.evaluation.metrics import EPSILON, NUM_THRESHOLDS, TRUTH_CUT, AccuracyCount, SaliencyAverages
+from dms_jax.data.image_files import DEFECT_THRESHOLD
+from dms_jax.evaluation.measures.saliency import EPSILON, NUM_THRESHOLDS, AccuracyCount, SaliencyAverages
 
 
 @flax.struct.dataclass
 class SaliencySums(metrics.Metric):
-    """Sums over pictures for each of N outputs.
+    """Sums over images for each of N outputs.
 
     Attributes:
       mae: float32 [N], of mean |map - mask| / 255.
       precision: float32 [N, 256], at `map > t` for t in 0..255.
       recall: float32 [N, 256].
-      pictures: int32 [].
+      images: int32 [].
     """
 
     mae: jax.Array
     precision: jax.Array
     recall: jax.Array
-    pictures: jax.Array
+    images: jax.Array
 
     @classmethod
     def from_model_output(
@@ -48,15 +49,15 @@ class SaliencySums(metrics.Metric):
         Args:
           maps: uint8 [B, N, H, W], 0..255.
           masks: uint8 [B, H, W], 0..255.
-          has_mask: bool [B], which masks are known; pictures without one do not count.
+          has_mask: bool [B], which masks are known; images without one do not count.
           contents: int32 [B, 4], top, left, height and width of the part that counts; the rest is padding.
-          valid: bool [B], which rows count; the others fill the batch up.
+          valid: bool [B], which rows count; the others pad the batch.
         """
         inside = _inside(contents, masks.shape[1:])[:, None]
         masks = masks[:, None].astype(jnp.int32)
         maps = maps.astype(jnp.int32)
-        hits, misses = _histograms(maps, masks > TRUTH_CUT, inside)
-        # Pixels above t are those of the whole picture less those up to t.
+        hits, misses = _histograms(maps, masks > DEFECT_THRESHOLD, inside)
+        # Pixels above t are those of the whole image less those up to t.
         true = hits.sum(-1, keepdims=True)
         pixels = true + misses.sum(-1, keepdims=True)
         true_positives = true - jnp.cumsum(hits, axis=-1)
@@ -68,30 +69,30 @@ class SaliencySums(metrics.Metric):
             mae=jnp.einsum("b,bn->n", weight, error, precision=jax.lax.Precision.HIGHEST),
             precision=_sum_ratios(weight, true_positives, predicted),
             recall=_sum_ratios(weight, true_positives, true),
-            pictures=counts.sum(dtype=jnp.int32),
+            images=counts.sum(dtype=jnp.int32),
         )
 
     def merge(self, other: "SaliencySums") -> "SaliencySums":
-        """Return the sums over both sets of pictures."""
+        """Return the sums over both sets of images."""
         return jax.tree.map(jnp.add, self, other)
 
     def compute(self) -> list[SaliencyAverages]:
-        """Return each output's sums on the host, to compute figures from."""
+        """Return each output's sums on the host, to compute metrics from."""
         mae, precision, recall = (np.asarray(x, np.float64) for x in (self.mae, self.precision, self.recall))
-        pictures = int(self.pictures)
-        return [SaliencyAverages(float(mae[i]), precision[i], recall[i], pictures) for i in range(len(mae))]
+        images = int(self.images)
+        return [SaliencyAverages(float(mae[i]), precision[i], recall[i], images) for i in range(len(mae))]
 
 
 @flax.struct.dataclass
 class DefectiveSums(SaliencySums):
-    """The same over the pictures whose mask has a pixel above 127."""
+    """The same over the images whose mask has a pixel above 127."""
 
     @classmethod
     def from_model_output(
         cls, *, masks: jax.Array, contents: jax.Array, valid: jax.Array, **outputs: jax.Array
     ) -> "DefectiveSums":
-        """Sum over the defective pictures of a batch; see `SaliencySums`."""
-        defective = ((masks > TRUTH_CUT) & _inside(contents, masks.shape[1:])).any(axis=(1, 2))
+        """Sum over the defective images of a batch; see `SaliencySums`."""
+        defective = ((masks > DEFECT_THRESHOLD) & _inside(contents, masks.shape[1:])).any(axis=(1, 2))
         return super().from_model_output(masks=masks, contents=contents, valid=valid & defective, **outputs)
 
 
@@ -142,19 +143,19 @@ class EvaluationMetrics(metrics.Collection):
     accuracy: LabelHits
 
 
-def device_figures(sums: EvaluationMetrics) -> dict[str, Any]:
-    """The final output's figures, with the keys of `dms_jax.evaluation.figures`.
+def device_metrics(sums: EvaluationMetrics) -> dict[str, Any]:
+    """The final output's metrics, with the keys of `dms_jax.evaluation.summary_metrics`.
 
     Returns:
-      `mae`, `max_f`, `pictures`, `defective` with the same, and `accuracy`; None where a figure does not exist.
+      `mae`, `max_f`, `images`, `defective` with the same, and `accuracy`; None where a metric does not exist.
     """
     computed = sums.compute()
     final, defective = computed["everything"][-1].compute(), computed["defective"][-1].compute()
     return {
         "mae": final.mae,
         "max_f": final.max_f,
-        "pictures": final.pictures,
-        "defective": {"mae": defective.mae, "max_f": defective.max_f, "pictures": defective.pictures},
+        "images": final.images,
+        "defective": {"mae": defective.mae, "max_f": defective.max_f, "images": defective.images},
         "accuracy": computed["accuracy"][-1].compute() if computed["accuracy"] else None,
     }
 
@@ -167,9 +168,9 @@ def _inside(contents: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 def _histograms(values: jax.Array, truth: jax.Array, inside: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Count the values 0..255 inside of [B, N, H, W], of true pixels and of others: int32 [B, N, 256] each."""
+    """Count the values 0..255 of [B, N, H, W] inside, of true pixels and of others: int32 [B, N, 256] each."""
     codes = values + NUM_THRESHOLDS * jnp.logical_not(truth)
-    # What does not count has a place of its own, which is then left out.
+    # What does not count has a bin of its own, which is then left out.
     codes = jnp.where(inside, codes, 2 * NUM_THRESHOLDS).reshape(*values.shape[:2], -1)
 
     def count(row: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
-"""From the sums of an evaluation to its figures: a dict of stable keys, ready for JSON.
+"""From the sums of an evaluation to its metrics: a dict of stable keys, ready for JSON.
 
-A figure that does not exist is None: those of defective pictures where there are none, those of "defective or not"
-where a dataset has no free class, those at a threshold where none could be chosen.
+A metric that does not exist is None: those of defective images where there are none, those of "defective or not"
+where a dataset has no defect-free class, those at a threshold where none could be chosen.
 """
 
 from __future__ import annotations
@@ -12,44 +12,46 @@ from typing import Any
 
 import numpy as np
 
-from dms_jax.evaluation.detection import confusion, detection_figures
-from dms_jax.evaluation.metrics import SaliencyAverages, f_measure
-from dms_jax.evaluation.scoring import Evaluation, OutputTotals, PictureRow, SetTotals
-from dms_jax.evaluation.sod_measures import CONVENTION
+from dms_jax.evaluation.measures.detection import confusion, detection_metrics
+from dms_jax.evaluation.measures.saliency import SaliencyAverages, f_measure
+from dms_jax.evaluation.measures.sod import CONVENTION
+from dms_jax.evaluation.scoring import Evaluation, ImageRow, OutputTotals, SetTotals
 from dms_jax.evaluation.thresholds import OperatingThreshold
 
-Figures = dict[str, Any]
+Metrics = dict[str, Any]
 
 
-def compute_figures(
+def compute_metrics(
     evaluation: Evaluation,
     threshold: OperatingThreshold,
     *,
     class_names: Sequence[str] = (),
     free_class: int | None = None,
-) -> Figures:
-    """All figures of an evaluation.
+) -> Metrics:
+    """All metrics of an evaluation.
 
     Args:
-      evaluation: of at least one picture.
-      threshold: to work with; see `dms_jax.evaluation.thresholds`.
-      class_names: of all classes, in the order of their numbers; empty where pictures have no labels.
-      free_class: number of the class without defects, or None.
+      evaluation: of at least one image.
+      threshold: the operating threshold; see `dms_jax.evaluation.thresholds`.
+      class_names: of all classes, in the order of their numbers; empty where images have no labels.
+      free_class: number of the defect-free class, or None.
 
     Returns:
-      `pictures`, `mae`, `max_f`, `max_f_threshold` (the best on these very pictures), and pooled over pixels `iou` and
-      `f1` at the operating threshold and `pixel_ap`: those of the final output, over all pictures. The same under
+      `images`, `mae`, `max_f`, `max_f_threshold` (the best on these very images), and pooled over pixels `iou` and
+      `f1` at the operating threshold and `pixel_ap`: those of the final output, over all images. The same under
       `defective`, over those whose mask has a pixel above 127, with `mean_iou` and `mean_f1` over them; the same under
-      `per_class`, by name, with `accuracy` and `fired`, the share of pictures with a pixel above the threshold.
+      `per_class`, by name, with `accuracy` and `fired`, the share of images with a pixel above the threshold.
       `accuracy`. `operating_threshold`: `value`, `chosen_on`, `note`. `image_level`: see `_image_level`. `sod`: see
-      `dms_jax.evaluation.sod_measures`. `all_black`: the saliency figures of maps that are black everywhere. `curve`:
-      precision, recall and F at each threshold 0..255. `outputs`: the saliency figures of every output.
+      `dms_jax.evaluation.measures.sod`. `all_black`: the saliency metrics of maps that are black everywhere. `curve`:
+      precision, recall and F at each threshold 0..255. `outputs`: the saliency metrics of every output.
+      `extra`: for each further metric, by name, its mean over `all` images whose mask is known, and over the
+      `defective` ones.
     """
     final, rows = evaluation.outputs[-1], evaluation.rows
     values = threshold.values or (None,) * len(evaluation.outputs)
     outputs = [_output(output, value) for output, value in zip(evaluation.outputs, values, strict=True)]
     defective_rows = [row for row in rows if row.defective]
-    figures = {
+    metrics = {
         **outputs[-1],
         "per_class": _per_class(final, rows, threshold.final, class_names),
         "operating_threshold": {"value": threshold.final, "chosen_on": threshold.chosen_on, "note": threshold.note},
@@ -65,16 +67,17 @@ def compute_figures(
         },
         "curve": {**_curve(final.everything.saliency), "defective": _curve(final.defective.saliency)},
         "outputs": outputs,
+        "extra": _extra(rows),
     }
-    figures["defective"] = {
-        **figures["defective"],
+    metrics["defective"] = {
+        **metrics["defective"],
         "mean_iou": _mean([row.iou for row in defective_rows]),
         "mean_f1": _mean([row.f1 for row in defective_rows]),
     }
-    return figures
+    return metrics
 
 
-def _output(totals: OutputTotals, threshold: int | None) -> Figures:
+def _output(totals: OutputTotals, threshold: int | None) -> Metrics:
     return {
         **_set(totals.everything, threshold),
         "defective": _set(totals.defective, threshold),
@@ -82,7 +85,7 @@ def _output(totals: OutputTotals, threshold: int | None) -> Figures:
     }
 
 
-def _set(totals: SetTotals, threshold: int | None) -> Figures:
+def _set(totals: SetTotals, threshold: int | None) -> Metrics:
     pixels = totals.pixels
     return {
         **asdict(totals.saliency.compute()),
@@ -94,41 +97,43 @@ def _set(totals: SetTotals, threshold: int | None) -> Figures:
 
 
 def _per_class(
-    final: OutputTotals, rows: Sequence[PictureRow], threshold: int | None, class_names: Sequence[str]
-) -> Figures:
+    final: OutputTotals, rows: Sequence[ImageRow], threshold: int | None, class_names: Sequence[str]
+) -> Metrics:
     per_class = {}
     for label, name in enumerate(class_names):
         own = [row for row in rows if row.label == label]
         totals = final.per_class.get(label, SetTotals())
-        figures = _set(totals, threshold)
+        metrics = _set(totals, threshold)
         if not totals.pixels.true:
             # Without a defect, precision and recall are 1 at threshold 255, whatever the map.
-            figures |= {"max_f": None, "max_f_threshold": None}
+            metrics |= {"max_f": None, "max_f_threshold": None}
         hits = [row.predicted == label for row in own if row.predicted is not None]
-        figures["accuracy"] = _mean(hits)
-        figures["fired"] = None if threshold is None else _mean([row.maximum > threshold for row in own])
-        per_class[name] = figures
+        metrics["accuracy"] = _mean(hits)
+        metrics["fired"] = None if threshold is None else _mean([row.maximum > threshold for row in own])
+        per_class[name] = metrics
     return per_class
 
 
 def _image_level(
-    rows: Sequence[PictureRow], threshold: int | None, class_names: Sequence[str], free_class: int | None
-) -> Figures:
-    """Figures about whole pictures.
+    rows: Sequence[ImageRow], threshold: int | None, class_names: Sequence[str], free_class: int | None
+) -> Metrics:
+    """Metrics about whole images.
 
     Returns:
-      `truth`: where it is known from that a picture is defective, `labels` or (where pictures have none) `masks`.
-      `defective` and `free`: how many pictures are. `class_head`: precision, recall, false-alarm rate, AUROC and AP of
-      "defective" by the class head, and `map_maximum`: by the map's largest value (an alarm is one above the operating
-      threshold); None where all pictures are defective or none is, or where a dataset has no free class. `confusion`:
-      `classes` and `matrix`; None where no classes are predicted.
+      `truth`: what says whether an image is defective, `labels` or (where images have none) `masks`. `defective` and
+      `free`: how many images are defective, and how many are not. `class_head`: precision, recall, false-alarm rate,
+      AUROC and AP of "defective" by the class head, and `map_maximum`: by the map's largest value (an alarm is one
+      above the operating threshold); None where all images are defective or none is, or where a dataset has no
+      defect-free class.
+      `confusion`: `classes` and `matrix`; None where no classes are predicted.
     """
     if class_names:
         rows = [row for row in rows if row.label is not None]
         defective = [row.label != free_class for row in rows]
     else:
+        rows = [row for row in rows if row.defective is not None]
         defective = [row.defective for row in rows]
-    figures: Figures = {
+    metrics: Metrics = {
         "truth": "labels" if class_names else "masks",
         "defective": sum(defective),
         "free": len(defective) - sum(defective),
@@ -138,16 +143,16 @@ def _image_level(
     }
     if rows and not (class_names and free_class is None):
         alarms = None if threshold is None else [row.maximum > threshold for row in rows]
-        figures["map_maximum"] = detection_figures(defective, [row.maximum for row in rows], alarms)
+        metrics["map_maximum"] = detection_metrics(defective, [row.maximum for row in rows], alarms)
         if all(row.defect_probability is not None and row.predicted is not None for row in rows):
-            figures["class_head"] = detection_figures(
+            metrics["class_head"] = detection_metrics(
                 defective,
                 [row.defect_probability for row in rows],
                 [row.predicted != free_class for row in rows],
             )
     if rows and class_names and all(row.predicted is not None for row in rows):
-        figures["confusion"] = confusion([row.label for row in rows], [row.predicted for row in rows], class_names)
-    return figures
+        metrics["confusion"] = confusion([row.label for row in rows], [row.predicted for row in rows], class_names)
+    return metrics
 
 
 def _curve(averages: SaliencyAverages) -> dict[str, list[float]] | None:
@@ -156,6 +161,17 @@ def _curve(averages: SaliencyAverages) -> dict[str, list[float]] | None:
         return None
     precision, recall = curves
     return {"precision": precision.tolist(), "recall": recall.tolist(), "f": f_measure(precision, recall).tolist()}
+
+
+def _extra(rows: Sequence[ImageRow]) -> Metrics:
+    names = rows[0].extra if rows else ()
+    return {
+        name: {
+            "all": _mean([row.extra[name] for row in rows]),
+            "defective": _mean([row.extra[name] for row in rows if row.defective]),
+        }
+        for name in names
+    }
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from picture_pairs import PAIR_LISTS
+from image_pairs import PAIR_LISTS
 from sklearn.metrics import average_precision_score
 
-from dms_jax.evaluation.metrics import score_map
-from dms_jax.evaluation.pixels import PixelCounts
+from dms_jax.evaluation.measures.pixels import PixelCounts
+from dms_jax.evaluation.measures.saliency import score_map
 
 
 def counts_of(pairs):
@@ -16,7 +16,7 @@ def counts_of(pairs):
 
 
 def pixels_of(pairs):
-    """All pixels of all pictures, as (map, defective)."""
+    """All pixels of all images, as (map, defective)."""
     return [(int(s), int(m) > 127) for pair in pairs for s, m in zip(pair[0].flat, pair[1].flat, strict=True)]
 
 
@@ -93,14 +93,14 @@ def test_average_precision_of_many_pixels():
 
 @settings(max_examples=30, deadline=None)
 @given(PAIR_LISTS, PAIR_LISTS)
-def test_merged_counts_are_those_of_all_pictures(some, others):
+def test_merged_counts_are_those_of_all_images(some, others):
     merged, together = counts_of(some).merge(counts_of(others)), counts_of(some + others)
     np.testing.assert_array_equal(merged.true_positives, together.true_positives)
     np.testing.assert_array_equal(merged.predicted, together.predicted)
     assert (merged.true, merged.pixels) == (together.true, together.pixels)
 
 
-def test_false_alarms_on_a_sound_picture_count():
+def test_false_alarms_on_a_sound_image_count():
     defect = np.array([[0, 255]], np.uint8)
     alone = counts_of([(defect, defect)])
     with_alarm = counts_of([(defect, defect), (np.full((1, 2), 200, np.uint8), np.zeros((1, 2), np.uint8))])
@@ -109,6 +109,6 @@ def test_false_alarms_on_a_sound_picture_count():
     assert with_alarm.best_threshold() == 200
 
 
-def test_nothing_counted_has_no_figures():
+def test_nothing_counted_has_no_metrics():
     empty = PixelCounts.empty()
     assert (empty.iou(0), empty.f1(0), empty.best_threshold(), empty.average_precision()) == (None,) * 4

@@ -4,14 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from picture_pairs import PAIR_LISTS, PAIRS
+from image_pairs import PAIR_LISTS, PAIRS
 from PIL import Image
 from py_sod_metrics import Emeasure, FmeasureHandler, FmeasureV2, Smeasure, WeightedFmeasure
 
-from dms_jax.evaluation.metrics import SaliencyAverages, f_measure, score_map
-from dms_jax.evaluation.sod_measures import SodAverages, measure
+from dms_jax.evaluation.measures.saliency import SaliencyAverages, f_measure, score_map
+from dms_jax.evaluation.measures.sod import SodAverages, measure
 
-RELEASED_MAPS = Path(__file__).parents[3] / "shared" / "released_maps"
+RELEASED_MAPS = Path(__file__).parents[4] / "shared" / "released_maps"
 
 
 def measured(pairs):
@@ -29,7 +29,7 @@ def released_pairs(method):
 
 
 def library_f_curve(pairs):
-    """F at each threshold, averaged over pictures, as pysodmetrics computes it."""
+    """F at each threshold, averaged over images, as pysodmetrics computes it."""
     fmeasure = FmeasureV2({"fm": FmeasureHandler(with_dynamic=True, with_adaptive=False, beta=0.3)})
     for saliency_map, mask in pairs:
         fmeasure.step(saliency_map, mask)
@@ -49,7 +49,7 @@ def slow_library_f_curve(pairs):
         for threshold in range(255, -1, -1):
             called = levels >= threshold
             hits = np.count_nonzero(called & truth)
-            # A picture without a defect has no hit, hence F = 0 whatever its map.
+            # An image without a defect has no hit, hence F = 0 whatever its map.
             precision = hits / np.count_nonzero(called) if called.any() else 0.0
             recall = hits / np.count_nonzero(truth) if truth.any() else 0.0
             curve.append(1.3 * precision * recall / (0.3 * precision + recall) if hits else 0.0)
@@ -102,28 +102,28 @@ def our_max_f(pairs):
 
 @settings(max_examples=50, deadline=None)
 @given(PAIR_LISTS)
-def test_averages_are_those_of_pysodmetrics_over_all_pictures(pairs):
+def test_averages_are_those_of_pysodmetrics_over_all_images(pairs):
     s, e, weighted_f = Smeasure(), Emeasure(), WeightedFmeasure()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         for pair in pairs:
             for library_measure in (s, e, weighted_f):
                 library_measure.step(*pair)
-        figures = measured(pairs).compute()
+        metrics = measured(pairs).compute()
         s_measure = s.get_results()["sm"]
-    assert figures.keys() == {"s_measure", "max_e", "mean_e", "weighted_f"}
+    assert metrics.keys() == {"s_measure", "max_e", "mean_e", "weighted_f"}
     if np.isfinite(s_measure):  # which the library's is not for a defect centred in the last row or column
-        assert figures["s_measure"] == pytest.approx(s_measure, rel=1e-9)
+        assert metrics["s_measure"] == pytest.approx(s_measure, rel=1e-9)
     curve = e.get_results()["em"]["curve"]
     if all(mask.size > 1 for _, mask in pairs):
-        assert figures["max_e"] == pytest.approx(max(curve), rel=1e-9)
-        assert figures["mean_e"] == pytest.approx(sum(curve) / len(curve), rel=1e-9)
-    assert figures["weighted_f"] == pytest.approx(weighted_f.get_results()["wfm"], rel=1e-9)
+        assert metrics["max_e"] == pytest.approx(max(curve), rel=1e-9)
+        assert metrics["mean_e"] == pytest.approx(sum(curve) / len(curve), rel=1e-9)
+    assert metrics["weighted_f"] == pytest.approx(weighted_f.get_results()["wfm"], rel=1e-9)
 
 
 @settings(max_examples=100, deadline=None)
 @given(PAIRS)
-def test_every_picture_has_finite_measures(pair):
+def test_every_image_has_finite_measures(pair):
     pixels = pair[1].size
     for value in measured([pair]).compute().values():
         assert 0 <= value <= max(1, pixels / max(1, pixels - 1)) + 1e-9
@@ -148,7 +148,7 @@ def test_one_pixel():
     assert measure(white, black).compute()["max_e"] == 0
 
 
-def test_nothing_measured_has_no_figures():
+def test_nothing_measured_has_no_metrics():
     assert SodAverages().compute() == {"s_measure": None, "max_e": None, "mean_e": None, "weighted_f": None}
 
 
@@ -166,16 +166,16 @@ def test_what_pysodmetrics_says_of_released_maps_follows_from_its_conventions():
     [("SDMS", [0.92949, 0.92950, 0.83325, 0.18766, 0.19155]), ("DSS", [0.96197, 0.96198, 0.91442, 0.24628, 0.25557])],
 )
 def test_what_each_convention_of_pysodmetrics_adds_to_the_difference(method, steps):
-    """From our maxF to the library's: another cut of the truth, F of each picture, F = 0 without a defect, stretching.
+    """From our maxF to the library's: another cut of the truth, F of each image, F = 0 without a defect, stretching.
 
     That our prediction is `map > t` and the library's `map >= t` shifts the curve by one and leaves its maximum.
     """
     pairs = list(released_pairs(method))
-    as_filed = [score_map(saliency_map, mask) for saliency_map, mask in pairs]
+    as_stored = [score_map(saliency_map, mask) for saliency_map, mask in pairs]
     cut = [score_map(saliency_map, whiter(mask)) for saliency_map, mask in pairs]
     stretched = [score_map(stretch(saliency_map), whiter(mask)) for saliency_map, mask in pairs]
     found = [
-        averaged(as_filed).max_f,
+        averaged(as_stored).max_f,
         averaged(cut).max_f,
         np.mean([f_measure(own.precision, own.recall) for own in cut], axis=0).max(),
         np.mean([f_measure(own.precision, own.recall) * own.defective for own in cut], axis=0).max(),

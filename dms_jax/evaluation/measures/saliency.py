@@ -1,18 +1,18 @@
 """Saliency and classification measures on 8-bit maps, in the convention of SalMetric (and of R3Net).
 
-A map and its mask are uint8 pictures of the same size. Nothing is normalised: a map that peaks at 3 is
+A map and its mask are uint8 images of the same size. Nothing is normalised: a map that peaks at 3 is
 scored as one that peaks at 3. The truth is `mask > 127`; for every threshold t in 0..255 the prediction is
-`map > t`. With e = 1e-4, each picture has
+`map > t`. With e = 1e-4, each image has
 
     P(t) = (TP(t) + e) / (predicted(t) + e),    R(t) = (TP(t) + e) / (true + e),
 
-P and R are averaged over the pictures for each t, and F(t) = (1 + beta^2) P R / (beta^2 P + R), beta^2 = 0.3,
-is computed from the averages; maxF is the largest. MAE is the mean over pictures of mean |map - mask| / 255
-against the mask as filed, grey edges included.
+P and R are averaged over the images for each t, and F(t) = (1 + beta^2) P R / (beta^2 P + R), beta^2 = 0.3,
+is computed from the averages; maxF is the largest. MAE is the mean over images of mean |map - mask| / 255
+against the mask as stored, grey edges included.
 
-Under this convention an empty map of a picture without defects has P = R = 1 at every threshold, so a
-detector that never fires scores well wherever most pictures are free of defects: keep a second average, of
-the defective pictures alone.
+Under this convention an empty map of an image without defects has P = R = 1 at every threshold, so a
+detector that never fires scores well wherever most images are free of defects: keep a second average, of
+the defective images alone.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from dms_jax.data.image_files import DEFECT_THRESHOLD
+
 NUM_THRESHOLDS = 256
-TRUTH_CUT = 127
 EPSILON = 1e-4
 BETA2 = 0.3
 
 
 @dataclass(frozen=True, eq=False)
-class PictureScores:
-    """What one map and its mask come to; the field's figures are averages of these.
+class ImageScores:
+    """The scores of one map against its mask; the field's metrics are averages of these.
 
     Attributes:
-        mae: mean |map - mask| / 255, in 0..1, against the mask as filed.
-        true_positives: int64 [256], pixels with `map > t` and `mask > 127`, for t in 0..255.
-        predicted: int64 [256], pixels with `map > t`.
-        true: pixels with `mask > 127`.
-        pixels: of the picture.
+      mae: mean |map - mask| / 255, in 0..1, against the mask as stored.
+      true_positives: int64 [256], pixels with `map > t` and `mask > 127`, for t in 0..255.
+      predicted: int64 [256], pixels with `map > t`.
+      true: pixels with `mask > 127`.
+      pixels: of the image.
     """
 
     mae: float
@@ -78,24 +79,24 @@ class PictureScores:
         return 2 * int(self.true_positives[threshold]) / both if both else None
 
 
-def score_map(saliency_map: NDArray[np.uint8], mask: NDArray[np.uint8]) -> PictureScores:
+def score_map(saliency_map: NDArray[np.uint8], mask: NDArray[np.uint8]) -> ImageScores:
     """Score one saliency map against its mask.
 
     Args:
-        saliency_map: uint8 [H, W], 0..255; see `resize_map` to bring it to the mask's size.
-        mask: uint8 [H, W], 0..255, as filed.
+      saliency_map: uint8 [H, W], 0..255; see `resize_map` to bring it to the mask's size.
+      mask: uint8 [H, W], 0..255, as stored.
 
     Raises:
-        ValueError: either is not uint8 or not two-dimensional, their sizes differ, or they have no pixels.
+      ValueError: either is not uint8 or not two-dimensional, their sizes differ, or they have no pixels.
     """
-    _check_picture("saliency_map", saliency_map)
-    _check_picture("mask", mask)
+    _check_image("saliency_map", saliency_map)
+    _check_image("mask", mask)
     if saliency_map.shape != mask.shape:
         raise ValueError(f"saliency_map is {saliency_map.shape} but mask is {mask.shape}: resize the map first")
 
-    truth = mask > TRUTH_CUT
+    truth = mask > DEFECT_THRESHOLD
     difference = np.abs(saliency_map.astype(np.int16) - mask)
-    return PictureScores(
+    return ImageScores(
         mae=int(difference.sum(dtype=np.int64)) / (255 * mask.size),
         true_positives=_count_above(saliency_map[truth]),
         predicted=_count_above(saliency_map.ravel()),
@@ -104,22 +105,22 @@ def score_map(saliency_map: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Pictu
     )
 
 
-def score_black_map(mask: NDArray[np.uint8]) -> PictureScores:
+def score_black_map(mask: NDArray[np.uint8]) -> ImageScores:
     """Score the map that is black everywhere, as a detector that never fires would be.
 
     Args:
-        mask: uint8 [H, W], 0..255, as filed.
+      mask: uint8 [H, W], 0..255, as stored.
 
     Raises:
-        ValueError: as `score_map`.
+      ValueError: as `score_map`.
     """
-    _check_picture("mask", mask)
+    _check_image("mask", mask)
     nothing = np.zeros(NUM_THRESHOLDS, np.int64)
-    return PictureScores(
+    return ImageScores(
         mae=int(mask.sum(dtype=np.int64)) / (255 * mask.size),
         true_positives=nothing,
         predicted=nothing,
-        true=int(np.count_nonzero(mask > TRUTH_CUT)),
+        true=int(np.count_nonzero(mask > DEFECT_THRESHOLD)),
         pixels=mask.size,
     )
 
@@ -128,16 +129,16 @@ def resize_map(saliency_map: NDArray[np.uint8], size: tuple[int, int]) -> NDArra
     """Resize a map to a mask's size by Pillow's bilinear filter (which averages when it shrinks).
 
     Args:
-        saliency_map: uint8 [h, w], 0..255.
-        size: the mask's (H, W).
+      saliency_map: uint8 [h, w], 0..255.
+      size: the mask's (H, W).
 
     Returns:
-        uint8 [H, W]; the map itself where it has that size already.
+      uint8 [H, W]; the map itself where it has that size already.
 
     Raises:
-        ValueError: the map is not uint8 or not two-dimensional, or a side is not positive.
+      ValueError: the map is not uint8 or not two-dimensional, or a side is not positive.
     """
-    _check_picture("saliency_map", saliency_map)
+    _check_image("saliency_map", saliency_map)
     height, width = size
     if height < 1 or width < 1:
         raise ValueError(f"size is {size}: both sides must be positive")
@@ -150,9 +151,9 @@ def f_measure(precision: ArrayLike, recall: ArrayLike, beta2: float = BETA2) -> 
     """Return (1 + beta^2) P R / (beta^2 P + R), elementwise, in 0..1; 0 where both are 0.
 
     Args:
-        precision: any shape, 0..1.
-        recall: of a shape that broadcasts with it, 0..1.
-        beta2: beta squared; 0.3 weighs precision over recall (Achanta et al., CVPR 2009).
+      precision: any shape, 0..1.
+      recall: of a shape that broadcasts with it, 0..1.
+      beta2: beta squared; 0.3 weighs precision over recall (Achanta et al., CVPR 2009).
     """
     precision, recall = np.broadcast_arrays(np.asarray(precision, np.float64), np.asarray(recall, np.float64))
     denominator = beta2 * precision + recall
@@ -162,76 +163,76 @@ def f_measure(precision: ArrayLike, recall: ArrayLike, beta2: float = BETA2) -> 
 
 @dataclass(frozen=True)
 class SaliencyResult:
-    """The field's figures over a set of pictures.
+    """The field's metrics over a set of images.
 
     Attributes:
-        mae: mean absolute error, 0..1, lower is better; None over no pictures.
-        max_f: the largest F-measure over the thresholds, 0..1; None over no pictures.
-        max_f_threshold: the (first) t that reaches it, 0..255: predict `map > t`; None over no pictures. It was
-            found on the very pictures that it is applied to: no threshold to work with.
-        pictures: how many pictures were averaged.
+      mae: mean absolute error, 0..1, lower is better; None over no images.
+      max_f: the largest F-measure over the thresholds, 0..1; None over no images.
+      max_f_threshold: the (first) t that reaches it, 0..255: predict `map > t`; None over no images. It was found on
+        the very images that it is applied to, so it is no operating threshold.
+      images: how many images were averaged.
     """
 
     mae: float | None
     max_f: float | None
     max_f_threshold: int | None
-    pictures: int
+    images: int
 
 
 @dataclass(frozen=True, eq=False)
 class SaliencyAverages:
-    """Running sums over pictures; `add` and `merge` return new ones.
+    """Running sums over images; `add` and `merge` return new ones.
 
     Example:
-        >>> averages = SaliencyAverages.empty()
-        >>> averages.compute()
-        SaliencyResult(mae=None, max_f=None, max_f_threshold=None, pictures=0)
-        >>> picture = np.array([[0, 255]], np.uint8)
-        >>> averages.add(score_map(picture, picture)).compute()
-        SaliencyResult(mae=0.0, max_f=1.0, max_f_threshold=0, pictures=1)
+      >>> averages = SaliencyAverages.empty()
+      >>> averages.compute()
+      SaliencyResult(mae=None, max_f=None, max_f_threshold=None, images=0)
+      >>> image = np.array([[0, 255]], np.uint8)
+      >>> averages.add(score_map(image, image)).compute()
+      SaliencyResult(mae=0.0, max_f=1.0, max_f_threshold=0, images=1)
     """
 
     mae_sum: float
     precision_sum: NDArray[np.float64]
     recall_sum: NDArray[np.float64]
-    pictures: int
+    images: int
 
     @classmethod
     def empty(cls) -> SaliencyAverages:
-        """Return the sums over no pictures."""
+        """Return the sums over no images."""
         return cls(0.0, np.zeros(NUM_THRESHOLDS), np.zeros(NUM_THRESHOLDS), 0)
 
-    def add(self, scores: PictureScores) -> SaliencyAverages:
-        """Return these sums with one picture more."""
+    def add(self, scores: ImageScores) -> SaliencyAverages:
+        """Return these sums with one image more."""
         return self.merge(SaliencyAverages(scores.mae, scores.precision, scores.recall, 1))
 
     def merge(self, other: SaliencyAverages) -> SaliencyAverages:
-        """Return the sums over both sets of pictures, as when two processes scored a part each."""
+        """Return the sums over both sets of images, as when two processes scored a part each."""
         return SaliencyAverages(
             mae_sum=self.mae_sum + other.mae_sum,
             precision_sum=self.precision_sum + other.precision_sum,
             recall_sum=self.recall_sum + other.recall_sum,
-            pictures=self.pictures + other.pictures,
+            images=self.images + other.images,
         )
 
     def precision_recall(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Return the averaged P and R at each threshold, float64 [256] each, or None over no pictures."""
-        if not self.pictures:
+        """Return the averaged P and R at each threshold, float64 [256] each, or None over no images."""
+        if not self.images:
             return None
-        return self.precision_sum / self.pictures, self.recall_sum / self.pictures
+        return self.precision_sum / self.images, self.recall_sum / self.images
 
     def f_curve(self, beta2: float = BETA2) -> NDArray[np.float64] | None:
-        """Return F of the averaged P and R at each threshold, float64 [256], or None over no pictures."""
+        """Return F of the averaged P and R at each threshold, float64 [256], or None over no images."""
         curves = self.precision_recall()
         return None if curves is None else f_measure(*curves, beta2)
 
     def compute(self) -> SaliencyResult:
-        """Return the figures; every one is None over no pictures, as there is nothing to measure."""
+        """Return the metrics; every one is None over no images, as there is nothing to measure."""
         curve = self.f_curve()
         if curve is None:
-            return SaliencyResult(mae=None, max_f=None, max_f_threshold=None, pictures=0)
+            return SaliencyResult(mae=None, max_f=None, max_f_threshold=None, images=0)
         threshold = int(np.argmax(curve))
-        return SaliencyResult(self.mae_sum / self.pictures, float(curve[threshold]), threshold, self.pictures)
+        return SaliencyResult(self.mae_sum / self.images, float(curve[threshold]), threshold, self.images)
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,7 @@ class AccuracyCount:
         """Return the counts with more predictions, both integers of one shape: a scalar, or [B].
 
         Raises:
-            ValueError: the shapes differ, or either is not of integers (logits, for instance).
+          ValueError: the shapes differ, or either is not of integers (logits, for instance).
         """
         predicted, labels = np.asarray(predicted), np.asarray(labels)
         if predicted.shape != labels.shape:
@@ -264,11 +265,11 @@ class AccuracyCount:
         return self.correct / self.total if self.total else None
 
 
-def _check_picture(name: str, picture: NDArray) -> None:
-    if picture.dtype != np.uint8:
-        raise ValueError(f"{name} must be uint8, 0..255, not {picture.dtype}")
-    if picture.ndim != 2 or not picture.size:
-        raise ValueError(f"{name} must be [H, W] with at least one pixel, not {picture.shape}")
+def _check_image(name: str, image: NDArray) -> None:
+    if image.dtype != np.uint8:
+        raise ValueError(f"{name} must be uint8, 0..255, not {image.dtype}")
+    if image.ndim != 2 or not image.size:
+        raise ValueError(f"{name} must be [H, W] with at least one pixel, not {image.shape}")
 
 
 def _count_above(values: NDArray[np.uint8]) -> NDArray[np.int64]:

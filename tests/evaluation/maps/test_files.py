@@ -3,21 +3,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_pairs import save_pictures
+from image_pairs import save_images
 from PIL import Image
 
 from dms_jax.errors import UserError
-from dms_jax.evaluation.map_files import match_maps, match_names, read_map, read_truth, shortened
+from dms_jax.evaluation.maps.files import match_maps, match_names, read_map, read_truth, shortened
 
 BLACK = np.zeros((2, 3), np.uint8)
 GREYS = np.array([[0, 1, 100], [127, 128, 255]], np.uint8)
 
 
 def folders(root, maps, masks):
-    """Folders of black pictures of these names."""
+    """Folders of black images of these names."""
     for folder, names in (("maps", maps), ("masks", masks)):
         (root / folder).mkdir()
-        save_pictures(root / folder, dict.fromkeys(names, BLACK))
+        save_images(root / folder, dict.fromkeys(names, BLACK))
     return root / "maps", root / "masks"
 
 
@@ -80,17 +80,17 @@ def test_two_files_of_one_name_are_refused(tmp_path):
     assert sentences(error) == [f"{maps}/a.bmp and {maps}/a.png have one name: remove one of them."]
 
 
-def test_files_that_are_no_pictures_are_reported(tmp_path):
+def test_files_that_are_no_images_are_reported(tmp_path):
     maps, masks = folders(tmp_path, ["a"], ["a"])
     (maps / "notes.txt").write_text("")
     (masks / "Thumbs.db").write_text("")
     assert match_maps(maps, masks).notes == (
-        f"{maps}/notes.txt is no picture, and left out.",
-        f"{masks}/Thumbs.db is no picture, and left out.",
+        f"{maps}/notes.txt is no image, and left out.",
+        f"{masks}/Thumbs.db is no image, and left out.",
     )
 
 
-def test_links_to_pictures_are_read_and_others_are_reported(tmp_path):
+def test_links_to_images_are_read_and_others_are_reported(tmp_path):
     maps, masks = folders(tmp_path, ["a"], ["a", "b"])
     (maps / "b.png").symlink_to(masks / "b.png")
     (maps / "elsewhere").symlink_to(masks)
@@ -105,9 +105,9 @@ def test_links_to_pictures_are_read_and_others_are_reported(tmp_path):
 
 def test_missing_and_empty_folders_are_refused(tmp_path):
     maps, masks = folders(tmp_path, [], ["a"])
-    with pytest.raises(UserError, match=r"maps holds no pictures: name a folder that does\.$"):
+    with pytest.raises(UserError, match=r"maps holds no images: name a folder that does\.$"):
         match_maps(maps, masks)
-    with pytest.raises(UserError, match=r"nowhere is not a folder: name one that holds pictures\.$"):
+    with pytest.raises(UserError, match=r"nowhere is not a folder: name one that holds images\.$"):
         match_maps(tmp_path / "nowhere", masks)
     with pytest.raises(UserError, match=r"a\.png is not a folder"):
         match_maps(masks / "a.png", masks)
@@ -129,7 +129,7 @@ def test_folders_that_may_not_be_read_are_refused(tmp_path, monkeypatch):
 
 
 def test_one_folder_in_the_other_is_refused(tmp_path):
-    masks = save_pictures(tmp_path / "masks", {"a": BLACK, "maps/a": BLACK})
+    masks = save_images(tmp_path / "masks", {"a": BLACK, "maps/a": BLACK})
     (tmp_path / "link").symlink_to(masks)
     with pytest.raises(UserError, match=r"is the folder of maps and of masks: name two folders\.$"):
         match_maps(tmp_path / "link", masks)
@@ -162,15 +162,15 @@ def test_names_are_matched_where_unambiguous(wanted, offered, matched):
     assert match_names(wanted, offered) == matched
 
 
-def palette_picture(colours):
-    picture = Image.new("P", (2, 1))
-    picture.putpalette([value for colour in colours for value in colour])
-    picture.putpixel((1, 0), 1)
-    return picture
+def palette_image(colours):
+    image = Image.new("P", (2, 1))
+    image.putpalette([value for colour in colours for value in colour])
+    image.putpixel((1, 0), 1)
+    return image
 
 
-def test_grey_map_is_read_as_filed(tmp_path):
-    save_pictures(tmp_path, {"a": GREYS})
+def test_grey_map_is_read_as_stored(tmp_path):
+    save_images(tmp_path, {"a": GREYS})
     saliency_map, note = read_map(tmp_path / "a.png")
     np.testing.assert_array_equal(saliency_map, GREYS)
     assert saliency_map.dtype == np.uint8
@@ -178,16 +178,16 @@ def test_grey_map_is_read_as_filed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("picture", "expected"),
+    ("image", "expected"),
     [
         (Image.fromarray(np.stack([GREYS] * 3, -1)), GREYS),
         (Image.fromarray(GREYS > 127), np.where(GREYS > 127, 255, 0)),
-        (palette_picture([(7, 7, 7), (250, 250, 250)]), [[7, 250]]),
+        (palette_image([(7, 7, 7), (250, 250, 250)]), [[7, 250]]),
     ],
     ids=["equal channels", "1 bit", "palette of greys"],
 )
-def test_maps_that_can_be_read_in_one_way_only_are_read_and_reported(tmp_path, picture, expected):
-    save_pictures(tmp_path, {"a": picture})
+def test_maps_that_can_be_read_in_one_way_only_are_read_and_reported(tmp_path, image, expected):
+    save_images(tmp_path, {"a": image})
     saliency_map, note = read_map(tmp_path / "a.png")
     np.testing.assert_array_equal(saliency_map, expected)
     assert saliency_map.dtype == np.uint8
@@ -198,28 +198,28 @@ COLOUR = np.stack([GREYS, GREYS, BLACK], -1)
 
 
 @pytest.mark.parametrize(
-    ("name", "picture", "why"),
+    ("name", "image", "why"),
     [
         ("a.png", Image.fromarray(GREYS.astype(np.uint16) * 257), "has pixels of more than 8 bits"),
         ("a.tiff", Image.fromarray(GREYS.astype(np.float32) / 255), "has pixels of more than 8 bits"),
         ("a.tiff", Image.fromarray(GREYS.astype(np.int32)), "has pixels of more than 8 bits"),
         ("a.png", Image.fromarray(COLOUR), "is in colour"),
-        ("a.png", palette_picture([(0, 0, 0), (255, 0, 0)]), "is in colour"),
+        ("a.png", palette_image([(0, 0, 0), (255, 0, 0)]), "is in colour"),
         ("a.png", Image.fromarray(np.stack([GREYS] * 4, -1)), "has pixels of kind 'RGBA'"),
         ("a.png", Image.fromarray(GREYS).convert("LA"), "has pixels of kind 'LA'"),
         ("a.jpg", Image.fromarray(COLOUR).convert("CMYK"), "has pixels of kind 'CMYK'"),
     ],
 )
-def test_maps_that_could_be_read_in_several_ways_are_refused(tmp_path, name, picture, why):
-    save_pictures(tmp_path, {name: picture})
+def test_maps_that_could_be_read_in_several_ways_are_refused(tmp_path, name, image, why):
+    save_images(tmp_path, {name: image})
     with pytest.raises(UserError) as error:
         read_map(tmp_path / name)
-    mend = "with 8 bits" if "more than 8 bits" in why else "as 8-bit grey"
-    assert sentences(error) == [f"{tmp_path}/{name} {why}: save the map {mend}, 255 for certain."]
+    fix = "with 8 bits" if "more than 8 bits" in why else "as 8-bit grey"
+    assert sentences(error) == [f"{tmp_path}/{name} {why}: save the map {fix}, 255 for certain."]
 
 
 def test_transparent_palette_is_refused(tmp_path):
-    palette_picture([(0, 0, 0), (255, 255, 255)]).save(tmp_path / "a.png", transparency=b"\x00\xff")
+    palette_image([(0, 0, 0), (255, 255, 255)]).save(tmp_path / "a.png", transparency=b"\x00\xff")
     with pytest.raises(UserError, match=r"a\.png has pixels of kind 'P with transparency': save the map as 8-bit grey"):
         read_map(tmp_path / "a.png")
 
@@ -227,16 +227,16 @@ def test_transparent_palette_is_refused(tmp_path):
 @pytest.mark.parametrize("read", [read_map, read_truth])
 def test_damaged_files_are_refused(tmp_path, read):
     rng = np.random.default_rng(0)
-    save_pictures(tmp_path, {"a": rng.integers(0, 256, (40, 40))})
+    save_images(tmp_path, {"a": rng.integers(0, 256, (40, 40))})
     whole = (tmp_path / "a.png").read_bytes()
-    for content in (whole[: len(whole) // 2], b"", b"no picture", b"P5 0 0 255\n"):
+    for content in (whole[: len(whole) // 2], b"", b"no image", b"P5 0 0 255\n"):
         (tmp_path / "a.png").write_bytes(content)
-        with pytest.raises(UserError, match=r"a\.png cannot be read as a picture \(.*\): replace it\.$"):
+        with pytest.raises(UserError, match=r"a\.png cannot be read as an image \(.*\): replace it\.$"):
             read(tmp_path / "a.png")
 
 
-def test_masks_are_read_as_filed(tmp_path):
-    save_pictures(tmp_path, {"grey": GREYS, "bits": Image.fromarray(GREYS > 127)})
+def test_masks_are_read_as_stored(tmp_path):
+    save_images(tmp_path, {"grey": GREYS, "bits": Image.fromarray(GREYS > 127)})
     mask, note = read_truth(tmp_path / "grey.png")
     np.testing.assert_array_equal(mask, GREYS)
     assert note is None
@@ -247,14 +247,14 @@ def test_masks_are_read_as_filed(tmp_path):
 
 def test_jpeg_mask_without_a_pixel_that_counts_is_reported(tmp_path):
     """Its greys may be the noise of the compression, or 0 and 1 instead of 0 and 255."""
-    save_pictures(tmp_path, {"dark.jpg": np.full((8, 8), 1), "black.jpg": np.zeros((8, 8))})
+    save_images(tmp_path, {"dark.jpg": np.full((8, 8), 1), "black.jpg": np.zeros((8, 8))})
     mask, note = read_truth(tmp_path / "dark.jpg")
     assert mask.tolist() == [[1] * 8] * 8
-    assert note == f"{tmp_path}/dark.jpg has no pixel above 1, and counts as a picture without a defect."
+    assert note == f"{tmp_path}/dark.jpg has no pixel above 1, and counts as an image without a defect."
     assert read_truth(tmp_path / "black.jpg")[1] is None
 
 
 def test_mask_of_zeros_and_ones_is_refused(tmp_path):
-    save_pictures(tmp_path, {"a": GREYS > 127})
+    save_images(tmp_path, {"a": GREYS > 127})
     with pytest.raises(UserError, match=r"a\.png has no pixel above 1, so that no defect would be seen in it: .*255"):
         read_truth(tmp_path / "a.png")

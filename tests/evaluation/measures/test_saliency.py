@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from picture_pairs import PAIRS
+from image_pairs import PAIRS
 from PIL import Image
 
-from dms_jax.evaluation import metrics
-from dms_jax.evaluation.metrics import (
+from dms_jax.evaluation.measures import saliency
+from dms_jax.evaluation.measures.saliency import (
     AccuracyCount,
     SaliencyAverages,
     f_measure,
@@ -18,11 +18,11 @@ from dms_jax.evaluation.metrics import (
     score_map,
 )
 
-RELEASED_MAPS = Path(__file__).parents[3] / "shared" / "released_maps"
+RELEASED_MAPS = Path(__file__).parents[4] / "shared" / "released_maps"
 
 
 def slow_scores(saliency_map, mask):
-    """MAE, P and R of one picture, pixel by pixel and threshold by threshold, from the definitions."""
+    """MAE, P and R of one image, pixel by pixel and threshold by threshold, from the definitions."""
     pairs = [(int(s), int(m)) for s, m in zip(saliency_map.flat, mask.flat, strict=True)]
     mae = sum(abs(s - m) / 255 for s, m in pairs) / len(pairs)
     precision, recall = [], []
@@ -74,7 +74,7 @@ def test_averages_agree_with_the_definitions(pairs):
     result = averages.compute()
     assert result.mae == pytest.approx(mae, rel=1e-12)
     assert result.max_f == pytest.approx(max_f, rel=1e-12)
-    assert result.pictures == len(pairs)
+    assert result.images == len(pairs)
     # Thresholds that tie but for rounding are equally good.
     assert averages.f_curve()[result.max_f_threshold] == pytest.approx(averages.f_curve()[threshold], rel=1e-12)
 
@@ -83,7 +83,7 @@ def test_averages_agree_with_the_definitions(pairs):
 def test_merge_is_as_if_one_had_scored_all(left, right):
     merged = averages_of(left).merge(averages_of(right))
     together = averages_of(left + right)
-    assert merged.pictures == together.pictures == len(left + right)
+    assert merged.images == together.images == len(left + right)
     assert merged.mae_sum == pytest.approx(together.mae_sum)
     np.testing.assert_allclose(merged.precision_sum, together.precision_sum)
     np.testing.assert_allclose(merged.recall_sum, together.recall_sum)
@@ -120,7 +120,7 @@ def test_map_with_faint_peak_is_not_normalised():
     assert not scores.predicted[3:].any()
 
 
-def test_empty_map_of_a_free_picture_has_precision_and_recall_of_one():
+def test_empty_map_of_a_free_image_has_precision_and_recall_of_one():
     blank = np.zeros((3, 3), np.uint8)
     scores = score_map(blank, blank)
     assert not scores.defective
@@ -129,7 +129,7 @@ def test_empty_map_of_a_free_picture_has_precision_and_recall_of_one():
     assert scores.iou(128) is None
 
 
-def test_no_pictures_have_no_figures():
+def test_no_images_have_no_metrics():
     result = SaliencyAverages.empty().compute()
     assert dataclasses.astuple(result) == (None, None, None, 0)
     assert SaliencyAverages.empty().f_curve() is None
@@ -139,7 +139,7 @@ def test_adding_leaves_the_earlier_averages_alone():
     empty = SaliencyAverages.empty()
     full = np.full((2, 2), 255, np.uint8)
     empty.add(score_map(full, full))
-    assert empty.pictures == 0
+    assert empty.images == 0
     assert not empty.precision_sum.any()
 
 
@@ -154,7 +154,7 @@ def test_adding_leaves_the_earlier_averages_alone():
         (np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.uint8), "at least one pixel"),
     ],
 )
-def test_wrong_pictures_are_refused(saliency_map, mask, message):
+def test_wrong_images_are_refused(saliency_map, mask, message):
     with pytest.raises(ValueError, match=message):
         score_map(saliency_map, mask)
 
@@ -216,7 +216,7 @@ def test_accuracy_refuses(predicted, labels, message):
 
 
 def test_examples_in_the_docstrings():
-    failed, attempted = doctest.testmod(metrics)
+    failed, attempted = doctest.testmod(saliency)
     assert attempted > 0
     assert failed == 0
 
@@ -239,19 +239,19 @@ def released_results(masks, read_map):
 
 
 @pytest.mark.parametrize(
-    ("method", "figures", "defective_figures"),
+    ("method", "expected", "expected_defective"),
     [("SDMS", (0.00970, 0.92949), (0.02959, 0.74724)), ("DSS", (0.00762, 0.96197), (0.02317, 0.87276))],
 )
-def test_released_maps_score_as_in_the_field(released_masks, method, figures, defective_figures):
+def test_released_maps_score_as_in_the_field(released_masks, method, expected, expected_defective):
     everything, defective = released_results(
         released_masks, lambda name, mask: np.asarray(Image.open(RELEASED_MAPS / method / name))
     )
-    assert (everything.pictures, defective.pictures) == (226, 74)
-    assert (round(everything.mae, 5), round(everything.max_f, 5)) == figures
-    assert (round(defective.mae, 5), round(defective.max_f, 5)) == defective_figures
+    assert (everything.images, defective.images) == (226, 74)
+    assert (round(everything.mae, 5), round(everything.max_f, 5)) == expected
+    assert (round(defective.mae, 5), round(defective.max_f, 5)) == expected_defective
 
 
-def test_maps_that_never_fire_score_by_the_share_of_free_pictures(released_masks):
+def test_maps_that_never_fire_score_by_the_share_of_free_images(released_masks):
     everything, defective = released_results(released_masks, lambda name, mask: np.zeros_like(mask))
     assert (round(everything.mae, 4), round(everything.max_f, 3)) == (0.0332, 0.899)
     assert round(defective.max_f, 5) == 0

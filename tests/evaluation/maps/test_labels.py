@@ -1,7 +1,7 @@
 import pytest
 
 from dms_jax.errors import UserError
-from dms_jax.evaluation.labels import read_labels
+from dms_jax.evaluation.maps.labels import read_labels
 
 
 def write(tmp_path, text, encoding="utf-8"):
@@ -65,7 +65,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
             read_labels(path)
 
 
-def test_pictures_that_are_not_in_the_file_are_named(tmp_path):
+def test_images_that_are_not_in_the_file_are_named(tmp_path):
     labels = read_labels(write(tmp_path, "name,label\nBlowhole(1),blowhole\nfree 2.png,free\nunused,free\n"))
     assert labels.match(["Blowhole (1)", "free 2"]) == {"Blowhole (1)": (1, None), "free 2": (0, None)}
     with pytest.raises(UserError) as error:

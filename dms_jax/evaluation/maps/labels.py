@@ -1,4 +1,4 @@
-"""The classes of pictures from a CSV file."""
+"""The classes of images from a CSV file."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from dms_jax.data.pictures import PICTURE_SUFFIXES
+from dms_jax.data.image_files import IMAGE_SUFFIXES
 from dms_jax.errors import UserError
-from dms_jax.evaluation.map_files import match_names, refuse
+from dms_jax.evaluation.maps.files import match_names, refuse
 
 DEFAULT_FREE_CLASS = "free"
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of pictures' classes.
+    """What is known of images' classes.
 
     Attributes:
       path: the file that it comes from.
-      class_names: the free class first, the others by name.
-      free_class: number of the class without defects; None where there is none.
-      classes: for each picture's name, without suffix, its class and the class that a method took it for, as numbers;
-        None where unknown.
+      class_names: the defect-free class first, the others by name.
+      free_class: number of the defect-free class; None where there is none.
+      classes: for each image's name, without suffix, its class and the class that a method predicted, as numbers; None
+        where unknown.
     """
 
     path: Path
@@ -32,10 +32,10 @@ class Labels:
     classes: Mapping[str, tuple[int | None, int | None]]
 
     def match(self, names: Iterable[str]) -> dict[str, tuple[int | None, int | None]]:
-        """The classes of pictures, by names that may differ in spaces.
+        """The classes of images, by names that may differ in spaces.
 
         Raises:
-          UserError: a picture is not in the file; a sentence each.
+          UserError: an image is not in the file; one sentence each.
         """
         names = list(names)
         partner = match_names(names, self.classes)
@@ -47,14 +47,14 @@ def read_labels(path: Path, free_class: str = DEFAULT_FREE_CLASS) -> Labels:
     """Read a CSV file with a header: `name` (or `image`, or `map`), `label` and, if a method predicts it, `predicted`.
 
     A name is a path relative to the folder of masks, with or without suffix; a label is the name of a class, or empty
-    where it is unknown. Other columns are left alone, as are lines without a name.
+    where it is unknown. Other columns are ignored, as are lines without a name.
 
     Args:
       path: the file.
-      free_class: name of the class without defects.
+      free_class: name of the defect-free class.
 
     Raises:
-      UserError: the file cannot be read, lacks a column, names a picture twice, or holds no label.
+      UserError: the file cannot be read, lacks a column, names an image twice, or holds no label.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -91,4 +91,4 @@ def read_labels(path: Path, free_class: str = DEFAULT_FREE_CLASS) -> Labels:
 
 def _without_suffix(name: str) -> str:
     path = PurePosixPath(name.strip())
-    return str(path.with_suffix("")) if path.suffix.lower() in PICTURE_SUFFIXES else str(path)
+    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else str(path)

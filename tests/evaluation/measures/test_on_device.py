@@ -8,16 +8,16 @@ import pytest
 from jax.sharding import PartitionSpec as P
 from PIL import Image
 
-from dms_jax.evaluation.device_metrics import EvaluationMetrics, device_figures
-from dms_jax.evaluation.map_evaluation import evaluate_maps
-from dms_jax.training.prediction import make_eval_step
-from dms_jax.training.step import data_mesh, shard_batch
+from dms_jax.evaluation.maps.evaluate import evaluate_maps
+from dms_jax.evaluation.measures.on_device import EvaluationMetrics, device_metrics
+from dms_jax.runs.validation import make_eval_step
+from dms_jax.runtime.devices import data_mesh, shard_batch
 
 BATCH, OUTPUTS, SIZE, CLASSES = 8, 3, 24, 4
 
 
 def make_batch(seed, valid=BATCH):
-    """Maps and masks with empty, full, single-pixel and grey pictures among them."""
+    """Maps and masks with empty, full, single-pixel and grey images among them."""
     rng = np.random.default_rng(seed)
     maps = rng.integers(0, 256, (BATCH, OUTPUTS, SIZE, SIZE), np.uint8)
     masks = rng.choice(np.array([0, 0, 60, 127, 128, 255], np.uint8), (BATCH, SIZE, SIZE))
@@ -51,27 +51,27 @@ def sums_of(batches, devices, class_heads=True):
     return reduce(EvaluationMetrics.merge, sums)
 
 
-def write_pictures(folder, pictures):
+def write_images(folder, images):
     folder.mkdir()
-    for name, picture in pictures.items():
-        Image.fromarray(picture).save(folder / f"{name}.png")
+    for name, image in images.items():
+        Image.fromarray(image).save(folder / f"{name}.png")
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_agrees_with_files_of_the_same_8_bit_maps(tmp_path, devices):
     batches = [make_batch(0), make_batch(1, valid=5)]
-    figures = device_figures(sums_of(batches, devices))
+    metrics = device_metrics(sums_of(batches, devices))
     rows = [(batch, i) for batch in batches for i in np.flatnonzero(batch["valid"])]
-    write_pictures(tmp_path / "maps", {str(n): batch["image"][i, -1] for n, (batch, i) in enumerate(rows)})
-    write_pictures(tmp_path / "masks", {str(n): batch["mask"][i, ..., 0] for n, (batch, i) in enumerate(rows)})
-    expected = evaluate_maps(tmp_path / "maps", tmp_path / "masks", with_sod=False).figures
-    assert figures["pictures"] == expected["pictures"] == 13
-    assert figures["defective"]["pictures"] == expected["defective"]["pictures"] == 9
+    write_images(tmp_path / "maps", {str(n): batch["image"][i, -1] for n, (batch, i) in enumerate(rows)})
+    write_images(tmp_path / "masks", {str(n): batch["mask"][i, ..., 0] for n, (batch, i) in enumerate(rows)})
+    expected = evaluate_maps(tmp_path / "maps", tmp_path / "masks", with_sod=False).metrics
+    assert metrics["images"] == expected["images"] == 13
+    assert metrics["defective"]["images"] == expected["defective"]["images"] == 9
     for name in ("mae", "max_f"):
-        assert figures[name] == pytest.approx(expected[name], rel=1e-6)
-        assert figures["defective"][name] == pytest.approx(expected["defective"][name], rel=1e-6)
+        assert metrics[name] == pytest.approx(expected[name], rel=1e-6)
+        assert metrics["defective"][name] == pytest.approx(expected["defective"][name], rel=1e-6)
     known = [(batch["probabilities"][i, -1].argmax(), batch["label"][i]) for batch, i in rows if batch["label"][i] >= 0]
-    assert figures["accuracy"] == np.mean([guess == label for guess, label in known])
+    assert metrics["accuracy"] == np.mean([guess == label for guess, label in known])
 
 
 def test_every_output_has_its_sums():
@@ -88,28 +88,28 @@ def test_padding_and_unknown_masks_do_not_count(tmp_path):
     batch["content"][:, 0], batch["content"][:, 2] = 5, 12
     batch["content"][:, 1], batch["content"][:, 3] = 3, 20
     batch["has_mask"][5] = False
-    figures = device_figures(sums_of([batch], 2))
+    metrics = device_metrics(sums_of([batch], 2))
     known = [i for i in range(BATCH) if i != 5]
-    write_pictures(tmp_path / "maps", {str(i): batch["image"][i, -1, 5:17, 3:23] for i in known})
+    write_images(tmp_path / "maps", {str(i): batch["image"][i, -1, 5:17, 3:23] for i in known})
     masks = {i: batch["mask"][i, 5:17, 3:23, 0] for i in known}
-    write_pictures(tmp_path / "masks", {str(i): mask for i, mask in masks.items()})
-    expected = evaluate_maps(tmp_path / "maps", tmp_path / "masks", with_sod=False).figures
-    assert figures["pictures"] == expected["pictures"] == 7
-    assert figures["defective"]["pictures"] == sum((mask > 127).any() for mask in masks.values()) < 6
+    write_images(tmp_path / "masks", {str(i): mask for i, mask in masks.items()})
+    expected = evaluate_maps(tmp_path / "maps", tmp_path / "masks", with_sod=False).metrics
+    assert metrics["images"] == expected["images"] == 7
+    assert metrics["defective"]["images"] == sum((mask > 127).any() for mask in masks.values()) < 6
     for name in ("mae", "max_f"):
-        assert figures[name] == pytest.approx(expected[name], rel=1e-6)
-        assert figures["defective"][name] == pytest.approx(expected["defective"][name], rel=1e-6)
+        assert metrics[name] == pytest.approx(expected[name], rel=1e-6)
+        assert metrics["defective"][name] == pytest.approx(expected["defective"][name], rel=1e-6)
 
 
 def test_batches_of_padding_add_nothing():
     batch, padding = make_batch(3), make_batch(4, valid=0)
-    alone, padded = device_figures(sums_of([batch], 2)), device_figures(sums_of([batch, padding], 2))
+    alone, padded = device_metrics(sums_of([batch], 2)), device_metrics(sums_of([batch, padding], 2))
     assert padded == alone
 
 
-def test_figures_that_do_not_exist():
-    padding = device_figures(sums_of([make_batch(5, valid=0)], 1, class_heads=False))
-    nothing = {"mae": None, "max_f": None, "pictures": 0}
+def test_metrics_that_do_not_exist():
+    padding = device_metrics(sums_of([make_batch(5, valid=0)], 1, class_heads=False))
+    nothing = {"mae": None, "max_f": None, "images": 0}
     assert padding == {**nothing, "defective": nothing, "accuracy": None}
 
 

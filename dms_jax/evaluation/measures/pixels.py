@@ -1,7 +1,7 @@
-"""Pixels of many pictures counted together: IoU, F1 and average precision, and the threshold to work with.
+"""Pixels of many images counted together: IoU, F1 and average precision, and the operating threshold.
 
-Where the field's own figures average over pictures (`dms_jax.evaluation.metrics`), these pool: a pixel counts the same
-in whichever picture it lies, so that false alarms on pictures without a defect weigh as they do on the line.
+Where the field's own metrics average over images (`dms_jax.evaluation.measures.saliency`), these pool: a pixel counts
+the same in whichever image it lies, so that false alarms on defect-free images weigh as much as they do in production.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dms_jax.evaluation.metrics import NUM_THRESHOLDS, PictureScores
+from dms_jax.evaluation.measures.saliency import NUM_THRESHOLDS, ImageScores
 
 
 @dataclass(frozen=True, eq=False)
 class PixelCounts:
-    """Counts over the pixels of any number of pictures; `add` and `merge` return new ones.
+    """Counts over the pixels of any number of images; `add` and `merge` return new ones.
 
     Attributes:
-        true_positives: int64 [256], pixels with `map > t` and `mask > 127`, for t in 0..255.
-        predicted: int64 [256], pixels with `map > t`.
-        true: pixels with `mask > 127`.
-        pixels: all pixels.
+      true_positives: int64 [256], pixels with `map > t` and `mask > 127`, for t in 0..255.
+      predicted: int64 [256], pixels with `map > t`.
+      true: pixels with `mask > 127`.
+      pixels: all pixels.
     """
 
     true_positives: NDArray[np.int64]
@@ -32,16 +32,16 @@ class PixelCounts:
 
     @classmethod
     def empty(cls) -> PixelCounts:
-        """Return the counts over no pictures."""
+        """Return the counts over no images."""
         nothing = np.zeros(NUM_THRESHOLDS, np.int64)
         return cls(nothing, nothing, 0, 0)
 
-    def add(self, scores: PictureScores) -> PixelCounts:
-        """Return these counts with one picture more."""
+    def add(self, scores: ImageScores) -> PixelCounts:
+        """Return these counts with one image more."""
         return self.merge(PixelCounts(scores.true_positives, scores.predicted, scores.true, scores.pixels))
 
     def merge(self, other: PixelCounts) -> PixelCounts:
-        """Return the counts over both sets of pictures."""
+        """Return the counts over both sets of images."""
         return PixelCounts(
             self.true_positives + other.true_positives,
             self.predicted + other.predicted,

@@ -1,6 +1,6 @@
-"""Folders of saliency maps and masks: which belongs to which, and what may be read as a map.
+"""Folders of saliency maps and masks: which belong together, and what may be read as a map.
 
-Nothing is left out, resized or stretched unasked: what cannot be scored as it stands is named, in a sentence each.
+Nothing is left out, resized or stretched unasked: what cannot be scored as it stands is named, in one sentence each.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dms_jax.data.pictures import PICTURE_SUFFIXES, as_mask, load_picture
+from dms_jax.data.image_files import DEFECT_THRESHOLD, IMAGE_SUFFIXES, as_mask, load_image
 from dms_jax.errors import UserError
-from dms_jax.evaluation.metrics import TRUTH_CUT
 
 # How many sentences of one kind are shown before the rest is counted.
 _SHOWN = 10
@@ -25,7 +24,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class MapPair:
-    """A saliency map and its mask, of one name; paths as text, which takes a fraction of a `Path`'s memory."""
+    """A saliency map and its mask, of the same name; paths as text, which takes a fraction of a `Path`'s memory."""
 
     name: str
     map_path: str
@@ -38,7 +37,7 @@ class Matching:
 
     Attributes:
       pairs: every mask with its map.
-      notes: sentences on what was matched although the names differ, and on files that are no pictures.
+      notes: sentences on what was matched although the names differ, and on files that are no images.
     """
 
     pairs: tuple[MapPair, ...]
@@ -46,17 +45,17 @@ class Matching:
 
 
 def match_maps(maps: Path, masks: Path) -> Matching:
-    """Match the pictures of two folders, and of the folders in them, by their names without extension.
+    """Match the images of two folders, and of the folders in them, by their names without extension.
 
     Names that differ in nothing but spaces, or in how Unicode writes an accent, are one, where that is unambiguous.
 
     Raises:
-      UserError: a folder is missing or has no picture, one folder is the other or lies in it, two files of one folder
-        have one name, a mask has no map or a map no mask; a sentence each.
+      UserError: a folder is missing or has no image, one folder is the other or lies in it, two files of one folder
+        have one name, a mask has no map or a map no mask; one sentence each.
     """
     _refuse_nested(maps, masks)
     notes: list[str] = []
-    found_maps, found_masks = _list_pictures(maps, notes), _list_pictures(masks, notes)
+    found_maps, found_masks = _list_images(maps, notes), _list_images(masks, notes)
     partner = match_names(found_masks, found_maps)
     problems = [
         f"{found_masks[name]} has no map in {maps}: add {name}.png there, or remove the mask."
@@ -80,7 +79,7 @@ def match_maps(maps: Path, masks: Path) -> Matching:
 
 
 def match_names(wanted: Iterable[str], offered: Iterable[str]) -> dict[str, str]:
-    """For each wanted name the offered one that is the same or, if only one is, the same but for spaces and accents."""
+    """For each wanted name the same one of those offered, or the only one that differs just in spaces and accents."""
     wanted, offered = list(wanted), set(offered)
     partner = {name: name for name in wanted if name in offered}
     left = [name for name in wanted if name not in partner]
@@ -98,16 +97,16 @@ def match_names(wanted: Iterable[str], offered: Iterable[str]) -> dict[str, str]
 
 
 def read_map(path: str | Path) -> tuple[np.ndarray, str | None]:
-    """Read a saliency map as it was filed.
+    """Read a saliency map as it is stored.
 
     Returns:
       uint8 [H, W], 0..255, and a sentence where it was not plain grey; else None.
 
     Raises:
-      UserError: the file is no picture, or its pixels are not 8-bit greys: 16 bits, floating point, colours or
+      UserError: the file is no image, or its pixels are not 8-bit greys: 16 bits, floating point, colours or
         transparency, which could be read in more than one way.
     """
-    image = load_picture(path)
+    image = load_image(path)
     if image.mode == "L":
         return np.asarray(image), None
     if image.mode.startswith(("I", "F")):
@@ -123,19 +122,19 @@ def read_map(path: str | Path) -> tuple[np.ndarray, str | None]:
 
 
 def read_truth(path: str | Path) -> tuple[np.ndarray, str | None]:
-    """Read a mask as it was filed.
+    """Read a mask as it is stored.
 
     Returns:
-      uint8 [H, W], 0..255, and a sentence where it was not plain grey (see `dms_jax.data.pictures.read_mask` for how it
-      was read) or is a JPEG that is dark but not black, the noise of its compression perhaps; else None.
+      uint8 [H, W], 0..255, and a sentence where it was not plain grey (see `dms_jax.data.image_files.read_mask` for how
+      it was read) or is a JPEG that is dark but not black, the noise of its compression perhaps; else None.
 
     Raises:
-      UserError: the file is no picture, or no pixel would count: 0 and 1 instead of 0 and 255, for instance.
+      UserError: the file is no image, or no pixel would count: 0 and 1 instead of 0 and 255, for instance.
     """
-    image = load_picture(path)
+    image = load_image(path)
     mask = np.asarray(as_mask(image, path))
-    if 0 < mask.max() <= TRUTH_CUT:
-        return mask, f"{path} has no pixel above {mask.max()}, and counts as a picture without a defect."
+    if 0 < mask.max() <= DEFECT_THRESHOLD:
+        return mask, f"{path} has no pixel above {mask.max()}, and counts as an image without a defect."
     if image.mode == "L":
         return mask, None
     return mask, f"{path} is read as an 8-bit grey mask, although it was saved with pixels of kind {image.mode!r}."
@@ -165,11 +164,11 @@ def _refuse_nested(maps: Path, masks: Path) -> None:
             raise UserError(f"{inner} lies in {outer}, all of which is read: move one out of the other.")
 
 
-def _list_pictures(folder: Path, notes: list[str]) -> dict[str, str]:
-    """The pictures in a folder and those in it, by path without suffix, in order; adds to `notes` what is left out."""
+def _list_images(folder: Path, notes: list[str]) -> dict[str, str]:
+    """The images in a folder and those in it, by path without suffix, in order; adds to `notes` what is left out."""
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: name one that holds pictures.")
-    pictures: dict[str, str] = {}
+        raise UserError(f"{folder} is not a folder: name one that holds images.")
+    images: dict[str, str] = {}
     others: list[str] = []
     problems: list[str] = []
     # Not `Path.rglob`, which passes over folders that may not be read.
@@ -179,18 +178,18 @@ def _list_pictures(folder: Path, notes: list[str]) -> dict[str, str]:
             others.append(f"{path} is a link to a folder or to nothing, and left out.")
         if not path.is_file():
             continue
-        if path.suffix.lower() not in PICTURE_SUFFIXES:
-            others.append(f"{path} is no picture, and left out.")
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            others.append(f"{path} is no image, and left out.")
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in pictures:
-            problems.append(f"{pictures[name]} and {path} have one name: remove one of them.")
-        pictures[name] = str(path)
+        if name in images:
+            problems.append(f"{images[name]} and {path} have one name: remove one of them.")
+        images[name] = str(path)
     refuse(problems)
-    if not pictures:
-        raise UserError(f"{folder} holds no pictures: name a folder that does.")
+    if not images:
+        raise UserError(f"{folder} holds no images: name a folder that does.")
     notes += shortened(others)
-    return pictures
+    return images
 
 
 def _refuse_folder(error: OSError) -> None:

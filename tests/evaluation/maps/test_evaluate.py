@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_pairs import save_pictures
+from image_pairs import save_images
 from PIL import Image
 
 from dms_jax.errors import UserError
-from dms_jax.evaluation import map_evaluation, scoring
-from dms_jax.evaluation.labels import Labels
-from dms_jax.evaluation.map_evaluation import evaluate_maps
+from dms_jax.evaluation import scoring
+from dms_jax.evaluation.maps import evaluate as map_evaluation
+from dms_jax.evaluation.maps.evaluate import evaluate_maps
+from dms_jax.evaluation.maps.labels import Labels
 from dms_jax.evaluation.thresholds import given_threshold
 
 BLACK = np.zeros((4, 6), np.uint8)
@@ -20,12 +21,12 @@ DEFECT[1:3, 2:4] = 255
 
 
 def folders(root, maps, masks):
-    return save_pictures(root / "maps", maps), save_pictures(root / "masks", masks)
+    return save_images(root / "maps", maps), save_images(root / "masks", masks)
 
 
 def linked_folders(root, count):
     """Folders of links to one map and one mask."""
-    sources = save_pictures(root, {"map": DEFECT, "mask": DEFECT})
+    sources = save_images(root, {"map": DEFECT, "mask": DEFECT})
     made = []
     for kind in ("map", "mask"):
         folder = root / f"{count}-{kind}s"
@@ -44,11 +45,11 @@ def test_maps_are_scored_against_their_own_masks(tmp_path):
     assert [row.name for row in results.evaluation.rows] == list(pairs)
     for row, (saliency_map, mask) in zip(results.evaluation.rows, pairs.values(), strict=True):
         assert row.mae == pytest.approx(np.abs(saliency_map / 255 - mask / 255).mean())
-    assert results.figures["mae"] == pytest.approx(np.mean([row.mae for row in results.evaluation.rows]))
-    assert results.figures["operating_threshold"] == {
+    assert results.metrics["mae"] == pytest.approx(np.mean([row.mae for row in results.evaluation.rows]))
+    assert results.metrics["operating_threshold"] == {
         "value": None,
         "chosen_on": None,
-        "note": "none was given, nor pictures to choose one on",
+        "note": "none was given, nor images to choose one on",
     }
     assert results.notes == ()
 
@@ -61,8 +62,8 @@ def test_labels_and_threshold_reach_the_rows(tmp_path):
     assert (first.label, first.predicted, first.iou) == (1, 1, 1)
     assert (second.label, second.predicted, second.iou) == (0, None, None)
     assert results.class_names == ("free", "crack")
-    assert results.figures["accuracy"] == 1
-    assert results.figures["per_class"]["crack"]["iou"] == 1
+    assert results.metrics["accuracy"] == 1
+    assert results.metrics["per_class"]["crack"]["iou"] == 1
 
 
 def test_every_problem_has_its_sentence(tmp_path):
@@ -85,7 +86,7 @@ def test_every_problem_has_its_sentence(tmp_path):
 def test_resized_maps_are_reported(tmp_path):
     maps, masks = folders(tmp_path, {"a": np.full((2, 3), 255)}, {"a": np.full((4, 6), 255)})
     results = evaluate_maps(maps, masks, resize=True)
-    assert results.figures["mae"] == 0
+    assert results.metrics["mae"] == 0
     assert results.notes == (f"{maps}/a.png has 3 x 2 pixels but its mask {masks}/a.png has 6 x 4, and was resized.",)
 
 
@@ -93,7 +94,7 @@ def test_maps_of_zeros_and_ones_are_reported(tmp_path):
     maps, masks = folders(tmp_path, {"a": DEFECT // 255, "b": BLACK}, {"a": DEFECT, "b": BLACK})
     sentence = f"No map in {maps} has a pixel above 1, which is all but black: 255 is certain, not 1."
     assert evaluate_maps(maps, masks).notes == (sentence,)
-    save_pictures(maps, {"a": BLACK})
+    save_images(maps, {"a": BLACK})
     assert evaluate_maps(maps, masks).notes == ()
 
 
@@ -107,26 +108,26 @@ def test_notes_are_a_few_of_each_kind(tmp_path):
     assert notes[10] == notes[21] == "There are 20 more like the last."
 
 
-def test_pictures_of_one_pixel(tmp_path):
+def test_images_of_one_pixel(tmp_path):
     white, black = np.full((1, 1), 255), np.zeros((1, 1))
     results = evaluate_maps(*folders(tmp_path, {"a": white, "b": black}, {"a": white, "b": black}))
-    assert results.figures["mae"] == 0
-    assert results.figures["sod"]["s_measure"] == 1
-    assert results.figures["sod"]["max_e"] == 1
+    assert results.metrics["mae"] == 0
+    assert results.metrics["sod"]["s_measure"] == 1
+    assert results.metrics["sod"]["max_e"] == 1
 
 
-def test_no_picture_is_kept(tmp_path, monkeypatch):
-    """Of the pictures that were scored, no more stay alive than are in hand at a time."""
+def test_no_image_is_kept(tmp_path, monkeypatch):
+    """Of the images that were scored, no more stay alive than are in hand at a time."""
     alive, most = weakref.WeakSet(), 0
 
     def score_and_count(maps, mask, **arguments):
         nonlocal most
-        scored = scoring.score_picture(maps, mask, **arguments)
+        scored = scoring.score_image(maps, mask, **arguments)
         alive.add(scored.outputs[0])
         most = max(most, len(alive))
         return scored
 
-    monkeypatch.setattr(map_evaluation, "score_picture", score_and_count)
+    monkeypatch.setattr(map_evaluation, "score_image", score_and_count)
     results = evaluate_maps(*linked_folders(tmp_path, 300), with_sod=False)
     assert len(results.evaluation.rows) == 300
     assert len(alive) <= 1
@@ -140,9 +141,9 @@ def test_what_is_kept_grows_by_the_rows_alone(tmp_path):
         results = evaluate_maps(*folder, with_sod=False)
         size, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert results.figures["pictures"] == count
+        assert results.metrics["images"] == count
         return size
 
     few, many = kept(100), kept(500)
-    # A row is a few numbers and a name; the counts of a picture at 256 thresholds are 4 KB, its map more.
+    # A row is a few numbers and a name; the counts of an image at 256 thresholds are 4 KB, its map more.
     assert (many - few) / 400 < 1000

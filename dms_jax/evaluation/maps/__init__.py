@@ -1,0 +1,1 @@
+"""Folders of saliency maps, from any method."""

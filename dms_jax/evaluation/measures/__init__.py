@@ -1,0 +1,1 @@
+"""The measures themselves: maps and masks to numbers."""
