@@ -1,0 +1,256 @@
+"""Checkpoints of a run: the latest, to resume from, and the best, to predict with.
+
+They are two managers. One that keeps checkpoints by their score forgets the latest whenever scores worsen, and a run
+would resume backwards.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import zip_longest
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+
+from dms_jax.checkpoints.trees import DAMAGE, metadata_of, read_tree
+from dms_jax.errors import UserError, first_words
+
+
+class Checkpoints:
+    """The checkpoints in a work directory: `checkpoints/<step>/` and `best/<step>/`.
+
+    `checkpoints` holds the whole training state with the position in the data, `best` the variables to predict with,
+    both as Orbax's own trees. They are written in the background and renamed when whole, the best before the state of a
+    step: a run killed at any moment leaves the ones before. What fails there is raised as a `UserError` by the next
+    call that has to do with it, or by `close`.
+
+    The best is kept on the devices until a state is saved, it is asked for, or the end: a run that resumes from the
+    state before would find it again.
+
+    Args:
+      workdir: of the run.
+      keep: how many of the latest are kept.
+    """
+
+    def __init__(self, workdir: Path, *, keep: int = 2) -> None:
+        workdir = workdir.absolute()
+        self._best = _manager(workdir / "best", keep=1, items=("variables", "score"))
+        self._latest = _manager(workdir / "checkpoints", keep=keep, items=("state", "data"))
+        self._pending: tuple[int, Any, float | None] | None = None
+
+    @property
+    def latest_step(self) -> int | None:
+        """Step of the latest checkpoint, or None."""
+        return self._latest.latest_step()
+
+    @property
+    def best_step(self) -> int | None:
+        """Step of the best checkpoint, written or not, or None."""
+        return self._best.latest_step() if self._pending is None else self._pending[0]
+
+    @property
+    def best_score(self) -> float | None:
+        """Score of the best checkpoint (higher is better), or None."""
+        if self._pending is not None:
+            return self._pending[2]
+        if self.best_step is None:
+            return None
+        _wait(self._best)
+        try:
+            restored = self._best.restore(self.best_step, args=ocp.args.Composite(score=ocp.args.JsonRestore()))
+            return restored.score["score"]
+        except DAMAGE as error:
+            folder = self._best.directory / str(self.best_step)
+            raise UserError(
+                f"{folder} is damaged: remove it, and the run chooses another ({first_words(error)})."
+            ) from error
+
+    def save(self, step: int, tree: Any, batches: grain.DatasetIterator) -> None:
+        """Save a training state and the position of its batches, unless that step is there already.
+
+        The arrays are as they were when this returns: later steps may write to their memory.
+        """
+        if step == self.latest_step:
+            return
+        # A run that resumes from a state does not measure it again: the best of that step has to be there.
+        self._write_best()
+        _wait(self._best)
+        items = {"state": ocp.args.StandardSave(_on_host(tree)), "data": grain.checkpoint.CheckpointSave(batches)}
+        _save(self._latest, step, items)
+
+    def drop_best_after(self, step: int) -> None:
+        """Forget a best checkpoint of a later step than `step`.
+
+        A run that was killed may have got further than its last checkpoint. What it does again need not be the same,
+        if its number of steps was changed in between.
+        """
+        if self.best_step is not None and self.best_step > step:
+            self._best.delete(self.best_step)
+
+    def restore(self, tree: Any, batches: grain.DatasetIterator) -> Any:
+        """Return the latest saved state and set `batches` to where they were.
+
+        Args:
+          tree: any state of the run, for its structure and its placement on devices; its arrays may be abstract.
+          batches: the run's training batches, at any position.
+
+        Raises:
+          UserError: the checkpoint is damaged, or of another version of the network.
+        """
+        _wait(self._latest)
+        step = self.latest_step
+        folder = self._latest.directory / str(step)
+        try:
+            difference = _first_difference(metadata_of(Path(folder / "state")), tree)
+            if difference is None:
+                items = {
+                    "state": ocp.args.StandardRestore(_abstract(tree)),
+                    "data": grain.checkpoint.CheckpointRestore(batches),
+                }
+                return self._latest.restore(step, args=ocp.args.Composite(**items)).state
+        except DAMAGE as error:
+            raise UserError(
+                f"{folder} is damaged: remove it, to resume from the one before it ({first_words(error)})."
+            ) from error
+        raise UserError(
+            f"{folder} is of another version of the network ({difference}): train anew, with another --workdir."
+        )
+
+    def save_best(self, step: int, variables: Any, score: float | None) -> None:
+        """Replace the best variables by these; `score` is their metric, None where there was nothing to compare."""
+        if step == self.best_step:
+            return
+        # The next step writes to their memory.
+        self._pending = step, jax.tree.map(_copied, variables), score
+
+    def _write_best(self) -> None:
+        if self._pending is None:
+            return
+        step, variables, score = self._pending
+        items = {
+            "variables": ocp.args.StandardSave(_on_host(variables)),
+            "score": ocp.args.JsonSave({"score": score}),
+        }
+        self._pending = None
+        _save(self._best, step, items)
+
+    def restore_best(self, variables: Any) -> Any:
+        """Return the best variables; `variables` gives the structure and the placement.
+
+        Raises:
+          UserError: the checkpoint is damaged, or of another network.
+        """
+        self._write_best()
+        _wait(self._best)
+        args = ocp.args.Composite(variables=ocp.args.StandardRestore(_abstract(variables)))
+        try:
+            return self._best.restore(self.best_step, args=args).variables
+        except DAMAGE as error:
+            folder = self._best.directory / str(self.best_step)
+            raise UserError(f"{folder} is damaged: bring back a copy, or train anew ({first_words(error)}).") from error
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        with ExitStack() as stack:
+            for manager in (self._best, self._latest):
+                stack.callback(_close, manager)
+            stack.callback(self._write_best)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def has_checkpoint(workdir: Path) -> bool:
+    """Whether a work directory holds a checkpoint to resume from."""
+    return bool(_steps(workdir / "checkpoints"))
+
+
+def has_best(workdir: Path) -> bool:
+    """Whether a work directory holds a checkpoint to predict with."""
+    return bool(_steps(workdir / "best"))
+
+
+def read_best(workdir: Path) -> tuple[dict[str, Any], int]:
+    """The variables {"params", "batch_stats"} of a run's best checkpoint as NumPy arrays, and its step.
+
+    Raises:
+      UserError: the work directory has none, or it cannot be read.
+    """
+    steps = _steps(workdir / "best")
+    if not steps:
+        raise UserError(f"{workdir} has no best checkpoint: name the work directory of a run that has been evaluated.")
+    return read_tree(workdir / "best" / str(max(steps)) / "variables"), max(steps)
+
+
+def _manager(folder: Path, *, keep: int, items: tuple[str, ...]) -> ocp.CheckpointManager:
+    return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(max_to_keep=keep), item_names=items)
+
+
+def _copied(x: Any) -> Any:
+    return jax.device_put(x, x.sharding, may_alias=False) if isinstance(x, jax.Array) else x.copy()
+
+
+def _on_host(tree: Any) -> Any:
+    """The arrays as NumPy's where they are whole on every device: with these, Orbax's work in Python is halved."""
+    leaves = jax.tree.leaves(tree)
+    return jax.device_get(tree) if all(getattr(x, "is_fully_replicated", True) for x in leaves) else tree
+
+
+def _save(manager: ocp.CheckpointManager, step: int, items: dict[str, Any]) -> None:
+    with _told_to_make_room(manager):
+        manager.save(step, args=ocp.args.Composite(**items), force=True)
+
+
+def _wait(manager: ocp.CheckpointManager) -> None:
+    """Wait until everything is written; what failed in the background is raised here."""
+    with _told_to_make_room(manager):
+        manager.wait_until_finished()
+
+
+def _close(manager: ocp.CheckpointManager) -> None:
+    with _told_to_make_room(manager):
+        manager.close()
+
+
+@contextmanager
+def _told_to_make_room(manager: ocp.CheckpointManager) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{manager.directory} cannot be written ({first_words(error)}): make room, and run the same command to "
+            "resume."
+        ) from error
+
+
+def _first_difference(saved: Any, wanted: Any) -> str | None:
+    """Where two trees of arrays, which may be abstract, differ first; None where they do not."""
+    missing = ("nothing", "")
+    for held, expected in zip_longest(sorted(_layout(saved).items()), sorted(_layout(wanted).items())):
+        if held != expected:
+            return "it holds {} {} instead of {} {}".format(*(held or missing), *(expected or missing))
+    return None
+
+
+def _layout(tree: Any) -> dict[str, str]:
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{list(leaf.shape)} {jax.numpy.dtype(leaf.dtype)}"
+        for path, leaf in leaves
+    }
+
+
+def _steps(folder: Path) -> list[int]:
+    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+
+
+def _abstract(tree: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)

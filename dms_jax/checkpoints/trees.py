@@ -1,0 +1,40 @@
+"""Nested dictionaries of arrays in folders, as Orbax writes them."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from dms_jax.errors import UserError, first_words
+
+# Damage to a checkpoint shows in many places.
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
+
+def write_tree(folder: Path, tree: Any) -> None:
+    """Write nested dictionaries of arrays to a folder that does not exist yet."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder.absolute(), tree)
+
+
+def read_tree(folder: Path) -> Any:
+    """Read what `write_tree` or a checkpoint's item holds, as NumPy arrays, whatever devices it was written from.
+
+    Raises:
+      UserError: the folder is damaged.
+    """
+    try:
+        tree = metadata_of(folder)
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+            return checkpointer.restore(folder.absolute(), restore_args=kinds)
+    except DAMAGE as error:
+        raise UserError(f"{folder} is damaged: make it anew ({first_words(error)}).") from error
+
+
+def metadata_of(folder: Path) -> Any:
+    """The tree that a folder holds, with the shape and the type of each array instead of the array."""
+    # Asked of the handler: the checkpointer warns that an item of a larger checkpoint has no metadata of its own.
+    return ocp.PyTreeCheckpointHandler().metadata(folder.absolute()).tree

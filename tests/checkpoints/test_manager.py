@@ -1,0 +1,156 @@
+"""Checkpoints: what they hold, and when."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from dms_jax.checkpoints.manager import Checkpoints
+from dms_jax.errors import UserError
+from dms_jax.training.state import TrainState
+
+
+def state_of(step: int, value: float) -> TrainState:
+    """A state of one parameter."""
+    return TrainState(
+        step=jax.numpy.asarray(step),
+        params={"scale": jax.numpy.full(3, value)},
+        batch_stats={},
+        opt_state=(),
+        averaged=None,
+        metrics={},
+    )
+
+
+def numbers() -> Iterator[int]:
+    return iter(grain.MapDataset.range(10).to_iter_dataset())
+
+
+def test_a_checkpoint_is_of_the_moment_at_which_it_was_asked_for(tmp_path: Path) -> None:
+    """The steps after it write to the same memory."""
+    next_step = jax.jit(lambda state: jax.tree.map(lambda x: x + 1, state), donate_argnums=0)
+    state, batches = state_of(4, 0.5), numbers()
+    next(batches)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(4, {"params": state.params}, 0.25)
+        checkpoints.save(4, state, batches)
+        state = jax.block_until_ready(next_step(state))
+        assert next(batches) == 1
+        assert (checkpoints.latest_step, checkpoints.best_step, checkpoints.best_score) == (4, 4, 0.25)
+    batches = numbers()
+    with Checkpoints(tmp_path) as checkpoints:
+        restored = checkpoints.restore(state_of(0, 0.0), batches)
+        best = checkpoints.restore_best({"params": state.params})
+    assert int(restored.step) == 4
+    np.testing.assert_array_equal(restored.params["scale"], [0.5] * 3)
+    np.testing.assert_array_equal(best["params"]["scale"], [0.5] * 3)
+    assert next(batches) == 1
+
+
+def test_orbax_reads_a_state_without_this_project(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(4, state_of(4, 0.5), numbers())
+    tree = ocp.StandardCheckpointer().restore(tmp_path / "checkpoints" / "4" / "state")
+    np.testing.assert_array_equal(tree["params"]["scale"], [0.5] * 3)
+    assert int(tree["step"]) == 4
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(4, state_of(4, 0.5), numbers())
+    other = state_of(0, 0.0).replace(params={"bias": jax.numpy.ones(3)})
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(
+            UserError, match=r"checkpoints/4 is of another version.*params/scale \[3\] .*instead of params/bias \[3\]"
+        ),
+    ):
+        checkpoints.restore(other, numbers())
+
+
+@pytest.mark.parametrize("shape", [2, (3, 1)])
+def test_a_checkpoint_of_another_size_is_refused(shape: Any, tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(4, state_of(4, 0.5), numbers())
+    other = state_of(0, 0.0).replace(params={"scale": jax.numpy.ones(shape)})
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(UserError, match=r"checkpoints/4 is of another version"):
+        checkpoints.restore(other, numbers())
+
+
+@pytest.mark.parametrize("seen_by", ["the next", "close"])
+def test_what_fails_in_the_background_is_not_lost(
+    seen_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+
+    def fails(*arguments: Any, **named: Any) -> None:
+        raise OSError("no space")
+
+    checkpoints.save_best(4, {"params": np.ones(3)}, 0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "wait_until_finished", fails)
+        with pytest.raises(UserError, match=r"best cannot be written \(no space\): make room.*same command"):
+            checkpoints.save(4, state_of(4, 0.5), numbers()) if seen_by == "the next" else checkpoints.close()
+    checkpoints.close()
+
+
+def test_the_best_is_written_before_the_state_of_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, a state of the same step would not be measured again."""
+    saved = []
+    save = ocp.CheckpointManager.save
+    monkeypatch.setattr(
+        ocp.CheckpointManager,
+        "save",
+        lambda self, *given, **named: (
+            saved.append((self.directory.name, (tmp_path / "best" / "4").is_dir())) or save(self, *given, **named)
+        ),
+    )
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(4, {"params": np.ones(3)}, 0.5)
+        checkpoints.save(4, state_of(4, 0.5), numbers())
+    assert saved == [("best", False), ("checkpoints", True)]
+
+
+def test_a_best_checkpoint_that_the_run_has_not_reached_is_forgotten(tmp_path: Path) -> None:
+    variables = {"params": np.ones(3)}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(5, variables, 0.5)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.drop_best_after(5)
+        assert (checkpoints.best_step, checkpoints.best_score) == (5, 0.5)
+        checkpoints.drop_best_after(4)
+        assert (checkpoints.best_step, checkpoints.best_score) == (None, None)
+
+
+@pytest.mark.parametrize("part", ["checkpoints/4/state", "checkpoints/4/data", "best/4/score"])
+def test_damage_is_named_with_the_mend(part: str, tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(4, state_of(4, 0.5), numbers())
+        checkpoints.save_best(4, {"params": np.ones(3)}, 0.5)
+    for path in (tmp_path / part).rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-9])
+    step = "/".join(part.split("/")[:2])
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(UserError, match=f"/{step} is damaged: remove it, .*"):
+        checkpoints.best_score if part.startswith("best") else checkpoints.restore(state_of(0, 0.0), numbers())
+    shutil.rmtree(tmp_path / step)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert (checkpoints.best_step if part.startswith("best") else checkpoints.latest_step) is None
+
+
+def test_a_damaged_best_checkpoint_is_named(tmp_path: Path) -> None:
+    variables = {"params": jax.numpy.ones(3)}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(5, variables, 0.5)
+    shutil.rmtree(tmp_path / "best" / "5" / "variables")
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(UserError, match=r"best/5 is damaged: bring back a copy, or train anew \(.*variables"),
+    ):
+        checkpoints.restore_best(variables)
