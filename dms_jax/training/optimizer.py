@@ -12,16 +12,16 @@ class OptimizerConfig:
     """The defaults are the paper's.
 
     Attributes:
-        learning_rate: the rate at the start, above 0.
-        momentum: the share of the last update that is kept, 0..1.
-        weight_decay: the factor of the L2 term.
-        power: of the polynomial decay; 0 keeps the rate constant.
-        warmup_steps: number of steps over which the rate rises linearly; 0 starts at the full rate.
-        double_bias_rate: biases learn at twice the rate and without L2, as in R3Net.
-        backbone_multiplier: factor of the rate for the parameters under "backbone"; 0 leaves them as they are.
+      learning_rate: the rate at the start, above 0.
+      momentum: the share of the last update that is kept, 0..1.
+      weight_decay: the factor of the L2 term.
+      power: of the polynomial decay; 0 keeps the rate constant.
+      warmup_steps: number of steps over which the rate rises linearly; 0 starts at the full rate.
+      double_bias_rate: biases learn at twice the rate and without L2, as in R3Net.
+      backbone_multiplier: factor of the rate for the parameters under "backbone"; 0 leaves them as they are.
 
     Raises:
-        ValueError: a field is out of its range; the message names it.
+      ValueError: a field is out of its range; the message names it.
     """
 
     learning_rate: float = 1e-3
@@ -48,7 +48,7 @@ def learning_rate_schedule(config: OptimizerConfig, total_steps: int) -> optax.S
     From `total_steps` on it is 0 (unless the power is 0).
 
     Raises:
-        ValueError: `total_steps` is below 1.
+      ValueError: `total_steps` is below 1.
     """
     if total_steps < 1:
         raise ValueError(f"total_steps must be at least 1, got {total_steps}.")
@@ -74,7 +74,7 @@ def create_optimizer(config: OptimizerConfig, total_steps: int) -> optax.Gradien
     of the L2 term too, as a parameter group's rate does in PyTorch.
 
     Raises:
-        ValueError: `total_steps` is below 1.
+      ValueError: `total_steps` is below 1.
     """
     decay = optax.add_decayed_weights(config.weight_decay, mask=_is_not_bias if config.double_bias_rate else None)
     parts = [decay, optax.sgd(learning_rate_schedule(config, total_steps), momentum=config.momentum)]

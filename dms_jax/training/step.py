@@ -1,11 +1,9 @@
 """The compiled training step, over one device or many.
 
-It runs under `jax.shard_map` over a mesh with the one axis "data": the state is on every device, a batch is parted
-among them. Automatic partitioning would gather the whole batch on every device for each grouped convolution.
+It runs under `jax.shard_map` over a mesh with the one axis "data": the state is on every device, a batch is
+sharded among them. Automatic partitioning would gather the whole batch on every device for each grouped convolution.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -15,41 +13,22 @@ import optax
 from clu import metrics
 from jax.experimental.layout import Layout, with_layout_constraint
 from jax.flatten_util import ravel_pytree
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from dms_jax.data.augment import AugmentConfig, augment_batch, content_batch, example_keys, normalize
-from dms_jax.data.source import DEFECT_THRESHOLD
-from dms_jax.models import DMS
-from dms_jax.models.normalization import varying_axes
-from dms_jax.training.compilation import jit_step
+from dms_jax.data.image_files import DEFECT_THRESHOLD
+from dms_jax.models.network import Network
+from dms_jax.models.preprocessing import normalize
+from dms_jax.ops.sharding import varying_axes
+from dms_jax.runtime.compilation import compiler_options, platform_of
+from dms_jax.runtime.devices import DATA_AXIS, Batch, batch_sharding
+from dms_jax.training.augment import AugmentConfig, augment_batch, content_batch, example_keys
 from dms_jax.training.losses import LossConfig, dms_loss, unit_mean
 from dms_jax.training.state import TrainState
 
-Batch = Mapping[str, Any]
-DATA_AXIS = "data"
-
-
-def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh of all devices (of all processes), or of the given ones, along the one axis "data"."""
-    devices = jax.devices() if devices is None else devices
-    # Explicit axes, the default of `make_mesh`, would ask for the sharding of every array.
-    return jax.make_mesh((len(devices),), (DATA_AXIS,), (jax.sharding.AxisType.Auto,), devices=devices)
-
-
-def replicate(tree: Any, mesh: Mesh) -> Any:
-    """The same values on every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, P()))
-
-
-def shard_batch(batch: Any, mesh: Mesh) -> Any:
-    """Parts arrays [b, ...], this process's rows of the global batch, among the devices of the mesh."""
-    sharding = NamedSharding(mesh, P(DATA_AXIS))
-    return jax.tree.map(partial(jax.make_array_from_process_local_data, sharding), batch)
-
 
 def make_train_step(
-    model: DMS,
+    model: Network,
     optimizer: optax.GradientTransformation,
     mesh: Mesh,
     *,
@@ -58,12 +37,12 @@ def make_train_step(
     seed: int,
     average_decay: float = 0.0,
     deterministic: bool = False,
-) -> Callable[[TrainState, Batch], TrainState]:
+) -> jax.stages.Wrapped:
     """Compile one step of training.
 
     Args:
       model: the network. With `axis_name` "data" it normalises by the statistics of the whole batch, and a step is the
-        same on any number of devices. With None each device normalises by those of its own pictures, for which no other
+        same on any number of devices. With None each device normalises by those of its own images, for which no other
         waits, and the running statistics are averages over the devices.
       optimizer: applied to the gradient of the loss over the whole batch.
       mesh: see `data_mesh`.
@@ -72,13 +51,13 @@ def make_train_step(
       seed: of the transforms.
       average_decay: share of the old value that the exponential average of the variables keeps at each step, less at
         the beginning: min(average_decay, (1 + step) / (10 + step)). The state must then have `averaged`.
-      deterministic: see `dms_jax.training.compilation.compiler_options`.
+      deterministic: see `dms_jax.runtime.compilation.compiler_options`.
 
     Returns:
       A function of the state (donated: the old one is gone) and a batch of `image` uint8 [B, S, S, 3], `mask` uint8
       [B, S, S, 1] and `label` int32 [B], B a multiple of the number of devices. With `has_mask` bool [B] the pixels of
-      pictures without one teach nothing, as a label of -1 does not; with `content` int32 [B, 4], neither does what lies
-      outside of it (top, left, height, width). It returns the next state, whose `metrics` have the step's figures
+      images without one teach nothing, as a label of -1 does not; with `content` int32 [B, 4], neither does what lies
+      outside of it (top, left, height, width). It returns the next state, whose `metrics` have the step's metrics
       added.
     """
 
@@ -93,7 +72,8 @@ def make_train_step(
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
             variables = {"params": params, "batch_stats": state.batch_stats}
             output, updates = model.apply(variables, images, train=True, mutable=["batch_stats"])
-            value, figures = dms_loss(
+            batch_stats = updates.get("batch_stats", {})
+            value, measured = dms_loss(
                 output.saliency,
                 output.classes,
                 targets,
@@ -104,32 +84,29 @@ def make_train_step(
             )
             if output.classes:
                 hits = jnp.argmax(output.classes[-1], axis=-1) == batch["label"]
-                figures["accuracy"] = jnp.mean(label_weight * hits)
+                measured["accuracy"] = jnp.mean(label_weight * hits)
             # The mean over the devices is taken of the loss, inside of what is differentiated: the sum of the devices'
             # gradients is then that of the whole batch.
             return jax.lax.pmean(value, DATA_AXIS), (
-                jax.lax.pmean(figures, DATA_AXIS),
-                updates["batch_stats"],
+                jax.lax.pmean(measured, DATA_AXIS),
+                batch_stats,
             )
 
-        # Each device's own gradient, in float32, added up in a few large pieces: JAX would add up each by itself where
-        # its parameter is used, in bfloat16. But a BatchNorm that shares its statistics knows its gradients' sums.
-        params = jax.tree_util.tree_map_with_path(
-            lambda path, x: x if _knows_its_sum(path, model) else jax.lax.pcast(x, DATA_AXIS, to="varying"),
-            state.params,
-        )
-        (_, (figures, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
+        # Each device's own gradient, in float32, summed over the devices in a few large all-reduces: JAX would reduce
+        # each by itself where its parameter is used, in bfloat16.
+        params = jax.tree.map(lambda x: jax.lax.pcast(x, DATA_AXIS, to="varying"), state.params)
+        (_, (measured, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
         if model.axis_name is None:
-            batch_stats = _added_up(batch_stats, mean=True)
-        gradients = jax.tree.map(_in_rows, gradients)
-        gradients = {module: _added_up(part) for module, part in gradients.items()}
+            batch_stats = _all_reduce_flat(batch_stats, mean=True)
+        gradients = jax.tree.map(_row_major, gradients)
+        gradients = {module: _all_reduce_flat(part) for module, part in gradients.items()}
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         averaged = state.averaged
         if averaged is not None:
             decay = jnp.minimum(average_decay, (1 + state.step) / (10 + state.step))
             fresh = {"params": params, "batch_stats": batch_stats}
-            averaged = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, averaged, fresh)
+            averaged = optax.incremental_update(fresh, averaged, 1 - decay)
         return TrainState(
             step=state.step + 1,
             params=params,
@@ -137,24 +114,18 @@ def make_train_step(
             opt_state=opt_state,
             averaged=averaged,
             metrics={
-                name: average.merge(metrics.Average.from_model_output(figures[name]))
+                name: average.merge(metrics.Average.from_model_output(measured[name]))
                 for name, average in state.metrics.items()
             },
         )
 
     sharded = jax.shard_map(step, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P())
-    return jit_step(sharded, mesh, donates=True, deterministic=deterministic)
+    options = compiler_options(platform_of(mesh), mesh.size, deterministic=deterministic)
+    return jax.jit(sharded, donate_argnums=0, compiler_options=options)
 
 
-def _knows_its_sum(path: tuple[Any, ...], model: DMS) -> bool:
-    """Whether a parameter, by its path, is one of a BatchNorm that takes its sums over all devices."""
-    part, *_, module, name = (key.key for key in path)
-    is_frozen = model.frozen_statistics == "all" or (model.frozen_statistics == "backbone" and part == "backbone")
-    return model.axis_name is not None and "norm" in module and name in ("scale", "bias") and not is_frozen
-
-
-def _added_up(tree: Any, *, mean: bool = False) -> Any:
-    """The sum (or the mean) over the devices of those arrays that differ between them, exchanged as one array."""
+def _all_reduce_flat(tree: Any, *, mean: bool = False) -> Any:
+    """The sum (or the mean) over the devices of those arrays that differ between them, all-reduced as one array."""
     leaves, structure = jax.tree.flatten(tree)
     differing = [i for i, leaf in enumerate(leaves) if DATA_AXIS in varying_axes(leaf)]
     parts = [leaves[i] for i in differing]
@@ -171,7 +142,7 @@ def _added_up(tree: Any, *, mean: bool = False) -> Any:
     return jax.tree.unflatten(structure, leaves)
 
 
-def _in_rows(gradient: jax.Array) -> jax.Array:
+def _row_major(gradient: jax.Array) -> jax.Array:
     """The gradient, in memory as parameters are.
 
     A convolution's kernel gradient comes in another order. Where an update reads it in that one, it cannot write the
@@ -194,8 +165,8 @@ def _weights(batch: Batch, keys: jax.Array, augment: AugmentConfig) -> tuple[jax
 
 
 def abstract_batch(batch_size: int, image_size: int, mesh: Mesh) -> Batch:
-    """The shapes and types of a global batch as `dms_jax.data.pipeline.training_batches` yields it, parted."""
-    sharding = NamedSharding(mesh, P(DATA_AXIS))
+    """The shapes and types of a global batch as `dms_jax.data.pipeline.training_batches` yields it, sharded."""
+    sharding = batch_sharding(mesh)
     shapes = {
         "image": ((image_size, image_size, 3), np.uint8),
         "mask": ((image_size, image_size, 1), np.uint8),
@@ -207,9 +178,3 @@ def abstract_batch(batch_size: int, image_size: int, mesh: Mesh) -> Batch:
         name: jax.ShapeDtypeStruct((batch_size, *shape), dtype, sharding=sharding)
         for name, (shape, dtype) in shapes.items()
     }
-
-
-def local_rows(array: jax.Array) -> np.ndarray:
-    """The rows of a batch that lie on this process's devices, in their order."""
-    shards = {shard.index[0].start or 0: shard for shard in array.addressable_shards}
-    return np.concatenate([np.asarray(shards[start].data) for start in sorted(shards)])

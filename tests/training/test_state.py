@@ -1,14 +1,12 @@
 """The initial state."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from dms_jax.models import BDMS
+from dms_jax.runtime.devices import data_mesh
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
-from dms_jax.training.state import TrainState, abstract_state, create_state, metric_names, with_saliency_prior
-from dms_jax.training.step import data_mesh
+from dms_jax.training.state import TrainState, abstract_state, create_state, metric_names
 
 FIELDS = {
     "num_classes": 3,
@@ -54,38 +52,6 @@ def test_sizes_and_schedule_may_be_lists() -> None:
     assert "step3" not in state.params
 
 
-def test_saliency_begins_at_the_share_of_defective_pixels() -> None:
-    state = new_state(defective_share=0.02)
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    images = jax.random.normal(jax.random.key(0), (1, 64, 64, 3))
-    output = jax.jit(lambda v, x: BDMS(**FIELDS).apply(v, x, train=False))(variables, images)
-    assert float(state.params["step0"]["saliency"]["bias"][0]) == pytest.approx(np.log(0.02 / 0.98))
-    averaged = new_state(defective_share=0.02, average=True).averaged["params"]["step0"]["saliency"]["bias"]
-    assert float(averaged[0]) == pytest.approx(np.log(0.02 / 0.98))
-    # Each map is the one before with a random residual that is small against the bias of -3.9.
-    for logits in output.saliency:
-        assert float(jnp.median(logits)) < -1
-
-
-def test_without_refinement_every_map_has_the_prior() -> None:
-    params = {
-        "step0": {"saliency": {"bias": jnp.zeros(1)}, "classes": {"bias": jnp.zeros(3)}},
-        "step1": {"residual": {"saliency": {"bias": jnp.zeros(1)}}},
-    }
-    one = with_saliency_prior(params, 0.5**10)
-    assert float(one["step0"]["saliency"]["bias"][0]) == pytest.approx(np.log(1 / 1023), rel=1e-5)
-    assert float(one["step1"]["residual"]["saliency"]["bias"][0]) == 0
-    assert not one["step0"]["classes"]["bias"].any()
-    every = with_saliency_prior(params, 0.5**10, every_step=True)
-    assert float(every["step1"]["residual"]["saliency"]["bias"][0]) == pytest.approx(np.log(1 / 1023), rel=1e-5)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_a_share_at_either_end_gives_a_finite_bias(share: float) -> None:
-    params = with_saliency_prior({"step0": {"saliency": {"bias": jnp.zeros(1)}}}, share)
-    assert 5 < abs(float(params["step0"]["saliency"]["bias"][0])) < 10
-
-
 def test_the_average_begins_as_a_copy_of_the_variables() -> None:
     state = new_state(average=True)
     assert state.inference_variables is state.averaged
@@ -94,7 +60,7 @@ def test_the_average_begins_as_a_copy_of_the_variables() -> None:
     assert pointers.isdisjoint(leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state.averaged["params"]))
 
 
-def test_networks_without_class_heads_have_no_figures_of_classes() -> None:
+def test_networks_without_class_heads_have_no_metrics_of_classes() -> None:
     assert "accuracy" in metric_names(BDMS(**FIELDS))
     names = metric_names(BDMS(**FIELDS, ablation="b"))
     assert not {"accuracy", "class_loss"} & set(names)

@@ -13,13 +13,15 @@ import pytest
 from jax.sharding import Mesh
 from tiny_network import FIELDS
 
-from dms_jax.data.augment import AugmentConfig, augment_batch, example_keys, normalize
 from dms_jax.models import BDMS
-from dms_jax.training.compilation import WithFallback, program
+from dms_jax.models.preprocessing import normalize
+from dms_jax.runtime.cuda_graphs import program
+from dms_jax.runtime.devices import data_mesh, replicate, shard_batch
+from dms_jax.training.augment import AugmentConfig, augment_batch, example_keys
 from dms_jax.training.losses import LossConfig
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
 from dms_jax.training.state import TrainState, create_state
-from dms_jax.training.step import data_mesh, make_train_step, replicate, shard_batch
+from dms_jax.training.step import make_train_step
 
 SEED = 7
 BATCH = 8
@@ -65,10 +67,6 @@ def train_step_on(mesh: Mesh, **fields: Any) -> Any:
         seed=SEED,
         average_decay=DECAY,
     )
-
-
-def jitted(step: Any) -> jax.stages.Wrapped:
-    return step.chosen() if isinstance(step, WithFallback) else step
 
 
 def one_step_each(initial: TrainState, batches: list[dict[str, np.ndarray]], devices: int) -> list[TrainState]:
@@ -143,7 +141,7 @@ def test_several_devices_compute_what_one_does(
 
 @pytest.fixture(scope="module")
 def own_steps() -> dict[int, Any]:
-    """The step of one and of two devices that normalise by their own pictures, with nothing random."""
+    """The step of one and of two devices that normalise by their own images, with nothing random."""
     augment, model = AugmentConfig(rotation=0, horizontal_flip=False), BDMS(**FIELDS, axis_name=None)
     return {
         n: make_train_step(model, OPTIMIZER, mesh_of(n), loss=LOSS, augment=augment, seed=0, average_decay=DECAY)
@@ -151,8 +149,8 @@ def own_steps() -> dict[int, Any]:
     }
 
 
-def test_devices_may_normalise_by_their_own_pictures(initial: TrainState, own_steps: dict[int, Any]) -> None:
-    """Then two devices with the same four pictures each compute what one does with these four."""
+def test_devices_may_normalise_by_their_own_images(initial: TrainState, own_steps: dict[int, Any]) -> None:
+    """Then two devices with the same four images each compute what one does with these four."""
     random = np.random.default_rng(1)
     half = {
         "image": random.integers(0, 256, (4, 32, 32, 3), np.uint8),
@@ -195,15 +193,14 @@ def test_devices_exchange_sums_and_no_activations(initial: TrainState, batch: di
     arguments = replicate(jax.tree.map(jnp.copy, initial), mesh), shard_batch(batch, mesh)
     kinds, numbers = exchanged(program(train_step_on(mesh), *arguments).as_text())
     assert kinds == {"all-reduce"}
-    # The mean and the mean square of every norm in both directions, which are the gradients of its parameters too, the
-    # gradient of all others, and a few figures.
+    # The mean and the mean square of every norm in both directions, all gradients, and a few metrics.
     statistics = sum(leaf.size for leaf in jax.tree.leaves(initial.batch_stats))
-    others = sum(leaf.size for leaf in jax.tree.leaves(initial.params)) - statistics
-    assert others + 2 * statistics <= numbers < others + 2 * statistics + 50
+    gradients = sum(leaf.size for leaf in jax.tree.leaves(initial.params))
+    assert gradients + 2 * statistics <= numbers < gradients + 2 * statistics + 50
 
 
 def test_frozen_statistics_stay_as_they_are_to_the_bit(initial: TrainState) -> None:
-    """Where each device normalises by its own pictures: three times a third of them need not be the same."""
+    """Where each device normalises by its own images: three times a third of them need not be the same."""
     mesh = mesh_of(3)
     random = np.random.default_rng(2)
     batch = {
@@ -218,7 +215,7 @@ def test_frozen_statistics_stay_as_they_are_to_the_bit(initial: TrainState) -> N
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(after), statistics)
 
 
-def test_devices_that_normalise_by_their_own_pictures_exchange_once_a_module(
+def test_devices_that_normalise_by_their_own_images_exchange_once_a_module(
     initial: TrainState, batch: dict[str, np.ndarray], own_steps: dict[int, Any]
 ) -> None:
     mesh = mesh_of(2)
@@ -226,7 +223,7 @@ def test_devices_that_normalise_by_their_own_pictures_exchange_once_a_module(
     kinds, numbers = exchanged(compiled)
     assert kinds == {"all-reduce"}
     parts = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (initial.params, initial.batch_stats)]
-    # And a few figures: the loss and its parts, and the weights of pixels and labels.
+    # And a few metrics: the loss and its parts, and the weights of pixels and labels.
     assert sum(parts) <= numbers < sum(parts) + 50
     assert len(re.findall(r" all-reduce(?:-start)?\(", compiled)) < 2 * len(initial.params)
 
@@ -236,14 +233,11 @@ def test_gradients_are_added_up_in_float32_and_in_a_few_pieces(
 ) -> None:
     mesh = mesh_of(2)
     step = train_step_on(mesh, dtype=jnp.bfloat16)
-    lowered = jitted(step).lower(replicate(initial, mesh), shard_batch(batch, mesh)).as_text()
+    lowered = step.lower(replicate(initial, mesh), shard_batch(batch, mesh)).as_text()
     exchanges = re.findall(r'"stablehlo.all_reduce".*?\}\) : \(tensor<(.*?)>\) ->', lowered, re.DOTALL)
     assert exchanges
     assert not [shape for shape in exchanges if not shape.endswith("f32")]
-    norms = {module: sum(x.size for x in jax.tree.leaves(part)) for module, part in initial.batch_stats.items()}
-    sizes = {
-        module: sum(x.size for x in jax.tree.leaves(part)) - norms[module] for module, part in initial.params.items()
-    }
+    sizes = {module: sum(x.size for x in jax.tree.leaves(part)) for module, part in initial.params.items()}
     assert sizes.keys() > {"backbone", "side_hf", "step0", "step5"}
     vectors = Counter(int(shape.split("x")[0]) for shape in exchanges if shape.count("x") == 1)
     assert not Counter(sizes.values()) - vectors
@@ -273,7 +267,7 @@ def test_the_average_moves_from_the_old_to_the_new_variables(initial: TrainState
 
 
 @pytest.mark.slow
-def test_figures_add_up_over_steps(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+def test_metrics_add_up_over_steps(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
     mesh = data_mesh(jax.devices()[:1])
     step = make_train_step(
         BDMS(**FIELDS, axis_name="data"),
@@ -297,7 +291,7 @@ def test_gradients_come_in_the_order_of_the_parameters(initial: TrainState, batc
     """Each kernel's gradient is brought into it before the update, which else could not write in place."""
     mesh = data_mesh(jax.devices()[:1])
     step = make_train_step(BDMS(**FIELDS, axis_name="data"), OPTIMIZER, mesh, loss=LOSS, augment=EVERYTHING, seed=0)
-    lowered = jitted(step).trace(initial, batch).lower(lowering_platforms=("cuda",)).as_text()
+    lowered = step.trace(initial, batch).lower(lowering_platforms=("cuda",)).as_text()
     kernels = sum(leaf.ndim > 1 for leaf in jax.tree.leaves(initial.params))
     assert lowered.count("@LayoutConstraint") == kernels
 
@@ -310,7 +304,7 @@ def test_what_is_unknown_teaches_nothing(initial: TrainState, batch: dict[str, n
     other = {**masks[1], "mask": np.where(some[:, None, None, None], batch["mask"], 255 - batch["mask"])}
     states = one_step_each(initial, [*masks, *labels, other], devices=2)
     everything, *parts, found = states
-    # The network sees the same pictures each time, so that the losses of the parts add up to that of the whole.
+    # The network sees the same images each time, so that the losses of the parts add up to that of the whole.
     for name, (one, rest) in (("saliency_loss", parts[:2]), ("class_loss", parts[2:]), ("accuracy", parts[2:])):
         whole, *shares = (float(state.metrics[name].compute()) for state in (everything, one, rest))
         assert shares[0] != pytest.approx(shares[1], rel=1e-3), name

@@ -1,0 +1,1 @@
+"""From variables and images to maps and classes."""
