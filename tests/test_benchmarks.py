@@ -8,20 +8,19 @@ import torch_peer
 import whole_run
 from flops import forward_flops
 
-from dms_jax.models import BDMS, SDMS
+from dms_jax.models.dms import NETWORKS
 
 
-@pytest.mark.parametrize(("network", "steps"), [(SDMS, 3), (BDMS, 6)])
-def test_the_networks_operations_are_those_that_pytorch_counts(network: type, steps: int) -> None:
-    script = torch_peer.load_peer()
-    import torch
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_networks_operations_are_those_that_pytorch_counts(network: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
-        net = script.DMS(6, steps).eval()
+        net = torch_peer.reference(6, network).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             net(torch.empty(1, 3, 161, 193))
-    assert forward_flops(network(num_classes=6), 161, 193) == counter.get_total_flops()
+    assert forward_flops(NETWORKS[network](num_classes=6), 161, 193) == counter.get_total_flops()
 
 
 def test_the_peers_lines_are_read_and_its_failures_told(
@@ -32,12 +31,12 @@ def test_the_peers_lines_are_read_and_its_failures_told(
         "import sys\n"
         "mode = sys.argv[sys.argv.index('--modes') + 1]\n"
         "milliseconds = 60.5 if mode == 'eager' else 50.25\n"
-        "print(f'torch {mode:8s} train    batch  16     {milliseconds} ms   264.0 pictures/s')\n"
-        "print(f'torch {mode:8s} predict  batch   1      7.0 ms   142.0 pictures/s')\n"
+        "print(f'torch {mode:8s} train    batch  16     {milliseconds} ms   264.0 images/s')\n"
+        "print(f'torch {mode:8s} predict  batch   1      7.0 ms   142.0 images/s')\n"
         "sys.exit('out of memory' if mode == 'graphs' else 0)\n"
     )
     steps = tmp_path / "steps.py"
-    steps.write_text("print('device gpu'), print('torch eager    latency  batch   1      8.0 ms   125.0 pictures/s')\n")
+    steps.write_text("print('device gpu'), print('torch eager    latency  batch   1      8.0 ms   125.0 images/s')\n")
     monkeypatch.setattr(peer, "_TORCH_STEPS", steps)
     times = peer.peer_times(script, ["eager", "graphs"], 0.1, [("latency", 1)], 300, 60)
     assert peer.best(times, "train", 16) == (0.05025, "graphs")
@@ -55,7 +54,7 @@ def test_what_the_peer_has_measured_counts_when_it_is_stopped(
         "import os, subprocess, sys\n"
         "candidates = os.environ['TORCHINDUCTOR_MAX_AUTOTUNE_CONV_BACKENDS']\n"
         "assert candidates == 'ATEN', candidates\n"
-        "print('torch graphs   predict  batch   1      7.0 ms   142.0 pictures/s', flush=True)\n"
+        "print('torch graphs   predict  batch   1      7.0 ms   142.0 images/s', flush=True)\n"
         "subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
     )
     steps.write_text("print('device gpu')\n")
@@ -95,7 +94,7 @@ workdir.mkdir()
 print("first step done 12.5 s after the start", file=sys.stderr)
 time.sleep(0.5)
 speeds = {50: 1.0, 100: 30.0, 150: 40.0, 201: 20.0}
-lines = [{"step": step, "train/pictures_per_second": speed} for step, speed in speeds.items()]
+lines = [{"step": step, "train/images_per_second": speed} for step, speed in speeds.items()]
 lines.insert(2, {"step": 100, "validation/mae": 0.5})
 (workdir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\\n" for line in lines))
 print("testing step 200", file=sys.stderr)
@@ -107,8 +106,8 @@ def test_what_a_run_prints_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "train.py").write_text(_RUN)
     monkeypatch.setattr(whole_run, "ROOT", tmp_path)
     run = whole_run.whole_run(tmp_path / "run", [], tmp_path / "cache")
-    assert (run.first_step, run.pictures_per_second) == (12.5, 30.0)
-    # 200 steps of four pictures in half a second, and in what else the process does meanwhile.
+    assert (run.first_step, run.images_per_second) == (12.5, 30.0)
+    # 200 steps of four images in half a second, and in what else the process does meanwhile.
     assert 400 < run.with_pauses < 1600
     with pytest.raises(RuntimeError, match=r"^no room$"):
         whole_run.whole_run(tmp_path / "other", ["--full"], tmp_path / "cache")

@@ -1,25 +1,26 @@
-"""The independently written PyTorch network, and its weights carried over by a table of names."""
+"""The reference network in PyTorch (`torch_reference`), and its weights carried over by a table of names."""
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-PEER = Path(__file__).resolve().parents[2] / "shared" / "bench" / "peer_torch.py"
 
-
-def load_peer() -> ModuleType:
-    """Import the peer, or skip the test that needs it."""
+def reference(
+    num_classes: int,
+    network: str,
+    *,
+    stage_sizes: tuple[int, ...] = (3, 4, 23, 3),
+    ablation: str = "",
+    feature_growth: str = "concat",
+) -> Any:
+    """The reference network, "sdms" or "bdms"; skips the test where PyTorch is not installed."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    if not PEER.is_file():
-        pytest.skip(f"the PyTorch peer is not there: {PEER}")
-    spec = importlib.util.spec_from_file_location("peer_torch", PEER)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    import torch_reference
+
+    schedule = torch_reference.SCHEDULES[network.upper()]
+    options = {"stage_sizes": stage_sizes, "ablation": ablation, "feature_growth": feature_growth}
+    return torch_reference.DMS(num_classes, schedule, **options)
 
 
 def randomise(net: Any, seed: int = 0) -> None:
@@ -40,7 +41,7 @@ def randomise(net: Any, seed: int = 0) -> None:
 
 
 def module_names(steps: int, blocks: tuple[int, ...], ablation: str) -> dict[str, str]:
-    """Names of the peer's modules, each with the path of ours."""
+    """Names of the reference's modules, each with the path of ours."""
     names = {"backbone.conv1": "backbone/stem_conv", "backbone.bn1": "backbone/stem_norm"}
     for stage, count in enumerate(blocks, start=1):
         for block in range(count):
@@ -74,7 +75,7 @@ def module_names(steps: int, blocks: tuple[int, ...], ablation: str) -> dict[str
 
 
 def carry_over(net: Any, steps: int, blocks: tuple[int, ...], ablation: str = "") -> dict[str, Any]:
-    """Our variables with the peer's weights; every tensor of the peer has its place, or this fails."""
+    """Our variables with the reference's weights; every tensor of it has its place, or this fails."""
     from torch import nn
 
     names = module_names(steps, blocks, ablation)
@@ -84,7 +85,7 @@ def carry_over(net: Any, steps: int, blocks: tuple[int, ...], ablation: str = ""
         node = variables[collection]
         for part in path.split("/"):
             node = node.setdefault(part, {})
-        node[leaf] = np.array(value.detach().numpy())  # a copy: the peer's tensors change in training mode
+        node[leaf] = np.array(value.detach().numpy())  # a copy: the reference's tensors change in training mode
 
     for theirs, module in net.named_modules():
         if not list(module.parameters(recurse=False)):

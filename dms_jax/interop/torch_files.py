@@ -19,9 +19,9 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
     """Read a state dict.
 
-    A safetensors file is known by its header, whatever it is called, or else by its name; anything else is PyTorch's
-    to read, with `weights_only=True`: a pickle that wants to run code is refused. A checkpoint that has the state dict
-    in an entry `state_dict`, `model_state_dict`, `model_state` or `model` is understood.
+    A safetensors file is recognised by its header, whatever it is called, or else by its name; anything else is left to
+    PyTorch to read, with `weights_only=True`: a pickle that wants to run code is refused. A checkpoint that has the
+    state dict in an entry `state_dict`, `model_state_dict`, `model_state` or `model` is understood.
 
     Args:
       path: the file.
@@ -77,7 +77,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], description: Ma
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a name that does not say which kind of file it is to be.
+    """Refuse a name that does not say which kind of file to write.
 
     Raises:
       UsageError: the suffix is not one of `SUFFIXES`.

@@ -1,7 +1,7 @@
 """What each module is called in PyTorch, and here.
 
-A table has one row a module with parameters. The two formats of a backbone that pre-trained weights come in are rows
-of `BACKBONE_FORMATS`; a whole network goes by the names of a plain PyTorch translation of it.
+A table has one row per module that has parameters. The two formats that pre-trained backbones come in are in
+`BACKBONE_FORMATS`; a whole network goes by the names of a plain PyTorch translation of it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ class Row:
 
     Attributes:
       theirs: dotted path in PyTorch.
-      ours: path of the Flax module, parted by slashes.
+      ours: path of the Flax module, separated by slashes.
       kind: which parameters it has, and how they lie in memory.
     """
 

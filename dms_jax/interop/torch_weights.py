@@ -65,7 +65,7 @@ class ImportedBackbone:
 def import_backbone(tensors: Mapping[str, np.ndarray]) -> ImportedBackbone:
     """Turn a state dict into the variables of a `ResNeXt`, whose architecture is read off the shapes.
 
-    The format is found out from the names, which may all stand under a prefix ("module.", "backbone."). What lies
+    The format is recognised by the names, which may all stand under a prefix ("module.", "backbone."). What lies
     outside of the prefix, the classifier and BatchNorm's counters are left alone; any other tensor must have its place.
 
     Args:

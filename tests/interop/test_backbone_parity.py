@@ -14,9 +14,10 @@ import torch_peer
 from safetensors.torch import save_file
 from torch_backbones import feature_maps, random_network, randomise, torchvision_network
 
+from dms_jax.checkpoints.backbone import read_backbone, read_description
 from dms_jax.cli import main
+from dms_jax.models.compute import Compute
 from dms_jax.models.resnext import BACKBONES, ResNeXt
-from dms_jax.training.backbone_checkpoint import read_backbone, read_description
 
 TOLERANCE = 1e-4
 SHALLOW = (2, 1, 2, 1)
@@ -50,7 +51,7 @@ def compare(
     images = np.random.default_rng(0).standard_normal((batch, *size, 3), np.float32).astype(dtype)
     theirs = feature_maps(network.double() if double else network, images, train=train)
     with jax.enable_x64(double):
-        model = ResNeXt(**architecture, dtype=dtype)
+        model = ResNeXt(**architecture, compute=Compute(dtype))
 
         @jax.jit
         def apply(variables: Any, images: Any) -> Any:

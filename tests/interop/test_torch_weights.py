@@ -114,7 +114,7 @@ def test_another_shape_is_named_on_both_sides(origin: str, tensors: Any) -> None
     assert refusal(tensors).startswith(expected)
 
 
-def test_a_stem_for_grey_pictures_is_named_on_both_sides(networks: Any) -> None:
+def test_a_stem_for_grey_images_is_named_on_both_sides(networks: Any) -> None:
     tensors = networks["torchvision"] | {"conv1.weight": np.zeros((64, 1, 7, 7), np.float32)}
     assert "conv1.weight of the file is [64, 1, 7, 7], but params/stem_conv/kernel takes [64, 3, 7, 7]" in refusal(
         tensors
