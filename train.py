@@ -7,6 +7,6 @@ from pathlib import Path
 if __name__ == "__main__":
     started = time.monotonic()
     # The clock runs already: this takes a second or two.
-    from dms_jax.training.launch import launch
+    from dms_jax.commands.train import launch
 
     sys.exit(launch(str(Path(__file__).parent / "configs" / "quickstart.py"), started=started))

@@ -2,21 +2,21 @@
 
     python train.py --config=configs/quickstart.py
 
-It reaches maxF 0.87 on the defective test pictures, where an all-black map scores 0, and an accuracy of 0.97.
+It reaches maxF 0.87 on the defective test images, where an all-black map scores 0, and an accuracy of 0.97.
 """
 
 from ml_collections import ConfigDict
 
-from configs import common
+from dms_jax.runs.config import defaults
 
 
 def get_config(argument: str | None = None) -> ConfigDict:
     """The quickstart; it takes no argument."""
-    common.parse_argument(argument)
-    config = common.default_config()
+    defaults.parse_argument(argument)
+    config = defaults.default_config()
     config.model.size = "small"
     config.data.dataset = "synthetic"
-    config.data.synthetic.pictures = 720
+    config.data.synthetic.images = 720
     config.data.image_size = 96
     config.data.threads = 2
     config.augment.vertical_flip = True

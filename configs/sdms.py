@@ -8,7 +8,7 @@ The arguments are those of `configs/bdms.py`.
 
 from ml_collections import ConfigDict
 
-from configs.bdms import network_config
+from dms_jax.runs.config.defaults import network_config
 
 
 def get_config(argument: str | None = None) -> ConfigDict:

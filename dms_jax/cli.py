@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from dms_jax.commands import evaluate, export_weights, import_weights, prepare
+from dms_jax import __version__
+from dms_jax.commands import evaluate, export_weights, import_weights, prepare, train
 from dms_jax.errors import UserError
 
 
@@ -22,20 +23,24 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments, without the program's name; by default this process's.
 
     Returns:
-      The exit code: 0 done; 1 a failure that the user can mend; 2 wrong usage. Either is explained on standard error,
+      The exit code: 0 done; 1 a failure that the user can fix; 2 wrong usage. Either is explained on standard error,
       in a sentence for each thing that is wrong.
     """
     parser = argparse.ArgumentParser(
         prog="dms-jax", description="Surface inspection with SDMS and BDMS: all that is done around training."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (prepare, evaluate, import_weights, export_weights):
+    parser.add_argument("--version", action="version", version=f"dms-jax {__version__}")
+    for command in (prepare, train, evaluate, import_weights, export_weights):
         command.add_to(commands)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a file or class may have characters that the terminal cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")
-    # Line-scan cameras make pictures that are as large; Pillow still refuses those of twice the size.
+    # Line-scan cameras make images that are as large; Pillow still refuses those of twice the size.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["train"]:
+        return train.launch(argv=["dms-jax train", *argv[1:]], program="dms-jax train")
     try:
         arguments = parser.parse_args(argv)
     except SystemExit as stop:  # argparse has said why, or printed the help

@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """A failure that the user can mend: bad data, a bad value, a missing file.
+    """A failure that the user can fix: bad data, a bad value, a missing file.
 
     The message is one plain sentence that names the file or the field and says what to do. Entry points print it
     on standard error, without a traceback, and exit with `exit_code`.

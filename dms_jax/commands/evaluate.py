@@ -1,4 +1,4 @@
-"""`dms-jax evaluate`: folders of saliency maps, and trained runs, to tables and files of figures."""
+"""`dms-jax evaluate`: folders of saliency maps, and trained runs, to tables and files of metrics."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from dms_jax.errors import UsageError
 
 if TYPE_CHECKING:
-    from dms_jax.evaluation.labels import Labels
-    from dms_jax.evaluation.map_evaluation import MapResults
+    from dms_jax.evaluation.maps.evaluate import MapResults
+    from dms_jax.evaluation.maps.labels import Labels
     from dms_jax.evaluation.thresholds import OperatingThreshold
 
 _MAP_OPTIONS = ("masks", "labels", "free_class", "threshold", "validation_maps", "validation_masks", "resize")
@@ -25,16 +25,16 @@ def add_to(commands: Any) -> None:
         "evaluate",
         help="score saliency maps, or a trained run",
         description="Score a folder of saliency maps from any method, or a trained run: MAE and maxF in the field's "
-        "convention, and beside them the figures of the defective pictures, of each class and of whole pictures.",
+        "convention, and beside them the metrics of the defective images, of each class and of whole images.",
     )
     what = command.add_mutually_exclusive_group(required=True)
     what.add_argument("--maps", type=Path, metavar="DIR", help="8-bit grey maps, at the size of their masks")
-    what.add_argument("--workdir", type=Path, metavar="DIR", help="of a run of train.py")
+    what.add_argument("--workdir", type=Path, metavar="DIR", help="work directory of a run")
     what.add_argument("--compare", type=Path, nargs="+", metavar="DIR", help="folders of maps and runs, in one table")
     maps = command.add_argument_group("for folders of maps")
     maps.add_argument("--masks", type=Path, metavar="DIR", help="the masks, of the same names; 255 is defective")
-    maps.add_argument("--labels", type=Path, metavar="CSV", help="with the columns name, label and perhaps predicted")
-    maps.add_argument("--free-class", metavar="NAME", help="the label of pictures without defects (default: free)")
+    maps.add_argument("--labels", type=Path, metavar="CSV", help="with columns name, label and optionally predicted")
+    maps.add_argument("--free-class", metavar="NAME", help="the label of images without defects (default: free)")
     maps.add_argument("--threshold", type=int, metavar="T", help="call map > T defective, 0..255")
     maps.add_argument("--validation-maps", type=Path, metavar="DIR", help="or choose that threshold on these maps")
     maps.add_argument("--validation-masks", type=Path, metavar="DIR", help="and their masks")
@@ -43,10 +43,8 @@ def add_to(commands: Any) -> None:
     runs.add_argument("--split", choices=("train", "validation", "test"), help="of the run's dataset (default: test)")
     runs.add_argument("--data-dir", metavar="DIR", help="where prepared datasets are kept, if not where they were")
     runs.add_argument("--manual-dir", metavar="DIR", help="the dataset's files, if not where they were")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
-    command.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write each picture's scores to this file, worst first"
-    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write all metrics to this file")
+    command.add_argument("--csv", type=Path, metavar="FILE", help="write each image's scores to this file, worst first")
     command.set_defaults(run=run)
 
 
@@ -110,24 +108,24 @@ def _refuse(arguments: argparse.Namespace, options: Iterable[str], beside: str) 
 
 
 def _evaluate_maps(arguments: argparse.Namespace) -> None:
-    from dms_jax.evaluation.result_files import write_picture_table, write_results
+    from dms_jax.evaluation.result_files import write_image_table, write_results
     from dms_jax.evaluation.results_text import details_text, outputs_table
 
     results = _score_maps(arguments, arguments.maps, _read_labels(arguments), _threshold(arguments))
-    figures = results.figures
-    defective = figures["defective"]["pictures"]
-    print(f"{arguments.maps}: {figures['pictures']} maps, {defective} of defective pictures")
-    print(f"{outputs_table(figures)}\n\n{details_text(figures)}")
+    metrics = results.metrics
+    defective = metrics["defective"]["images"]
+    print(f"{arguments.maps}: {metrics['images']} maps, {defective} of defective images")
+    print(f"{outputs_table(metrics)}\n\n{details_text(metrics)}")
     if arguments.json:
-        write_results({"maps": str(arguments.maps), **figures, "notes": list(results.notes)}, arguments.json)
+        write_results({"maps": str(arguments.maps), **metrics, "notes": list(results.notes)}, arguments.json)
     if arguments.csv:
-        write_picture_table(results.evaluation.rows, results.class_names, arguments.csv)
+        write_image_table(results.evaluation.rows, results.class_names, arguments.csv)
 
 
 def _evaluate_run(arguments: argparse.Namespace) -> None:
-    from dms_jax.evaluation.result_files import write_picture_table, write_results
-    from dms_jax.training.results import results_text
-    from dms_jax.training.testing import evaluate_run
+    from dms_jax.evaluation.result_files import write_image_table, write_results
+    from dms_jax.runs.results import results_text
+    from dms_jax.runs.testing import evaluate_run
 
     tested = evaluate_run(
         arguments.workdir,
@@ -139,7 +137,7 @@ def _evaluate_run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         write_results(tested.results, arguments.json)
     if arguments.csv:
-        write_picture_table(tested.evaluation.rows, tested.class_names, arguments.csv)
+        write_image_table(tested.evaluation.rows, tested.class_names, arguments.csv)
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -152,18 +150,18 @@ def _compare(arguments: argparse.Namespace) -> None:
     compared = {}
     for path in arguments.compare:
         if _is_run(path):
-            from dms_jax.training.testing import evaluate_run
+            from dms_jax.runs.testing import evaluate_run
 
             split = arguments.split or "test"
             tested = evaluate_run(path, split, data_dir=arguments.data_dir, manual_dir=arguments.manual_dir)
             compared[str(path)] = tested.results
         else:
-            compared[str(path)] = _score_maps(arguments, path, labels, threshold).figures
+            compared[str(path)] = _score_maps(arguments, path, labels, threshold).metrics
     print(comparison_table(compared))
     first, *others = compared
     for name in others:
         if not _same_masks(compared[first], compared[name]):
-            print(f"dms-jax: {name} was not measured on the pictures of {first}: do not compare them.", file=sys.stderr)
+            print(f"dms-jax: {name} was not measured on the images of {first}: do not compare them.", file=sys.stderr)
     if arguments.json:
         write_results(compared, arguments.json)
 
@@ -171,7 +169,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 def _score_maps(
     arguments: argparse.Namespace, maps: Path, labels: Labels | None, threshold: OperatingThreshold | None
 ) -> MapResults:
-    from dms_jax.evaluation.map_evaluation import evaluate_maps
+    from dms_jax.evaluation.maps.evaluate import evaluate_maps
 
     results = evaluate_maps(maps, arguments.masks, labels=labels, threshold=threshold, resize=arguments.resize)
     _print_notes(results)
@@ -184,7 +182,7 @@ def _print_notes(results: MapResults) -> None:
 
 
 def _read_labels(arguments: argparse.Namespace) -> Labels | None:
-    from dms_jax.evaluation.labels import DEFAULT_FREE_CLASS, read_labels
+    from dms_jax.evaluation.maps.labels import DEFAULT_FREE_CLASS, read_labels
 
     if arguments.labels is None:
         return None
@@ -196,7 +194,7 @@ def _read_labels(arguments: argparse.Namespace) -> Labels | None:
 
 
 def _threshold(arguments: argparse.Namespace) -> OperatingThreshold | None:
-    from dms_jax.evaluation.map_evaluation import evaluate_maps
+    from dms_jax.evaluation.maps.evaluate import evaluate_maps
     from dms_jax.evaluation.thresholds import choose_threshold, given_threshold
 
     if arguments.threshold is not None:
@@ -207,7 +205,7 @@ def _threshold(arguments: argparse.Namespace) -> OperatingThreshold | None:
     if maps.resolve() == arguments.maps.resolve():
         raise UsageError(f"--validation-maps={maps} are the maps to be tested: choose the threshold on others.")
     if masks.resolve() == arguments.masks.resolve():
-        raise UsageError(f"--validation-masks={masks} belong to the test: choose the threshold on other pictures.")
+        raise UsageError(f"--validation-masks={masks} belong to the test: choose the threshold on other images.")
     results = evaluate_maps(maps, masks, resize=arguments.resize, with_sod=False)
     _print_notes(results)
     return choose_threshold(results.evaluation, str(maps))
@@ -217,9 +215,8 @@ def _is_run(path: Path) -> bool:
     return (path / "config.json").is_file()
 
 
-def _same_masks(figures: dict[str, Any], others: dict[str, Any]) -> bool:
-    """Whether two sets of figures are of the same masks, as far as their count and their mean tell."""
+def _same_masks(metrics: dict[str, Any], others: dict[str, Any]) -> bool:
+    """Whether two sets of metrics are of the same masks, as far as their count and their mean tell."""
     return (
-        figures["pictures"] == others["pictures"]
-        and abs(figures["all_black"]["mae"] - others["all_black"]["mae"]) < 1e-9
+        metrics["images"] == others["images"] and abs(metrics["all_black"]["mae"] - others["all_black"]["mae"]) < 1e-9
     )

@@ -29,19 +29,19 @@ def run(arguments: argparse.Namespace) -> None:
       UserError: there is no trained run, or the file cannot be written.
     """
     # Imported late: a mistyped flag is answered at once.
-    from dms_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
+    import jax
+
     from dms_jax.interop.torch_files import check_suffix, write_tensors
     from dms_jax.interop.torch_names import network_rows
     from dms_jax.interop.torch_weights import to_tensors
-    from dms_jax.training import configuration
-    from dms_jax.training.checkpoint import read_best
+    from dms_jax.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+    from dms_jax.runs.open_run import open_run
 
     check_suffix(arguments.output)
-    config = configuration.load_run(arguments.workdir)
-    configuration.check(config)
-    variables, step = read_best(arguments.workdir)
-    model = configuration.build_model(config, num_classes=1)
-    tensors = to_tensors(variables, network_rows(model), batches=step)
+    opened = open_run(arguments.workdir)
+    config, step = opened.config, opened.step
+    model: Any = opened.model  # `network_rows` reads the fields of a `DMS`
+    tensors = to_tensors(jax.device_get(opened.variables), network_rows(model), batches=step)
     description = {
         "network": config.model.network,
         "size": config.model.size,

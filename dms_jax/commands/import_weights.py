@@ -33,11 +33,11 @@ def run(arguments: argparse.Namespace) -> None:
       UserError: the file cannot be used or the folder cannot be made.
     """
     # Imported late: a mistyped flag is answered at once.
+    from dms_jax.checkpoints.backbone import BackboneDescription, check_free, save_backbone
     from dms_jax.interop.torch_files import read_tensors
     from dms_jax.interop.torch_names import BACKBONE_FORMATS
     from dms_jax.interop.torch_weights import import_backbone
     from dms_jax.models.resnext import BACKBONES
-    from dms_jax.training.backbone_checkpoint import BackboneDescription, check_free, save_backbone
 
     source, output = arguments.source.expanduser(), arguments.output.expanduser()
     check_free(output)

@@ -15,7 +15,7 @@ def add_to(commands: Any) -> None:
         "prepare",
         help="build a dataset, and show what is in it",
         description="Build a dataset once (or open it), print counts, sizes, shares and warnings, and write a contact "
-        "sheet of training pictures with the outlines of their masks.",
+        "sheet of training images with the outlines of their masks.",
     )
     command.add_argument("--dataset", required=True, metavar="NAME", help="such as mtdd, or folder for your own")
     command.add_argument(
@@ -37,9 +37,9 @@ def run(arguments: argparse.Namespace) -> None:
       UserError: the dataset cannot be built or a file cannot be written.
     """
     # Imported late: a mistyped flag is answered at once.
-    from dms_jax.data.contact_sheet import check_sheet_name, write_contact_sheet
+    from dms_jax.data.inspect.contact_sheet import check_sheet_name, write_contact_sheet
+    from dms_jax.data.inspect.summary import summarise, summary_text
     from dms_jax.data.prepare import prepare
-    from dms_jax.data.summary import summarise, summary_text
     from dms_jax.evaluation.result_files import write_results
 
     if arguments.contact_sheet:

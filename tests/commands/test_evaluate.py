@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_pairs import save_pictures
+from image_pairs import save_images
 from PIL import Image
 
 from dms_jax.cli import main
@@ -21,19 +21,19 @@ DEFECT[1:3, 2:4] = 255
 HALF = (DEFECT // 255 * 140).astype(np.uint8)
 
 LABELS = "name,label,predicted\na,crack,crack\nb,break,crack\nc,free,free\n"
-FIGURES = {
-    *("mae", "max_f", "max_f_threshold", "pictures", "threshold", "iou", "f1", "pixel_ap", "accuracy", "defective"),
-    *("per_class", "operating_threshold", "image_level", "sod", "all_black", "curve", "outputs"),
+METRICS = {
+    *("mae", "max_f", "max_f_threshold", "images", "threshold", "iou", "f1", "pixel_ap", "accuracy", "defective"),
+    *("per_class", "operating_threshold", "image_level", "sod", "all_black", "curve", "outputs", "extra"),
 }
 
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two defects, one of them found faintly, and a sound picture with a false alarm of one pixel."""
+    """Two defects, one of them found faintly, and a sound image with a false alarm of one pixel."""
     alarm = BLACK.copy()
     alarm[0, 0] = 120
-    save_pictures(tmp_path / "maps", {"a": DEFECT, "b": HALF, "c": alarm})
-    save_pictures(tmp_path / "masks", {"a": DEFECT, "b": DEFECT, "c": BLACK})
+    save_images(tmp_path / "maps", {"a": DEFECT, "b": HALF, "c": alarm})
+    save_images(tmp_path / "masks", {"a": DEFECT, "b": DEFECT, "c": BLACK})
     return tmp_path
 
 
@@ -61,7 +61,7 @@ def run(capsys, *flags):
 
 
 def refused(result):
-    """The sentences of a command that failed for something the user can mend, and printed no table."""
+    """The sentences of a command that failed for something the user can fix, and printed no table."""
     code, out, err = result
     assert (code, out) == (1, "")
     return said(err)
@@ -88,22 +88,22 @@ def cells(text, first):
 
 
 @pytest.mark.parametrize(
-    ("method", "figures"),
+    ("method", "metrics"),
     [("SDMS", ["0.00970", "0.92949", "0.02959", "0.74724"]), ("DSS", ["0.00762", "0.96197", "0.02317", "0.87276"])],
 )
-def test_released_maps(released, tmp_path, capsys, method, figures):
+def test_released_maps(released, tmp_path, capsys, method, metrics):
     started = time.process_time()  # which other work on the machine does not lengthen
     code, out, err = run(capsys, "--maps", released / method, "--masks", released / "GT", "--csv", tmp_path / "p.csv")
     assert time.process_time() - started < 10
     assert (code, err) == (0, "")
-    assert cells(out, "maps")[:4] == figures
+    assert cells(out, "maps")[:4] == metrics
     assert cells(out, "all black")[1:4:2] == ["0.89900", "0.00000"]
-    assert "226 maps, 74 of defective pictures" in out
+    assert "226 maps, 74 of defective images" in out
     with (tmp_path / "p.csv").open() as file:
         errors = [float(line["mae"]) for line in csv.DictReader(file)]
     assert len(errors) == 226
     assert errors == sorted(errors, reverse=True)
-    assert f"{np.mean(errors):.5f}" == figures[0]
+    assert f"{np.mean(errors):.5f}" == metrics[0]
 
 
 def test_released_maps_compared_in_one_table(released, capsys):
@@ -115,14 +115,14 @@ def test_released_maps_compared_in_one_table(released, capsys):
     assert len(out.splitlines()) == 5
 
 
-def test_json_has_the_figures_under_stable_keys(evaluate, tmp_path):
+def test_json_has_the_metrics_under_stable_keys(evaluate, tmp_path):
     code, out, err = evaluate("--threshold", 100, "--json", tmp_path / "results.json")
     assert (code, err) == (0, "")
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results.keys() == FIGURES | {"maps", "notes"}
+    assert results.keys() == METRICS | {"maps", "notes"}
     assert results["maps"] == str(tmp_path / "maps")
     assert results["notes"] == []
-    assert results["pictures"] == 3
+    assert results["images"] == 3
     # Eight hits and one false alarm.
     assert results["iou"] == pytest.approx(8 / 9)
     assert results["operating_threshold"] == {"value": 100, "chosen_on": "given", "note": "given by the user"}
@@ -136,11 +136,11 @@ def test_json_has_the_figures_under_stable_keys(evaluate, tmp_path):
     assert f"{8 / 9:.5f}" in cells(out, "maps")
 
 
-def test_csv_has_every_picture_worst_first(evaluate, tmp_path):
+def test_csv_has_every_image_worst_first(evaluate, tmp_path):
     (tmp_path / "labels.csv").write_text(LABELS)
-    code, *_ = evaluate("--labels", tmp_path / "labels.csv", "--threshold", 130, "--csv", tmp_path / "pictures.csv")
+    code, *_ = evaluate("--labels", tmp_path / "labels.csv", "--threshold", 130, "--csv", tmp_path / "images.csv")
     assert code == 0
-    with (tmp_path / "pictures.csv").open(newline="") as file:
+    with (tmp_path / "images.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     short = [[line[key] for key in ("name", "label", "predicted", "defective", "maximum", "iou")] for line in lines]
     assert short == [
@@ -161,7 +161,7 @@ def test_labels_give_classes_accuracy_and_confusion(evaluate, tmp_path):
         "classes": ["free", "break", "crack"],
         "matrix": [[1, 0, 0], [0, 0, 1], [0, 0, 1]],
     }
-    assert "(2 defective and 1 free pictures, by their labels)" in out
+    assert "(2 defective and 1 defect-free images, by their labels)" in out
     assert cells(out.split("true \\ predicted")[1], "break") == ["0", "0", "1"]
 
 
@@ -199,15 +199,15 @@ def test_labels_are_refused_by_name(evaluate, tmp_path):
 
 
 def test_threshold_is_chosen_on_validation_maps(evaluate, tmp_path):
-    save_pictures(tmp_path / "val", {"v": (DEFECT // 255 * 90) + 20})
-    save_pictures(tmp_path / "val masks", {"v": Image.fromarray(DEFECT > 0)})
+    save_images(tmp_path / "val", {"v": (DEFECT // 255 * 90) + 20})
+    save_images(tmp_path / "val masks", {"v": Image.fromarray(DEFECT > 0)})
     validation = ["--validation-maps", tmp_path / "val", "--validation-masks", tmp_path / "val masks"]
     code, out, err = evaluate(*validation, "--json", tmp_path / "results.json")
     assert code == 0
     assert json.loads((tmp_path / "results.json").read_text())["operating_threshold"] == {
         "value": 20,
         "chosen_on": str(tmp_path / "val"),
-        "note": f"the largest F1 over all pixels of the 1 pictures of {tmp_path}/val",
+        "note": f"the largest F1 over all pixels of the 1 images of {tmp_path}/val",
     }
     assert "Operating threshold: map > 20 (the largest F1" in out
     (note,) = said(err)
@@ -215,33 +215,33 @@ def test_threshold_is_chosen_on_validation_maps(evaluate, tmp_path):
 
 
 def test_validation_without_a_defective_pixel_says_so(evaluate, tmp_path):
-    save_pictures(tmp_path / "val", {"v": DEFECT})
-    save_pictures(tmp_path / "val masks", {"v": BLACK})
+    save_images(tmp_path / "val", {"v": DEFECT})
+    save_images(tmp_path / "val masks", {"v": BLACK})
     code, out, _ = evaluate("--validation-maps", tmp_path / "val", "--validation-masks", tmp_path / "val masks")
     assert code == 0
-    assert f"no picture of {tmp_path}/val has a defective pixel to choose a threshold by." in out
+    assert f"no image of {tmp_path}/val has a defective pixel to choose a threshold by." in out
     assert cells(out, "maps")[4:6] == ["n/a", "n/a"]
 
 
-def test_threshold_is_never_chosen_on_tested_pictures(evaluate, tmp_path):
-    maps, masks, others = tmp_path / "maps", tmp_path / "masks", save_pictures(tmp_path / "val", {"v": DEFECT})
+def test_threshold_is_never_chosen_on_tested_images(evaluate, tmp_path):
+    maps, masks, others = tmp_path / "maps", tmp_path / "masks", save_images(tmp_path / "val", {"v": DEFECT})
     (tmp_path / "link").symlink_to(maps)
     for path in (maps, tmp_path / "link"):
         sentence = misused(evaluate("--validation-maps", path, "--validation-masks", others))
         assert sentence == f"--validation-maps={path} are the maps to be tested: choose the threshold on others."
     sentence = misused(evaluate("--validation-maps", others, "--validation-masks", masks))
-    assert sentence == f"--validation-masks={masks} belong to the test: choose the threshold on other pictures."
+    assert sentence == f"--validation-masks={masks} belong to the test: choose the threshold on other images."
 
 
 def test_several_problems_have_a_line_each(evaluate, tmp_path):
     (tmp_path / "maps" / "c.png").unlink()
-    save_pictures(tmp_path / "maps", {"d": DEFECT})
+    save_images(tmp_path / "maps", {"d": DEFECT})
     assert refused(evaluate()) == [
         f"{tmp_path}/masks/c.png has no map in {tmp_path}/maps: add c.png there, or remove the mask.",
         f"{tmp_path}/maps/d.png has no mask in {tmp_path}/masks: add d.png there, or remove the map.",
     ]
     (tmp_path / "maps" / "d.png").unlink()
-    save_pictures(tmp_path / "maps", {"a": DEFECT[1:], "c": Image.fromarray(BLACK.astype(np.uint16))})
+    save_images(tmp_path / "maps", {"a": DEFECT[1:], "c": Image.fromarray(BLACK.astype(np.uint16))})
     (tmp_path / "maps" / "b.png").write_bytes((tmp_path / "maps" / "b.png").read_bytes()[:50])
     problems = refused(evaluate())
     assert [problem.split()[0] for problem in problems] == [f"{tmp_path}/maps/{name}.png" for name in "abc"]
@@ -249,7 +249,7 @@ def test_several_problems_have_a_line_each(evaluate, tmp_path):
 
 
 def test_maps_of_another_size_are_resized_when_allowed(evaluate, tmp_path):
-    save_pictures(tmp_path / "maps", {"a": np.repeat(np.repeat(DEFECT, 2, 0), 2, 1)})
+    save_images(tmp_path / "maps", {"a": np.repeat(np.repeat(DEFECT, 2, 0), 2, 1)})
     assert refused(evaluate()) == [
         f"{tmp_path}/maps/a.png has 12 x 8 pixels but its mask {tmp_path}/masks/a.png has 6 x 4: "
         "resize the map, or allow it with --resize."
@@ -269,7 +269,7 @@ def test_notes_are_kept_from_the_tables_and_in_the_json(evaluate, tmp_path):
     assert code == 0
     assert said(err) == json.loads((tmp_path / "results.json").read_text())["notes"]
     assert said(err) == [
-        f"{tmp_path}/masks/read me.txt is no picture, and left out.",
+        f"{tmp_path}/masks/read me.txt is no image, and left out.",
         f"{tmp_path}/maps/a.PNG is taken for the map of {tmp_path}/masks/a.png, although the names differ.",
     ]
     assert "read me" not in out
@@ -277,11 +277,9 @@ def test_notes_are_kept_from_the_tables_and_in_the_json(evaluate, tmp_path):
 
 def test_folders_that_are_not_there_or_empty(evaluate, tmp_path):
     (tmp_path / "empty").mkdir()
-    assert refused(evaluate(maps=tmp_path / "empty")) == [
-        f"{tmp_path}/empty holds no pictures: name a folder that does."
-    ]
+    assert refused(evaluate(maps=tmp_path / "empty")) == [f"{tmp_path}/empty holds no images: name a folder that does."]
     assert refused(evaluate(masks=tmp_path / "nowhere")) == [
-        f"{tmp_path}/nowhere is not a folder: name one that holds pictures."
+        f"{tmp_path}/nowhere is not a folder: name one that holds images."
     ]
     assert refused(evaluate(maps=tmp_path / "masks")) == [
         f"{tmp_path}/masks is the folder of maps and of masks: name two folders."
@@ -331,21 +329,21 @@ def test_files_that_cannot_be_written_are_refused_before_the_work(evaluate, tmp_
 
 def test_comparison_in_json(folders, tmp_path, capsys):
     maps, masks = tmp_path / "maps", tmp_path / "masks"
-    other = save_pictures(tmp_path / "other", dict.fromkeys("abc", HALF))
+    other = save_images(tmp_path / "other", dict.fromkeys("abc", HALF))
     code, out, err = run(capsys, "--compare", maps, other, "--masks", masks, "--json", tmp_path / "results.json")
     assert (code, err) == (0, "")
     results = json.loads((tmp_path / "results.json").read_text())
     assert list(results) == [str(maps), str(other)]
-    assert all(figures.keys() == FIGURES for figures in results.values())
+    assert all(metrics.keys() == METRICS for metrics in results.values())
     assert cells(out, str(other))[0] == "3"
 
 
 def test_names_in_other_alphabets_and_long_ones(tmp_path, capsys):
     names = {"Riß/überall (1)": DEFECT, "裂缝": DEFECT, "x" * 240: DEFECT}
-    maps, masks = save_pictures(tmp_path / "mäps", names), save_pictures(tmp_path / "mäsks", names)
-    code, _, err = run(capsys, "--maps", maps, "--masks", masks, "--csv", tmp_path / "pictures.csv")
+    maps, masks = save_images(tmp_path / "mäps", names), save_images(tmp_path / "mäsks", names)
+    code, _, err = run(capsys, "--maps", maps, "--masks", masks, "--csv", tmp_path / "images.csv")
     assert (code, err) == (0, "")
-    with (tmp_path / "pictures.csv").open(newline="", encoding="utf-8") as file:
+    with (tmp_path / "images.csv").open(newline="", encoding="utf-8") as file:
         assert {line["name"] for line in csv.DictReader(file)} == names.keys()
 
 
@@ -362,7 +360,7 @@ def test_a_process_of_its_own_says_nothing_but_tables(folders):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
-    assert b"\\udce9: 3 maps, 2 of defective pictures" in done.stdout
+    assert b"\\udce9: 3 maps, 2 of defective images" in done.stdout
 
 
 @pytest.mark.parametrize("buffered", [True, False])
@@ -391,7 +389,7 @@ def test_output_that_cannot_be_written_is_a_sentence(folders, buffered):
         assert said_.startswith(sentence)
 
 
-def test_large_pictures_are_scored_without_a_warning(evaluate, monkeypatch):
+def test_large_images_are_scored_without_a_warning(evaluate, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", BLACK.size - 1)
     code, _, err = evaluate()
     assert (code, err) == (0, "")

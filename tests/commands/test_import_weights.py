@@ -14,8 +14,8 @@ from torch_backbones import random_network
 from configs import bdms
 from dms_jax.cli import main
 from dms_jax.models.resnext import BACKBONES
-from dms_jax.training import configuration
-from dms_jax.training.initialization import check_sources
+from dms_jax.runs.config import build
+from dms_jax.runs.initialization import check_sources
 
 SHALLOW = (1, 1, 1, 1)
 
@@ -58,7 +58,7 @@ def test_says_what_was_used_and_left_alone_and_how_to_start(source: Path, tmp_pa
     assert start == f"{folder}: start from it with --config.init.backbone={folder} --config.model.backbone=resnet50"
     config = bdms.get_config("backbone=resnet50")
     config.init.backbone = str(folder)
-    check_sources(config, configuration.build_model(config, num_classes=1))
+    check_sources(config, build.build_model(config, num_classes=1))
 
 
 @pytest.mark.usefixtures("short")

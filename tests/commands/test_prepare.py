@@ -9,7 +9,7 @@ from dms_jax.data.prepare import prepare
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     """A user's folder: one class with masks and one without, two files that cannot be used."""
     root = tmp_path_factory.mktemp("mine")
     for split, count in (("train", 12), ("test", 4)):
@@ -25,8 +25,8 @@ def pictures(tmp_path_factory):
     return root
 
 
-def test_shows_what_is_in_a_folder(pictures, tmp_path, capsys):
-    arguments = ["prepare", "--dataset", "folder", "--manual-dir", str(pictures), "--data-dir", str(tmp_path)]
+def test_shows_what_is_in_a_folder(images, tmp_path, capsys):
+    arguments = ["prepare", "--dataset", "folder", "--manual-dir", str(images), "--data-dir", str(tmp_path)]
     assert main([*arguments, "--json", str(tmp_path / "facts.json")]) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
@@ -36,21 +36,21 @@ def test_shows_what_is_in_a_folder(pictures, tmp_path, capsys):
         "good": (12, 4, 16),
         "hole": (12, 4, 16),
     }
-    dataset = prepare("folder", manual_dir=str(pictures), data_dir=str(tmp_path))
+    dataset = prepare("folder", manual_dir=str(images), data_dir=str(tmp_path))
     sheet = dataset.directory / "contact_sheet.png"
     assert f"Contact sheet: {sheet}" in shown.out
-    with Image.open(sheet) as picture:
-        assert picture.format == "PNG"
+    with Image.open(sheet) as image:
+        assert image.format == "PNG"
     facts = json.loads((tmp_path / "facts.json").read_text())
     assert facts["whole"]["classes"] == {"good": 16, "hole": 16}
     assert facts["skipped"] == []
 
 
-def test_bad_files_are_refused_or_skipped_and_listed(pictures, tmp_path, capsys):
-    bad = pictures / "train" / "hole" / "bad.jpg"
-    bad.write_bytes(b"no picture")
+def test_bad_files_are_refused_or_skipped_and_listed(images, tmp_path, capsys):
+    bad = images / "train" / "hole" / "bad.jpg"
+    bad.write_bytes(b"no image")
     try:
-        arguments = ["prepare", "--dataset", "folder", "--manual-dir", str(pictures), "--data-dir", str(tmp_path)]
+        arguments = ["prepare", "--dataset", "folder", "--manual-dir", str(images), "--data-dir", str(tmp_path)]
         assert main(arguments) == 1
         refused = capsys.readouterr()
         assert refused.out == ""

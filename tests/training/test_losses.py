@@ -132,19 +132,19 @@ def test_weights_are_those_of_pytorch():
     saliency, classes, target, label = batch()
     rng = np.random.default_rng(1)
     pixel_weight, label_weight = rng.random(target.shape, np.float32), rng.random(len(label), np.float32)
-    _, figures = dms_loss(
+    _, results = dms_loss(
         saliency, classes, target, label, LossConfig(), pixel_weight=pixel_weight, label_weight=label_weight
     )
     for n, logits in enumerate(saliency):
         expected = F.binary_cross_entropy_with_logits(
             torch.tensor(np.asarray(logits)), torch.tensor(target), torch.tensor(pixel_weight)
         )
-        assert float(figures[f"saliency_loss/{n}"]) == pytest.approx(expected.item(), rel=1e-5)
+        assert float(results[f"saliency_loss/{n}"]) == pytest.approx(expected.item(), rel=1e-5)
     expected = [
         (F.cross_entropy(torch.tensor(np.asarray(logits)), torch.tensor(label).long(), reduction="none").numpy())
         for logits in classes
     ]
-    assert float(figures["class_loss"]) == pytest.approx(np.mean([label_weight * one for one in expected]), rel=1e-5)
+    assert float(results["class_loss"]) == pytest.approx(np.mean([label_weight * one for one in expected]), rel=1e-5)
 
 
 def test_unit_mean_makes_a_mean_one_over_what_is_known():

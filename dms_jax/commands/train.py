@@ -1,0 +1,73 @@
+"""`dms-jax train`, and `train.py`, which does the same: flags in, exit code out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from dms_jax.errors import UserError
+
+USAGE = """usage: {program} [--config=FILE[:ARGUMENT]] [--workdir=DIR] [--config.FIELD=VALUE ...]
+
+  --config    configuration file, or the name of one that comes with dms_jax ({known}); an argument
+              after the colon is comma-separated key=value, such as bdms:size=lite,split=tiles (each file says which
+              it takes); default {default}
+  --workdir   where the run is kept, and resumed from if it is there already;
+              default runs/<configuration>[-<argument>]
+  --config.FIELD=VALUE   any field of the configuration, such as --config.batch_size=8
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Add the sub-command to argparse's sub-parsers, for the list of commands: its flags are read by `launch`."""
+    commands.add_parser("train", help="train a network, or resume a run", add_help=False)
+
+
+def launch(
+    default_config: str = "quickstart",
+    argv: Sequence[str] | None = None,
+    started: float | None = None,
+    *,
+    program: str = "train.py",
+) -> int:
+    """Train as the command line says.
+
+    Args:
+      default_config: path or name of the configuration for a command that names none.
+      argv: the command line with the program's name first; by default this process's.
+      started: `time.monotonic()` at the program's start; None for that of this call.
+      program: what the user calls it.
+
+    Returns:
+      The exit code: 0 done; 1 a failure that the user can fix; 2 wrong usage. Either is explained in one sentence on
+      standard error.
+    """
+    started = time.monotonic() if started is None else started
+    argv = list(sys.argv if argv is None else argv)
+    # Imported late, here and below: a mistyped flag is answered at once.
+    from dms_jax.runs.config.flags import known_configs, parse
+
+    if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
+        print(USAGE.format(program=program, default=default_config, known=", ".join(known_configs())))
+        return 0
+    # Libraries ask whether the process's own flags are parsed; ours are kept apart from theirs.
+    flags.FLAGS(argv[:1])
+    try:
+        config, workdir = parse(argv, default_config)
+        from dms_jax.runs.loop import train
+
+        train(config, workdir, started)
+    except UserError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"{program}: {error}: make room, or choose another --workdir or data_dir.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted: run the same command to resume from the last checkpoint.", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,119 @@
+"""What a configuration may hold: values that make no sense are refused before anything is built or written."""
+
+import math
+
+from ml_collections import ConfigDict
+
+from dms_jax.data.framing import MODES
+from dms_jax.errors import UsageError, UserError
+from dms_jax.models.dms import ABLATIONS, FEATURE_GROWTHS, FROZEN_STATISTICS, NETWORKS, SIZES
+from dms_jax.models.resnext import BACKBONES
+from dms_jax.references import is_reference
+from dms_jax.runs.config.build import augment_config, build_model, extra_metrics, loss_config, optimizer_config
+from dms_jax.runs.config.defaults import default_config
+from dms_jax.runs.config.fields import flatten
+
+_AT_LEAST = {
+    "batch_size": 1,
+    "steps": 1,
+    "log_every": 1,
+    "evaluate_every": 1,
+    "checkpoint_every": 1,
+    "keep_checkpoints": 1,
+    "data.image_size": 32,
+    "data.overfit": 0,
+    "data.workers": 0,
+    "data.threads": 1,
+    "data.tile_size": 0,
+    "data.cache": 0,
+}
+_ONE_OF = {
+    "dtype": ("auto", "float32", "bfloat16"),
+    "model.network": tuple(NETWORKS),
+    "model.size": tuple(SIZES),
+    "model.backbone": ("", *BACKBONES),
+    "model.ablation": ABLATIONS,
+    "model.feature_growth": ("", *FEATURE_GROWTHS),
+    "model.frozen_statistics": FROZEN_STATISTICS,
+    "data.resize": MODES,
+    "data.select_on": ("validation", "test", "none"),
+}
+_MAY_BE_REFERENCES = ("model.network", "model.backbone")
+# What a network of the user's own does not take: it has `model.options` instead.
+_OF_OUR_NETWORKS = ("size", "backbone", "ablation", "feature_growth", "schedule", "remat", "frozen_statistics")
+_WITHIN = {
+    "seed": (0, 2**32),  # JAX silently takes a larger seed for another one
+    "data.balance": (0, 1),
+    "data.tile_overlap": (0, 1),
+    "average_decay": (0, 1),
+}
+
+
+def check(config: ConfigDict, devices: int = 1) -> None:
+    """Refuse values that make no sense, before anything is built or written.
+
+    Args:
+      config: the configuration.
+      devices: how many share a batch.
+
+    Raises:
+      UsageError: a value is out of range; the message names its field.
+      UserError: a field is missing, as in the run of an older version.
+    """
+    fields = flatten(config)
+    missing = {
+        *_AT_LEAST,
+        *_ONE_OF,
+        *_WITHIN,
+        "data.skip_bad",
+        "init.checkpoint",
+        "model.remat",
+        "model.schedule",
+    } - fields.keys()
+    if missing:
+        raise UserError(f"config.{min(missing)} is missing: the run was made by an older version; train it anew.")
+    for name, value in fields.items():
+        numbers = value if isinstance(value, tuple) else (value,)
+        if name in ("model.schedule", "evaluation.metrics") or name.startswith("model.options."):
+            continue
+        if isinstance(value, tuple) and not all(isinstance(number, (int, float)) for number in numbers):
+            raise UsageError(f"config.{name}={value} must hold numbers only.")
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise UsageError(f"config.{name}={value} is not a finite number.")
+    for name, least in _AT_LEAST.items():
+        if fields[name] < least:
+            raise UsageError(f"config.{name}={fields[name]} is too small: it must be at least {least}.")
+    for name, known in _ONE_OF.items():
+        if name in _MAY_BE_REFERENCES and is_reference(fields[name]):
+            continue
+        if fields[name] not in known:
+            listed = ", ".join(repr(value) for value in known)
+            raise UsageError(f"config.{name}={fields[name]!r} is unknown: it must be one of {listed}.")
+    for name, (low, high) in _WITHIN.items():
+        if not low <= fields[name] < high:
+            raise UsageError(f"config.{name}={fields[name]} must be at least {low} and below {high}.")
+    if config.batch_size % devices:
+        raise UsageError(
+            f"config.batch_size={config.batch_size} cannot be divided among {devices} devices: "
+            f"choose a multiple of {devices}."
+        )
+    if fields["model.frozen_statistics"] and not (fields["init.checkpoint"] or fields["init.backbone"]):
+        raise UsageError(
+            f"config.model.frozen_statistics={fields['model.frozen_statistics']} needs statistics to keep: name "
+            "config.init.checkpoint or config.init.backbone."
+        )
+    if fields["init.skip"] and not fields["init.checkpoint"]:
+        raise UsageError("config.init.skip is about config.init.checkpoint, which is empty: name one.")
+    if is_reference(fields["model.network"]):
+        defaults = flatten(default_config())
+        for name in _OF_OUR_NETWORKS:
+            if fields[f"model.{name}"] != defaults[f"model.{name}"]:
+                raise UsageError(
+                    f"config.model.{name}={fields[f'model.{name}']!r} is not for {fields['model.network']}: leave it "
+                    "out, or use config.model.options."
+                )
+    for section in (augment_config, loss_config, optimizer_config, extra_metrics):
+        section(config)
+    weights, outputs = fields["loss.output_weights"], build_model(config, num_classes=1).num_outputs
+    if len(weights) not in (0, outputs):
+        raise UsageError(f"config.loss.output_weights={weights} must have {outputs} weights, one for each output.")

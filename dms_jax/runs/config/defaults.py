@@ -1,0 +1,171 @@
+"""Every field of a configuration with its default, the recipes, and the parsing of a configuration's argument."""
+
+from ml_collections import ConfigDict
+
+from dms_jax.data.datasets import DATASETS
+from dms_jax.errors import UsageError
+from dms_jax.models.dms import ABLATIONS, SIZES
+from dms_jax.models.resnext import BACKBONES
+from dms_jax.references import is_reference
+
+
+def default_config() -> ConfigDict:
+    """The paper's recipe (section 4.1) with its lineage's augmentation, for BDMS on MTDD."""
+    config = ConfigDict()
+    config.seed = 0
+    config.batch_size = 16  # of all devices together
+    config.steps = 20_000
+    config.dtype = "auto"  # of the computation: bfloat16 on an accelerator, float32 on a CPU
+    # The same numbers to the last bit each time on a GPU; the first step comes sooner, each step takes a little longer.
+    config.deterministic = False
+
+    config.model = ConfigDict()
+    config.model.network = "bdms"  # or sdms, or a network of your own: MODULE:NAME or FILE.py:NAME (docs/extending.md)
+    config.model.options = ConfigDict()  # further fields of the network, such as {"side_channels": 128}
+    config.model.schedule = ()  # of the refinement steps, such as ("HF", "MF", "LF"); empty: the network's
+    config.model.size = "full"  # lite, small
+    # resnext101_32x4d, resnext101_32x8d, resnext101_64x4d, resnext50_32x4d, resnet50, resnet101; empty: the size's; or
+    # a backbone of your own: MODULE:NAME or FILE.py:NAME.
+    config.model.backbone = ""
+    config.model.ablation = ""  # a, b, c, d, e, baseline: the paper's Tables 2 and 3
+    config.model.feature_growth = ""  # concat, reduce; empty: as the size has it
+    config.model.saliency_prior = True  # saliency starts at the training set's share of defective pixels
+
+    # Several devices normalise by the whole batch, as one would; False: each by its own images.
+    config.model.shared_statistics = True
+
+    config.model.remat = False  # about half the memory in training, for more time: the same numbers
+    # Where BatchNorm keeps the statistics that it started from: backbone or all; empty: nowhere.
+    config.model.frozen_statistics = ""
+
+    # What the first step starts from, in this order of precedence; random numbers elsewhere.
+    config.init = ConfigDict()
+    config.init.checkpoint = ""  # work directory of another run: its best network
+    config.init.skip = ""  # comma-separated patterns of what not to take from it, such as step*/classes
+    config.init.backbone = ""  # what `dms-jax import-weights` wrote
+
+    config.data = ConfigDict()
+    config.data.dataset = "mtdd"
+    config.data.split = ""  # of mtdd: paper or tiles; of neu_seg: published or grouped; empty: the first
+    # A local copy of the dataset as published; empty: download it, if it can be. For folder: your images, or a CSV.
+    config.data.manual_dir = ""
+    config.data.skip_bad = False  # leave out files that cannot be used, and say which; False: refuse the dataset
+    config.data.data_dir = ""  # where prepared datasets are kept; empty: ~/tensorflow_datasets
+    config.data.image_size = 300  # side of the crops that the network sees, in pixels
+    # How an image becomes crops: squash (as the paper does), letterbox (keeps the aspect) or tiles (overlapping).
+    config.data.resize = "squash"
+    config.data.tile_size = 0  # side of a tile in the image's own pixels; 0: image_size
+    config.data.tile_overlap = 0.25  # share of its side by which a tile overlaps the next, at least
+    config.data.balance = 0.0  # share of defective images in the batches; 0: as they come
+    # What the best checkpoint is chosen by; test (as the paper seems to) and none (the last one) train on all of train.
+    config.data.select_on = "validation"
+    config.data.overfit = 0  # train and test on this many training images: a check that learning works at all
+    config.data.workers = 0  # processes that load images, each with its part of the cache; 0: threads only
+    config.data.threads = 8
+    # GiB of training crops to cache, the first ones, once they are decoded; 0: each is decoded every time. A quarter as
+    # much again for the crops that the best checkpoint is chosen on.
+    config.data.cache = 2.0
+    config.data.synthetic = ConfigDict({"seed": 0, "size": 96, "images": 480})
+
+    config.augment = ConfigDict()
+    config.augment.horizontal_flip = True
+    config.augment.vertical_flip = False
+    config.augment.rotation = 10.0  # degrees
+    config.augment.scale = (1.0, 1.0)
+    config.augment.shift = 0.0  # fraction of the image's side
+    config.augment.brightness = 0.0
+    config.augment.contrast = 0.0
+
+    config.loss = ConfigDict()
+    config.loss.saliency_weight = 1.0  # w1
+    config.loss.class_weight = 0.01  # w2
+    config.loss.output_weights = ()  # w_n; empty: 1 each
+
+    config.optimizer = ConfigDict()
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.momentum = 0.9
+    config.optimizer.weight_decay = 5e-4
+    config.optimizer.power = 0.9
+    config.optimizer.warmup_steps = 0
+    config.optimizer.double_bias_rate = False  # as in R3Net: biases at twice the rate, without decay
+    config.optimizer.backbone_multiplier = 1.0  # of the learning rate
+    config.average_decay = 0.0  # exponential moving average of the weights, which is then tested; 0: none
+
+    config.evaluation = ConfigDict()
+    # Further metrics of your own, MODULE:NAME or FILE.py:NAME each: functions of a map and a mask (docs/extending.md).
+    config.evaluation.metrics = ()
+
+    config.log_every = 50
+    config.evaluate_every = 1000
+    config.checkpoint_every = 5000  # and when it is interrupted, and at the end; the best network with it
+    config.keep_checkpoints = 2
+    return config
+
+
+def parse_argument(argument: str | None, **defaults: str) -> dict[str, str]:
+    """Read a configuration's argument, as in `configs/bdms.py:size=lite,split=tiles`.
+
+    Args:
+      argument: comma-separated `key=value`, or None.
+      **defaults: the known keys with the value of each where it is not given.
+
+    Returns:
+      Every known key with its value.
+
+    Raises:
+      UsageError: a key is unknown or given twice, or a part is not `key=value`.
+    """
+    values = {}
+    for part in filter(None, (argument or "").split(",")):
+        key, separator, value = part.partition("=")
+        if not defaults:
+            raise UsageError(f"config argument {part!r} is not understood: this configuration takes none.")
+        if not separator:
+            raise UsageError(f"config argument {part!r} is not key=value; known keys are {', '.join(defaults)}.")
+        if key not in defaults:
+            raise UsageError(f"config argument {key!r} is unknown; known keys are {', '.join(defaults)}.")
+        if key in values:
+            raise UsageError(f"config argument {key!r} is given twice.")
+        values[key] = value
+    return {**defaults, **values}
+
+
+def choose(key: str, value: str, known: tuple[str, ...], *, references: bool = False) -> str:
+    """Return the value if it is one of the known ones, or may be and is a reference (`dms_jax.references`).
+
+    Raises:
+      UsageError: it is not.
+    """
+    if value not in known and not (references and is_reference(value)):
+        raise UsageError(f"config argument {key}={value!r} is unknown; known are {', '.join(filter(None, known))}.")
+    return value
+
+
+def network_config(network: str, argument: str | None) -> ConfigDict:
+    """The paper's settings for either network."""
+    chosen = parse_argument(argument, dataset="mtdd", split="", size="full", backbone="", ablation="", recipe="paper")
+    config = default_config()
+    config.model.network = network
+    config.model.size = choose("size", chosen["size"], tuple(SIZES))
+    config.model.backbone = choose("backbone", chosen["backbone"], ("", *BACKBONES), references=True)
+    config.model.ablation = choose("ablation", chosen["ablation"], ABLATIONS)
+    config.data.dataset = choose("dataset", chosen["dataset"], tuple(DATASETS), references=True)
+    config.data.split = chosen["split"]
+    if choose("recipe", chosen["recipe"], ("paper", "scratch")) == "scratch":
+        apply_scratch_recipe(config)
+    return config
+
+
+def apply_scratch_recipe(config: ConfigDict) -> None:
+    """What trains well from random weights: a higher rate, more augmentation, balanced batches, averaged weights."""
+    config.steps = 7_000
+    config.optimizer.learning_rate = 0.02
+    config.optimizer.warmup_steps = 300
+    config.loss.class_weight = 0.1
+    config.augment.vertical_flip = True
+    config.augment.scale = (0.75, 1.15)
+    config.augment.shift = 0.05
+    config.augment.brightness = 0.1
+    config.augment.contrast = 0.2
+    config.data.balance = 0.5
+    config.average_decay = 0.998

@@ -1,0 +1,110 @@
+"""A run's configuration and work directory from the flags of a command line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+import dms_jax
+from dms_jax.errors import UsageError, UserError
+from dms_jax.runs.config.fields import flatten
+
+
+def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
+    """Read the configuration and the work directory from a command line.
+
+    Raises:
+      UsageError: a flag or a field is unknown, a value is of the wrong type, or the configuration cannot be read.
+    """
+    overrides = [argument for argument in argv[1:] if argument.lstrip("-").startswith("config.")]
+    others = [argument for argument in argv[1:] if argument not in overrides]
+    default_config = find_config(default_config) if default_config else ""
+    others = [_with_file(argument) for argument in others]
+    if any(argument in ("--config", "-config") for argument in others):
+        raise UsageError("--config takes its value after an equals sign: write --config=FILE.")
+    # Without the overrides first: to know which fields there are.
+    config, _, _ = _read_flags([argv[0], *others], default_config)
+    known = flatten(config)
+    for override in overrides:
+        name = override.lstrip("-").removeprefix("config.").partition("=")[0]
+        if name not in known:
+            section = name.rpartition(".")[0]
+            nearby = [field for field in known if field.rpartition(".")[0] == section] or list(known)
+            raise UsageError(f"config.{name} is unknown; known are config.{', config.'.join(nearby)}.")
+        if "=" not in override:
+            raise UsageError(f"{override} has no value: write {override}=VALUE.")
+    config, file, workdir = _read_flags([argv[0], *others, *overrides], default_config)
+    if workdir == "":
+        raise UsageError("--workdir is empty: name a folder, or leave the flag out.")
+    return config, Path(workdir).expanduser() if workdir else default_workdir(file)
+
+
+def known_configs() -> list[str]:
+    """The names of the configurations that come with the project."""
+    return sorted(path.stem for path in _configs_folder().glob("[!_]*.py"))
+
+
+def find_config(text: str) -> str:
+    """The file that `FILE[:ARGUMENT]` or `NAME[:ARGUMENT]` means, with its argument.
+
+    Raises:
+      UsageError: a name is none of those that come with the project.
+    """
+    source, colon, argument = text.partition(":")
+    if source.endswith(".py") or "/" in source or Path(source).is_file():
+        return text
+    if source not in known_configs():
+        raise UsageError(f"--config={text} cannot be read: name a file, or one of {', '.join(known_configs())}.")
+    return f"{_configs_folder() / source}.py{colon}{argument}"
+
+
+def _configs_folder() -> Path:
+    """`configs/` of the installed package, or of the checkout that the package lies in."""
+    package = Path(dms_jax.__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def default_workdir(config_file: str) -> Path:
+    """`runs/<name of the file>[-<argument>]`: another argument is another run."""
+    path, _, argument = config_file.partition(":")
+    name = Path(path).stem
+    if argument:
+        name += "-" + "".join(c if c.isalnum() or c in "=,._" else "_" for c in argument)
+    return Path("runs") / name
+
+
+def _with_file(argument: str) -> str:
+    flag, equals, value = argument.partition("=")
+    return f"--config={find_config(value)}" if flag.lstrip("-") == "config" and equals else argument
+
+
+def _read_flags(argv: list[str], default_config: str) -> tuple[ConfigDict, str, str | None]:
+    """The configuration, its file with the argument, and the work directory."""
+    values = flags.FlagValues()
+    given = [argument for argument in argv if argument.lstrip("-").startswith("config=")]
+    file = given[-1].partition("=")[2] if given else default_config
+    try:
+        config_flags.DEFINE_config_file("config", default_config, "", flag_values=values, sys_argv=argv)
+        flags.DEFINE_string("workdir", None, "", flag_values=values)
+        positional = values(argv)[1:]
+        config: ConfigDict = values["config"].value
+        # A file that could not be loaded fails at the first access.
+        config.to_dict()
+    except UserError:
+        raise
+    except OSError as error:
+        raise UsageError(
+            f"--config={file} cannot be read: name a file, or one of {', '.join(known_configs())}."
+        ) from error
+    except Exception as error:  # The file is code, which can fail in any way.
+        reason = str(error).strip()
+        if not isinstance(error, flags.Error):
+            reason = f"--config={file} fails with {type(error).__name__}: {reason}"
+        elif "Traceback" in reason:
+            reason = f"--config={file} fails with {reason.splitlines()[-1]}"
+        raise UsageError(" ".join(reason.split())) from error
+    if positional:
+        raise UsageError(f"argument {positional[0]!r} is not understood: flags begin with --.")
+    return config, config_flags.get_config_filename(values["config"]), values.workdir

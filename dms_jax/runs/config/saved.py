@@ -1,0 +1,118 @@
+"""A run's configuration as it is kept in its work directory."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from dms_jax.errors import UserError
+from dms_jax.references import absolute
+from dms_jax.runs.config.fields import flatten
+
+CONFIG_NAME = "config.json"
+
+# What may differ when a run is resumed: how long it trains, how often what is written, and where and how fast its
+# images are read. Anything else would make it another run.
+CHANGEABLE = frozenset(
+    {
+        "steps",
+        "log_every",
+        "evaluate_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "data.manual_dir",
+        "data.data_dir",
+        "data.threads",
+        "data.cache",
+    }
+)
+
+# Fields that the runs of earlier versions lack, and what was done then.
+_ADDED = {"deterministic": False, "data.cache": 0.0, "model.shared_statistics": True}
+
+
+def with_absolute_paths(config: ConfigDict) -> ConfigDict:
+    """The same configuration from any folder: a copy in which the paths of data and of code are absolute."""
+    config = config.copy_and_resolve_references()
+    data = config.data
+    with config.unlocked():
+        for name in ("manual_dir", "data_dir"):
+            if data[name]:
+                data[name] = str(Path(data[name]).expanduser().absolute())
+        for section, name in (("model", "network"), ("model", "backbone"), ("data", "dataset")):
+            config[section][name] = absolute(config[section][name])
+        config.evaluation.metrics = tuple(map(absolute, config.evaluation.metrics))
+    return config
+
+
+def save(config: ConfigDict, workdir: Path) -> None:
+    """Write the configuration to the work directory."""
+    path = workdir / CONFIG_NAME
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+    temporary.replace(path)
+
+
+def load(workdir: Path) -> ConfigDict | None:
+    """Read the configuration of the run in a work directory, or None where there is no run.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    path = workdir / CONFIG_NAME
+    if not path.exists():
+        return None
+    try:
+        fields = json.loads(path.read_text())
+        if not isinstance(fields, dict):
+            raise ValueError("not an object")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not valid JSON: choose another --workdir, or remove this one.") from error
+    config = ConfigDict(_with_tuples(fields))
+    for name, value in _ADDED.items():
+        section, _, field = name.rpartition(".")
+        holder = config.get(section) if section else config
+        if isinstance(holder, ConfigDict) and field not in holder:
+            holder[field] = value
+    return config
+
+
+def load_run(workdir: Path) -> ConfigDict:
+    """Read the configuration of the run in a work directory.
+
+    Raises:
+      UserError: there is no run, or the file is damaged.
+    """
+    config = load(workdir)
+    if config is None:
+        raise UserError(f"{workdir} holds no run ({CONFIG_NAME} is missing): name a work directory.")
+    return config
+
+
+def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path) -> None:
+    """Refuse to continue a run with a configuration that would make it another run.
+
+    Raises:
+      UserError: a field outside of `CHANGEABLE` differs, or `data.manual_dir` of dataset folder; the message names
+        each.
+    """
+    now, then = flatten(config), flatten(earlier)
+    # The published datasets are the same wherever they lie; another folder of the user's own is another dataset.
+    changeable = CHANGEABLE - {"data.manual_dir"} if now["data.dataset"] == "folder" else CHANGEABLE
+    different = [
+        f"config.{name} (was {then.get(name)!r}, is {now.get(name)!r})"
+        for name in sorted(now.keys() | then.keys())
+        if name not in changeable and now.get(name) != then.get(name)
+    ]
+    if different:
+        raise UserError(
+            f"{workdir} holds another run, which differs in {', '.join(different)}: choose another --workdir."
+        )
+
+
+def _with_tuples(value: Any) -> Any:
+    """What JSON made of a configuration, with tuples again where it has lists."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(entry) for name, entry in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,75 @@
+"""What a run's work directory says of the run besides its configuration, so that it can be used from anywhere."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from dms_jax import __version__
+from dms_jax.data.framing import Framing
+from dms_jax.data.prepare import PreparedDataset
+from dms_jax.errors import UserError
+
+DESCRIPTION_NAME = "run.json"
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What predictions of a run's network mean.
+
+    Attributes:
+      class_names: names of the classes, in the order of their numbers.
+      free_class: the defect-free class; None where every image has a defect.
+      framing: how an image becomes the crops that the network sees.
+      dataset: where the prepared dataset lies, an absolute path.
+      threshold: to call a pixel defective, map > threshold, 0..255, chosen on validation; None until the run is tested,
+        or where none could be chosen.
+      version: of dms_jax that the run was made by.
+    """
+
+    class_names: tuple[str, ...]
+    free_class: str | None
+    framing: Framing
+    dataset: str
+    threshold: int | None = None
+    version: str = __version__
+
+    @classmethod
+    def of(cls, dataset: PreparedDataset, framing: Framing) -> Self:
+        """The description of a run that has not been tested yet."""
+        free = dataset.free_class
+        return cls(
+            class_names=tuple(dataset.class_names),
+            free_class=None if free is None else dataset.class_names[free],
+            framing=framing,
+            dataset=str(Path(dataset.directory).absolute()),
+        )
+
+    def with_threshold(self, threshold: int | None) -> Self:
+        """The description of a run that has been tested."""
+        return replace(self, threshold=threshold)
+
+    def save(self, workdir: Path) -> None:
+        """Write it to a work directory."""
+        path = workdir / DESCRIPTION_NAME
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, workdir: Path) -> Self | None:
+        """Read it from a work directory, or None where there is none.
+
+        Raises:
+          UserError: the file is damaged.
+        """
+        path = workdir / DESCRIPTION_NAME
+        if not path.exists():
+            return None
+        try:
+            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            fields["framing"] = Framing(**fields["framing"])
+            fields["class_names"] = tuple(fields["class_names"])
+            return cls(**fields)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path} is damaged: bring back a copy, or train anew.") from error

@@ -1,0 +1,212 @@
+"""What a run's first state is made of.
+
+Every value comes from the first of these that has it:
+
+1. the run's own latest checkpoint, when it is resumed: then all of it, and nothing below is looked at;
+2. `config.init.checkpoint`, another run's best network, but for what `config.init.skip` names;
+3. `config.init.backbone`, an imported backbone;
+4. random numbers from `config.seed`, with the saliency prior.
+"""
+
+import fnmatch
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.traverse_util
+import grain
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from dms_jax.checkpoints.backbone import backbone_name, read_backbone, read_description
+from dms_jax.checkpoints.manager import Checkpoints, has_best, read_best
+from dms_jax.errors import UserError
+from dms_jax.models.network import Network
+from dms_jax.models.resnext import BACKBONES
+from dms_jax.runtime.devices import replicate
+from dms_jax.training.state import TrainState, abstract_state, copied, create_state
+
+NO_WEIGHTS = "the paper starts from a backbone trained on ImageNet; this run starts from random weights"
+
+# Names of leaves, "stage1_block1/conv1/kernel" under "params" or "batch_stats", to arrays.
+Leaves = dict[tuple[str, str], Any]
+
+
+def check_sources(config: ConfigDict, model: Network) -> None:
+    """Refuse what a run cannot start from, before its dataset is prepared.
+
+    Raises:
+      UserError: `config.init.checkpoint` is no run with a best checkpoint, or `config.init.backbone` no imported
+        backbone, or that of another architecture than the network's.
+    """
+    if config.init.checkpoint and not has_best(_path(config.init.checkpoint)):
+        raise UserError(
+            f"config.init.checkpoint={config.init.checkpoint} has no best checkpoint: name the work directory of a "
+            "run that has been evaluated."
+        )
+    if config.init.backbone:
+        description = read_description(_path(config.init.backbone))
+        fields = ("stage_sizes", "groups", "width_per_group", "base_channels")
+        architecture = {name: getattr(model, name, None) for name in fields}
+        if description.architecture != architecture:
+            known = description.name in BACKBONES
+            fix = f"set config.model.backbone={description.name}" if known else "import weights of that one"
+            raise UserError(
+                f"config.init.backbone={config.init.backbone} holds {description.name}, but the network's backbone is "
+                f"{backbone_name(architecture)}: {fix}."
+            )
+
+
+def starting_state(
+    config: ConfigDict,
+    model: Network,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    checkpoints: Checkpoints,
+    batches: grain.DatasetIterator,
+) -> tuple[TrainState, tuple[str, ...]]:
+    """Make or restore the state that a run resumes from.
+
+    Args:
+      config: the run's.
+      model: the network.
+      optimizer: the optimiser.
+      mesh: that the state is replicated over.
+      checkpoints: the run's own.
+      batches: the run's training batches; set to where the latest checkpoint was.
+
+    Returns:
+      The state, and sentences for the user that say what is restored, skipped and freshly initialised.
+
+    Raises:
+      UserError: something to start from cannot be read, or does not fit the network; the message names the leaf.
+    """
+    average = config.average_decay > 0
+    if checkpoints.latest_step is not None:
+        template = abstract_state(model, optimizer, mesh, average=average)
+        state = checkpoints.restore(template, batches)
+        return state, (f"resuming after step {int(state.step)}",)
+    state = create_state(model, optimizer, seed=config.seed, average=average)
+    fresh = {"params": state.params, "batch_stats": state.batch_stats}
+    variables, sentences = initial_variables(fresh, config)
+    state = state.replace(**variables)  # type: ignore[attr-defined]  # flax.struct's stubs lack it
+    if average:
+        state = state.replace(averaged=copied(variables))
+    return replicate(state, mesh), sentences
+
+
+def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Put what `config.init` names over freshly initialised variables.
+
+    Args:
+      fresh: {"params", "batch_stats"} of the network.
+      config: the run's.
+
+    Returns:
+      The variables, and sentences that say what each part of them comes from.
+
+    Raises:
+      UserError: see `starting_state`.
+    """
+    leaves = _flatten(fresh)
+    sentences = []
+    taken: set[tuple[str, str]] = set()
+    restored: set[tuple[str, str]] = set()
+    # The later one stands above the earlier.
+    if config.init.backbone:
+        source = _path(config.init.backbone)
+        found = {(kind, f"backbone/{path}"): value for (kind, path), value in _flatten(read_backbone(source)).items()}
+        wanted = {key: value for key, value in leaves.items() if key[1].startswith("backbone/")}
+        _check_fits(found, wanted, f"config.init.backbone={source}", "")
+        leaves |= found
+        taken |= found.keys()
+        imported = found
+    if config.init.checkpoint:
+        source = _path(config.init.checkpoint)
+        variables, step = read_best(source)
+        found = _flatten(variables)
+        patterns = [pattern.strip() for pattern in config.init.skip.split(",") if pattern.strip()]
+        skipped = _matching(patterns, found.keys() | leaves.keys())
+        found = {key: value for key, value in found.items() if key not in skipped}
+        wanted = {key: value for key, value in leaves.items() if key not in skipped}
+        _check_fits(found, wanted, f"config.init.checkpoint={source}", "config.init.skip")
+        leaves |= found
+        taken |= found.keys()
+        restored |= found.keys()
+        sentences.append(f"restored: step {step} of {source}, {_amount(found)}")
+        if skipped:
+            sentences.append(f"skipped: {_names(skipped, leaves.keys() | skipped)}")
+    if config.init.backbone:
+        description = read_description(_path(config.init.backbone))
+        kept = {key: value for key, value in imported.items() if key not in restored}
+        sentences.insert(0, f"backbone: {description.name} from {description.source}, {_amount(kept)}")
+    if not taken:
+        sentences.append(NO_WEIGHTS)
+    elif taken != leaves.keys():
+        sentences.append(f"freshly initialised: {_names(leaves.keys() - taken, leaves.keys())}")
+    nested = {(kind, *path.split("/")): jnp.asarray(value) for (kind, path), value in leaves.items()}
+    return flax.traverse_util.unflatten_dict(nested), tuple(sentences)
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _flatten(variables: Mapping[str, Any]) -> Leaves:
+    flat = flax.traverse_util.flatten_dict(dict(variables))
+    return {(names[0], "/".join(names[1:])): value for names, value in flat.items()}
+
+
+def _matching(patterns: Iterable[str], keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The leaves that a pattern names: by their own path, or by that of a module that they are in."""
+    matching: set[tuple[str, str]] = set()
+    for pattern in patterns:
+        found = {key for key in keys if fnmatch.fnmatchcase(key[1], pattern) or _is_under(key[1], pattern)}
+        if not found:
+            raise UserError(
+                f"config.init.skip: {pattern!r} matches nothing in the checkpoint or the network: use names as in "
+                "parameters.txt with slashes, such as step*/classes."
+            )
+        matching |= found
+    return matching
+
+
+def _is_under(path: str, pattern: str) -> bool:
+    parts = path.split("/")
+    return any(fnmatch.fnmatchcase("/".join(parts[:end]), pattern) for end in range(1, len(parts)))
+
+
+def _check_fits(found: Leaves, wanted: Leaves, source: str, fix: str) -> None:
+    """Refuse leaves that the source lacks, that the network lacks, or that differ in shape."""
+    skip = f"skip it with {fix}" if fix else "import the weights anew"
+    missing, surplus = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+    if missing:
+        raise UserError(f"{source} lacks {_names(missing, wanted)}, which the network has: {skip}.")
+    if surplus:
+        raise UserError(f"{source} has {_names(surplus, found)}, which the network lacks: {skip}.")
+    for key, value in found.items():
+        theirs, ours = np.shape(value), np.shape(wanted[key])
+        if theirs != ours:
+            raise UserError(f"{key[1]} is {list(theirs)} in {source}, but {list(ours)} in the network: {skip}.")
+
+
+def _amount(leaves: Leaves) -> str:
+    parameters = sum(int(np.size(value)) for (kind, _), value in leaves.items() if kind == "params")
+    return f"{len(leaves)} tensors, {parameters:,} parameters"
+
+
+def _names(chosen: Collection[tuple[str, str]], everything: Collection[tuple[str, str]], most: int = 12) -> str:
+    """The chosen leaves by the shortest names: a module's where all that is in it is chosen."""
+    chosen_paths, others = {path for _, path in chosen}, {path for _, path in everything} - {path for _, path in chosen}
+    names: dict[str, None] = {}
+    for path in sorted(chosen_paths):
+        parts = path.split("/")
+        prefixes = ("/".join(parts[:end]) for end in range(1, len(parts)))
+        whole = (prefix for prefix in prefixes if not any(other.startswith(prefix + "/") for other in others))
+        names[next(whole, path)] = None
+    listed = list(names)
+    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + rest

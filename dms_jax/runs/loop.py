@@ -1,0 +1,271 @@
+"""One run, from its configuration to its test results: build, restore, step, log, validate, save, test."""
+
+import math
+import time
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from dms_jax.checkpoints.manager import Checkpoints
+from dms_jax.errors import UserError
+from dms_jax.inference.predict_step import make_predict_step
+from dms_jax.inference.predictor import BatchPredictor
+from dms_jax.runs.config import build
+from dms_jax.runs.config.saved import with_absolute_paths
+from dms_jax.runs.monitoring.run_summary import announce_devices, describe_run
+from dms_jax.runs.monitoring.writers import RunWriter
+from dms_jax.runs.results import results_text
+from dms_jax.runs.setup import RunData, claim, finished_results, set_up_process
+from dms_jax.runs.testing import evaluate_network
+from dms_jax.runs.validation import Validation, make_eval_step, validation_score
+from dms_jax.runs.warm_up import parameter_norm, warm_up
+from dms_jax.runtime.devices import DATA_AXIS, replicate, shard_batch
+from dms_jax.runtime.garbage import gc_disabled, gc_frozen
+from dms_jax.runtime.signals import collect_interruptions
+from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
+from dms_jax.training.state import TrainState, empty_metrics
+
+
+def train(config: ConfigDict, workdir: Path, started: float | None = None) -> dict[str, Any]:
+    """Train the network that a configuration describes, or resume it, and test it.
+
+    A work directory that holds a checkpoint of the same run is resumed; a finished run only shows its results.
+
+    Args:
+      config: see `dms_jax/runs/config/defaults.py`.
+      workdir: where everything of the run is kept; made if absent.
+      started: `time.monotonic()` of what the user takes for the start; None for this call's.
+
+    Returns:
+      The test results, as in `eval/test.json`.
+
+    Raises:
+      UserError: the configuration, the dataset or the work directory cannot be used, the loss is not finite any more,
+        or the run was interrupted.
+    """
+    started = time.monotonic() if started is None else started
+    config = with_absolute_paths(config)
+    mesh = set_up_process(config)
+    results = finished_results(config, workdir)
+    if results is None:
+        data = claim(config, workdir)
+        with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints, ExitStack() as starting:
+            starting.enter_context(gc_disabled())
+            results = _Run.build(config, workdir, data, mesh, checkpoints, started, starting).to_the_end()
+    if jax.process_index() == 0:
+        print(results_text(results))
+    return results
+
+
+@dataclass
+class _Run:
+    """A run that has not reached its end: its data, its step, its validation, its checkpoints and its monitoring."""
+
+    config: ConfigDict
+    workdir: Path
+    data: RunData
+    batches: grain.DatasetIterator
+    mesh: Mesh
+    predict_step: Any
+    train_step: Any
+    state: TrainState
+    schedule: optax.Schedule
+    validation: Validation | None
+    checkpoints: Checkpoints
+    writer: RunWriter
+    interrupted: list[int]
+    pause_prepared: Future[None]
+    started: float
+    # Closed when the first step is done, and at the end.
+    starting: ExitStack
+    closing: ExitStack
+
+    @classmethod
+    def build(
+        cls,
+        config: ConfigDict,
+        workdir: Path,
+        data: RunData,
+        mesh: Mesh,
+        checkpoints: Checkpoints,
+        started: float,
+        starting: ExitStack,
+    ) -> "_Run":
+        """Build what a run consists of, and restore it where it has begun already."""
+        writes = jax.process_index() == 0
+        if writes:
+            announce_devices(mesh)
+        done = checkpoints.latest_step or 0
+        if done > config.steps:
+            raise UserError(f"config.steps={config.steps}, but {workdir} is at step {done}: choose another --workdir.")
+        checkpoints.drop_best_after(done)
+        prior = data.splits.defective_share() if config.model.saliency_prior and not done else None
+        model = build.build_model(config, len(data.dataset.class_names), DATA_AXIS, saliency_prior=prior)
+        optimizer_config = build.optimizer_config(config)
+        predict_step = make_predict_step(model, mesh, deterministic=config.deterministic)
+        validation = None
+        if data.splits.selection is not None:
+            validation = Validation(config, data.splits.selection, make_eval_step(predict_step, mesh))
+        with ExitStack() as closing:
+            batches = build.read_training_batches(config, data.splits)
+            closing.callback(batches.close)
+            interrupted = closing.enter_context(collect_interruptions())
+            optimizer = create_optimizer(optimizer_config, config.steps)
+            ready = warm_up(
+                *(config, model, optimizer, mesh, checkpoints, batches, validation),
+                describe=lambda state: describe_run(config, data.dataset, state.params, workdir) if writes else None,
+            )
+            writer = closing.enter_context(
+                RunWriter(
+                    workdir,
+                    num_steps=config.steps,
+                    images_per_step=config.batch_size,
+                    resume_step=int(ready.state.step) or None,
+                    active=writes,
+                )
+            )
+            for sentence in ready.sentences:
+                writer.text(sentence)
+            return cls(
+                config=config,
+                workdir=workdir,
+                data=data,
+                batches=batches,
+                mesh=mesh,
+                predict_step=predict_step,
+                train_step=ready.train_step,
+                state=ready.state,
+                # Compiled as one program: operation by operation it takes half a second the first time.
+                schedule=jax.jit(learning_rate_schedule(optimizer_config, config.steps)),
+                validation=validation,
+                checkpoints=checkpoints,
+                writer=writer,
+                interrupted=interrupted,
+                pause_prepared=ready.pause_prepared,
+                started=started,
+                starting=starting,
+                closing=closing.pop_all(),
+            )
+
+    def to_the_end(self) -> dict[str, Any]:
+        """Do the steps that are left, but one if there was an interruption already, and test the best checkpoint."""
+        config = self.config
+        with self.closing as closing:
+            first = int(self.state.step) + 1
+            for step in range(first, config.steps + 1):
+                self.state = self.train_step(self.state, shard_batch(next(self.batches), self.mesh))
+                if step == first:
+                    self._started(closing)
+                is_last = step == config.steps
+                if step % config.log_every == 0 or is_last:
+                    self._log(step)
+                self.writer.progress(step)
+                if step - first < config.log_every and step % config.log_every == 0:
+                    # And what TensorBoard has loaded.
+                    closing.enter_context(gc_frozen())
+                validates = step % config.evaluate_every == 0 or is_last
+                saves = step % config.checkpoint_every == 0 or is_last
+                if validates or saves or self.interrupted:
+                    self._pause(step, validates, saves)
+                    if validates and step - first < config.evaluate_every:
+                        # And what the first validation has traced.
+                        closing.enter_context(gc_frozen())
+                if self.interrupted and not is_last:
+                    raise UserError(f"interrupted after step {step}, which is saved: run the same command to resume.")
+            self.starting.close()
+            return self._test()
+
+    def _started(self, closing: ExitStack) -> None:
+        jax.block_until_ready(self.state)
+        self.writer.text(f"first step done {time.monotonic() - self.started:.1f} s after the start")
+        self.starting.close()
+        closing.enter_context(gc_frozen())
+
+    def _log(self, step: int) -> None:
+        """Write the averages since the last time, and begin new ones."""
+        # All at once, and divided by NumPy: nothing is compiled, and the device waited for but once.
+        metrics = {name: float(average.compute()) for name, average in jax.device_get(self.state.metrics).items()}
+        _check_finite(step, "loss", metrics["loss"])
+        learning_rate = float(self.schedule(step - 1))
+        speed = self.writer.progress(step, loss=metrics["loss"], learning_rate=learning_rate)
+        scalars: dict[str, float | None] = {f"train/{name}": value for name, value in metrics.items()}
+        scalars |= {"train/learning_rate": learning_rate, "train/images_per_second": speed}
+        self.writer.write(step, scalars)
+        empty = replicate(empty_metrics(tuple(self.state.metrics)), self.mesh)
+        self.state = self.state.replace(metrics=empty)  # type: ignore[attr-defined]  # flax.struct's stubs lack it
+
+    def _pause(self, step: int, validates: bool, saves: bool) -> None:
+        # Steps that are still on their way are no pause.
+        jax.block_until_ready(self.state)
+        with self.writer.pause():
+            # What failed there fails again where it is needed.
+            self.pause_prepared.exception()
+            # The last loss is that of the parameters before this step: these may have gone wrong since.
+            _check_finite(step, "norm of the parameters", float(parameter_norm(self.state.params)))
+            if validates:
+                self._validate(step)
+            # A validation takes a while, and may have been interrupted.
+            if saves or self.interrupted:
+                self.checkpoints.save(step, self.state, self.batches)
+
+    def _validate(self, step: int) -> None:
+        """Measure the state on the validation split, and keep it if it is the best so far."""
+        if self.validation is None:
+            return
+        started = time.monotonic()
+        metrics = self.validation.measure(self.state.inference_variables)
+        scalars = {
+            "mae": metrics["mae"],
+            "max_f": metrics["max_f"],
+            "defective/mae": metrics["defective"]["mae"],
+            "defective/max_f": metrics["defective"]["max_f"],
+            "accuracy": metrics["accuracy"],
+        }
+        name = self.data.splits.selected_on
+        self.writer.write(step, {f"{name}/{key}": value for key, value in scalars.items()})
+        shown = ", ".join(f"{key} {'n/a' if value is None else f'{value:.4f}'}" for key, value in scalars.items())
+        self.writer.text(f"{name} after step {step} ({time.monotonic() - started:.1f} s): {shown}")
+        score = validation_score(metrics)
+        best = self.checkpoints.best_score
+        if best is None or score > best:
+            self.checkpoints.save_best(step, self.state.inference_variables, score)
+
+    def _test(self) -> dict[str, Any]:
+        """Test the best checkpoint, or the last state where nothing chooses."""
+        config, checkpoints = self.config, self.checkpoints
+        self.batches.close()
+        # And the images that it keeps.
+        self.validation = None
+        if self.data.splits.selection is None or checkpoints.best_step is None:
+            checkpoints.save_best(config.steps, self.state.inference_variables, None)
+        step = checkpoints.best_step
+        assert step is not None  # saved above where there was none
+        self.writer.text(f"testing step {step}")
+        variables = checkpoints.restore_best(self.state.inference_variables)
+        rows = config.batch_size // jax.process_count()
+        tested = evaluate_network(
+            BatchPredictor(self.predict_step, variables, self.mesh, rows),
+            *(config, self.data.dataset, self.data.splits),
+            step=step,
+            steps=config.steps,
+        )
+        if jax.process_index() == 0:
+            self.data.description.with_threshold(tested.results["operating_threshold"]["value"]).save(self.workdir)
+            tested.save(self.workdir, "test")
+        return tested.results
+
+
+def _check_finite(step: int, name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise UserError(
+            f"the {name} is {value} at step {step}: lower config.optimizer.learning_rate, or raise its warmup_steps, "
+            "with another --workdir."
+        )

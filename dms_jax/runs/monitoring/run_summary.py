@@ -1,0 +1,47 @@
+"""What a run says before its first step: where it computes, how it is configured and how many parameters it has."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+from clu import parameter_overview
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from dms_jax.data.prepare import PreparedDataset
+from dms_jax.runs.config.saved import CONFIG_NAME
+
+PARAMETERS_NAME = "parameters.txt"
+
+
+def announce_devices(mesh: Mesh) -> None:
+    """Say on standard error what the run computes on, and loudly if that is no accelerator."""
+    kinds = sorted({device.device_kind for device in mesh.devices.flat})
+    print(f"{mesh.size} device(s): {', '.join(kinds)}", file=sys.stderr)
+    if jax.default_backend() == "cpu":
+        print(
+            "*** NO ACCELERATOR FOUND: COMPUTING ON THE CPU, MANY TIMES SLOWER (for an NVIDIA GPU: "
+            "pip install -e '.[cuda]') ***",
+            file=sys.stderr,
+        )
+
+
+def describe_run(config: ConfigDict, dataset: PreparedDataset, params: Any, workdir: Path) -> None:
+    """Print the configuration, the dataset and the network's parts; store the table of every parameter."""
+    path = workdir / PARAMETERS_NAME
+    path.write_text(parameter_overview.get_parameter_overview(params, include_stats=False) + "\n")
+    parts = {name: int(parameter_overview.count_parameters(tree)) for name, tree in params.items()}
+    sizes = ", ".join(f"{count} {name}" for name, count in dataset.sizes.items())
+    lines = [
+        f"configuration (also in {workdir / CONFIG_NAME}):",
+        json.dumps(config.to_dict(), indent=2),
+        f"{dataset.name} ({dataset.config}): {sizes} images",
+        *(f"skipped: {sentence}" for sentence in dataset.skipped),
+        *dataset.notes,
+        f"parameters (each one in {path}):",
+        *(f"  {name:<10} {count:>12,}" for name, count in parts.items()),
+        f"  {'total':<10} {sum(parts.values()):>12,}",
+    ]
+    print(*lines, sep="\n", file=sys.stderr)

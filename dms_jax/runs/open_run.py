@@ -1,0 +1,64 @@
+"""From a work directory to what its run was, and its best network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from dms_jax.checkpoints.manager import Checkpoints, has_best
+from dms_jax.errors import UserError
+from dms_jax.models.network import Network
+from dms_jax.runs.config import build, checks, saved
+from dms_jax.runs.description import RunDescription
+from dms_jax.runtime.devices import DATA_AXIS, abstract_replicated, data_mesh
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run and its best network.
+
+    Attributes:
+      workdir: where it is kept.
+      config: its configuration; `batch_size` is a multiple of the number of devices here.
+      description: what its predictions mean.
+      model: its network.
+      variables: {"params", "batch_stats"} of the best checkpoint, on every device.
+      step: after which they were saved.
+      steps: that the run has trained.
+    """
+
+    workdir: Path
+    config: ConfigDict
+    description: RunDescription
+    model: Network
+    variables: Any
+    step: int
+    steps: int
+
+
+def open_run(workdir: Path) -> OpenedRun:
+    """Open a run, finished or not, on this process's devices.
+
+    Raises:
+      UserError: there is no run, it has no checkpoint to predict with yet, or one of its files is damaged.
+    """
+    config = saved.load_run(workdir)
+    description = RunDescription.load(workdir)
+    if not has_best(workdir):
+        raise UserError(f"{workdir} has no best checkpoint yet: train until config.checkpoint_every at least.")
+    if description is None:
+        raise UserError(f"{workdir} was made by an earlier version of dms_jax (it has no run.json): train it anew.")
+    mesh = data_mesh()
+    if config.batch_size % mesh.size:
+        config.batch_size = -(-config.batch_size // mesh.size) * mesh.size
+    checks.check(config, mesh.size)
+    model = build.build_model(config, len(description.class_names), DATA_AXIS)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))
+    with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints:
+        variables = checkpoints.restore_best(abstract_replicated(dict(shapes), mesh))
+        step = checkpoints.best_step
+        assert step is not None  # it has just been restored
+        return OpenedRun(workdir, config, description, model, variables, step, checkpoints.latest_step or step)

@@ -1,0 +1,70 @@
+"""The results of a run on a split: kept in `eval/<split>.json` and `.csv`, shown as tables."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dms_jax.errors import UserError
+from dms_jax.evaluation.result_files import write_image_table, write_results
+from dms_jax.evaluation.results_text import details_text, outputs_table
+from dms_jax.evaluation.scoring import ImageRow
+from dms_jax.references import is_reference
+
+
+def save_results(
+    results: dict[str, Any], workdir: Path, split: str, rows: Sequence[ImageRow], class_names: Sequence[str]
+) -> None:
+    """Write results to `eval/<split>.json` in the work directory, and their images to `eval/<split>.csv`.
+
+    Each is written whole or not at all; the JSON file, which says that a run was tested, comes last.
+    """
+    folder = workdir / "eval"
+    folder.mkdir(exist_ok=True)
+    write_image_table(rows, class_names, folder / f"{split}.csv")
+    write_results(results, folder / f"{split}.json")
+
+
+def load_results(workdir: Path, split: str) -> dict[str, Any] | None:
+    """Read what `save_results` wrote, or None where there is nothing.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    path = workdir / "eval" / f"{split}.json"
+    try:
+        results = json.loads(path.read_text())
+        if not isinstance(results, dict):
+            raise ValueError("not an object")
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: remove it, and the run will be tested again.") from error
+    return results
+
+
+def results_title(results: dict[str, Any]) -> str:
+    """A line that says what was measured on what."""
+    name = run_name(results)
+    return (
+        f"{name} on {results['dataset']} ({results['dataset_config']}), {results['split']}: "
+        f"{results['images']} images, {results['defective']['images']} of them defective; "
+        f"step {results['best_step']}, selected on {results['selected_on']}"
+    )
+
+
+def run_name(results: dict[str, Any]) -> str:
+    """The network with its size and ablation, such as `BDMS lite (c)`."""
+    network = results["network"]
+    # A network of the user's own is named by a reference.
+    name = network.rpartition(":")[2] if is_reference(network) else network.upper()
+    if results["size"] != "full":
+        name += f" {results['size']}"
+    if results["ablation"]:
+        name += f" ({results['ablation']})"
+    return name
+
+
+def results_text(results: dict[str, Any]) -> str:
+    """A table with a row for each output of the network, and those of classes, threshold and whole images."""
+    return f"{results_title(results)}\n{outputs_table(results)}\n\n{details_text(results)}"

@@ -1,0 +1,85 @@
+"""What comes before a run: the process is set up, its work directory claimed, and its dataset opened."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from dms_jax.checkpoints.manager import has_checkpoint
+from dms_jax.data.prepare import PreparedDataset
+from dms_jax.errors import UserError
+from dms_jax.runs.config import build, checks, saved
+from dms_jax.runs.description import RunDescription
+from dms_jax.runs.initialization import check_sources
+from dms_jax.runs.results import load_results
+from dms_jax.runs.splits import Splits, choose_splits
+from dms_jax.runs.testing import open_dataset
+from dms_jax.runtime.compilation_cache import keep_compiled_programs
+from dms_jax.runtime.cudnn import exclude_slow_cudnn_engines
+from dms_jax.runtime.devices import data_mesh
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run learns from and is tested on.
+
+    Attributes:
+      dataset: the whole.
+      splits: its parts.
+      description: what the work directory says of them.
+    """
+
+    dataset: PreparedDataset
+    splits: Splits
+    description: RunDescription
+
+
+def set_up_process(config: ConfigDict) -> Mesh:
+    """Prepare this process for a run, and return the mesh of its devices.
+
+    Raises:
+      UsageError: the configuration makes no sense.
+    """
+    keep_compiled_programs()
+    mesh = data_mesh()
+    checks.check(config, mesh.size)
+    dtype = build.compute_dtype(config)
+    exclude_slow_cudnn_engines(mesh.devices.flat[0], dtype, deterministic=config.deterministic)
+    return mesh
+
+
+def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None:
+    """The test results of a finished run of this configuration; None where there is something left to do.
+
+    Raises:
+      UserError: the work directory holds another run, or what the run would start from cannot be used.
+    """
+    earlier = saved.load(workdir)
+    # A run that was stopped before its first checkpoint leaves nothing to resume: its directory is free.
+    if earlier is None or not has_checkpoint(workdir):
+        check_sources(config, build.build_model(config, num_classes=1))
+        return None
+    saved.check_resumes(config, earlier, workdir)
+    results = load_results(workdir, "test")
+    return results if results is not None and results.get("steps") == config.steps else None
+
+
+def claim(config: ConfigDict, workdir: Path) -> RunData:
+    """Open a run's dataset, and write the configuration to its work directory.
+
+    Raises:
+      UserError: the dataset cannot be used, or the work directory cannot be written.
+    """
+    dataset = open_dataset(config)
+    description = RunDescription.of(dataset, build.framing_config(config))
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if jax.process_index() == 0:
+            saved.save(config, workdir)
+            description.save(workdir)
+    except OSError as error:
+        raise UserError(f"{workdir} cannot be written ({error.strerror}): choose another --workdir.") from error
+    return RunData(dataset, choose_splits(dataset, config), description)

@@ -1,0 +1,153 @@
+"""A trained network on a split of its dataset: the published metrics, on the host, at each image's own size."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from dms_jax.data.examples import ExampleSource
+from dms_jax.data.pipeline import evaluation_batches
+from dms_jax.data.prepare import PreparedDataset, prepare
+from dms_jax.errors import UserError
+from dms_jax.evaluation.evaluator import evaluate, merge_processes
+from dms_jax.evaluation.scoring import Evaluation
+from dms_jax.evaluation.summary_metrics import compute_metrics
+from dms_jax.evaluation.thresholds import OperatingThreshold, choose_threshold, no_threshold
+from dms_jax.inference.predict_step import make_predict_step
+from dms_jax.inference.predictor import BatchPredictor
+from dms_jax.runs.config import build
+from dms_jax.runs.open_run import open_run
+from dms_jax.runs.results import save_results
+from dms_jax.runs.splits import Splits, choose_splits
+from dms_jax.runtime.compilation_cache import keep_compiled_programs
+from dms_jax.runtime.devices import data_mesh
+
+
+@dataclass(frozen=True, eq=False)
+class RunEvaluation:
+    """What testing a network came to.
+
+    Attributes:
+      results: what was tested on what, and the metrics of `dms_jax.evaluation.summary_metrics.compute_metrics`.
+      evaluation: what they were computed from.
+      class_names: names of the classes that the evaluation's rows have numbers of.
+    """
+
+    results: dict[str, Any]
+    evaluation: Evaluation
+    class_names: tuple[str, ...]
+
+    def save(self, workdir: Path, split: str) -> None:
+        """Keep the results in a work directory; see `dms_jax.runs.results.save_results`."""
+        save_results(self.results, workdir, split, self.evaluation.rows, self.class_names)
+
+
+def evaluate_network(
+    predict: BatchPredictor, config: ConfigDict, dataset: PreparedDataset, splits: Splits, *, step: int, steps: int
+) -> RunEvaluation:
+    """Choose the operating threshold, and test with it; every process must call it, and gets the same.
+
+    Args:
+      predict: the network with the variables to test.
+      config: the run's.
+      dataset: the run's.
+      splits: what to choose the threshold on, and what to test on.
+      step: after which the variables were saved.
+      steps: that the run has trained.
+    """
+    extra_metrics = build.extra_metrics(config)
+
+    def measure(
+        source: ExampleSource, threshold: OperatingThreshold | None = None, *, with_sod: bool = True
+    ) -> Evaluation:
+        batches = evaluation_batches(source, build.framing_config(config), **build.reading_options(config))
+        final = threshold.final if threshold is not None else None
+        return merge_processes(
+            evaluate(
+                predict,
+                batches,
+                free_class=dataset.free_class,
+                threshold=final,
+                with_sod=with_sod,
+                extra_metrics=extra_metrics,
+            )
+        )
+
+    threshold = no_threshold(splits.threshold_name)
+    if splits.threshold is not None:
+        threshold = choose_threshold(measure(splits.threshold, with_sod=False), splits.threshold_name)
+    evaluation = measure(splits.test, threshold)
+    results = {
+        "network": config.model.network,
+        "size": config.model.size,
+        "ablation": config.model.ablation,
+        "dataset": dataset.name,
+        "dataset_config": dataset.config,
+        "split": splits.test_name,
+        "selected_on": splits.selected_on,
+        "steps": steps,
+        "best_step": step,
+        **compute_metrics(evaluation, threshold, class_names=dataset.class_names, free_class=dataset.free_class),
+    }
+    return RunEvaluation(results, evaluation, dataset.class_names)
+
+
+def evaluate_run(
+    workdir: Path, split: str = "test", *, data_dir: str | None = None, manual_dir: str | None = None
+) -> RunEvaluation:
+    """Score the best checkpoint of a run on a split of its dataset, and keep the results in the work directory.
+
+    The operating threshold is chosen on validation images. Of the split `validation` itself that makes the metrics
+    at the threshold better than they are, which the results say.
+
+    Args:
+      workdir: of the run, finished or not.
+      split: `train`, `validation` or `test`.
+      data_dir: where prepared datasets are kept; None for where the run had it.
+      manual_dir: the dataset's files as published; None for where the run had them.
+
+    Returns:
+      The results, as in `eval/<split>.json`, and what they were computed from.
+
+    Raises:
+      UserError: there is no run, or it has no checkpoint to predict with yet, or its dataset cannot be had, or has
+        other classes than the run was trained on.
+    """
+    keep_compiled_programs()
+    run = open_run(workdir)
+    config = run.config
+    with config.unlocked():
+        config.data.data_dir = config.data.data_dir if data_dir is None else data_dir
+        config.data.manual_dir = config.data.manual_dir if manual_dir is None else manual_dir
+    dataset = open_dataset(config)
+    if dataset.class_names != run.description.class_names:
+        raise UserError(
+            f"the classes of {dataset.directory} are {', '.join(dataset.class_names)}, but {workdir} was trained on "
+            f"{', '.join(run.description.class_names)}: bring back that dataset, or train anew."
+        )
+    splits = choose_splits(dataset, config)
+    if split != splits.test_name:
+        splits = replace(splits, test=dataset.source(split), test_name=split)
+    if split == "validation":
+        splits = replace(splits, threshold_name="validation (these very images)")
+    mesh = data_mesh()
+    predict_step = make_predict_step(run.model, mesh, deterministic=config.deterministic)
+    predict = BatchPredictor(predict_step, run.variables, mesh, config.batch_size // jax.process_count())
+    tested = evaluate_network(predict, config, dataset, splits, step=run.step, steps=run.steps)
+    if jax.process_index() == 0:
+        tested.save(workdir, split)
+    return tested
+
+
+def open_dataset(config: ConfigDict) -> PreparedDataset:
+    """The dataset that a configuration names, prepared if it is not yet."""
+    return prepare(
+        config.data.dataset,
+        split=config.data.split,
+        data_dir=config.data.data_dir,
+        manual_dir=config.data.manual_dir,
+        synthetic=config.data.synthetic,
+        skip_bad=config.data.skip_bad,
+    )

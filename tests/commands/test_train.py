@@ -1,0 +1,406 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dms_jax.commands.train import launch
+from dms_jax.errors import UserError
+from dms_jax.runs import loop
+from dms_jax.runs.config import saved
+from dms_jax.runs.config.flags import default_workdir, parse
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = str(ROOT / "configs" / "quickstart.py")
+BDMS = str(ROOT / "configs" / "bdms.py")
+
+pytestmark = pytest.mark.filterwarnings(
+    # ml_collections reads configuration files in a way that Python will drop one day.
+    r"ignore:the load_module\(\) method is deprecated:DeprecationWarning"
+)
+
+
+@pytest.fixture(autouse=True)
+def no_training(monkeypatch):
+    """A mistake that is not noticed must not cost minutes."""
+
+    def reached(config, workdir):
+        raise AssertionError("the mistake was not noticed")
+
+    monkeypatch.setattr(saved, "save", reached)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """Everything that a mistake might leave behind lands in an empty folder."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def fails(home, tmp_path, capsys):
+    """Launches with wrong arguments; checks the form of the failure and gives its sentence."""
+
+    def run(*arguments, exit_code=2, workdir=True, announced=False):
+        places = [f"--config.data.data_dir={home / 'data'}"]
+        if workdir:
+            places.append(f"--workdir={home / 'run'}")
+        code = launch(QUICKSTART, ["train.py", *places, *arguments])
+        printed = capsys.readouterr()
+        assert code == exit_code, printed.err
+        assert printed.out == ""
+        assert "Traceback" not in printed.err
+        *before, sentence = printed.err.splitlines()
+        assert sentence.startswith("train.py: ")
+        # What the devices are may stand before a failure of the dataset.
+        assert all(announced and ("device(s)" in line or "NO ACCELERATOR" in line) for line in before)
+        assert list(home.iterdir()) == []
+        return sentence.removeprefix("train.py: ")
+
+    return run
+
+
+def write(folder, text, name="own.py"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+class TestWrongUsage:
+    @pytest.mark.parametrize(
+        ("argument", "message"),
+        [
+            ("--config.colour=1", r"^config\.colour is unknown; known are config\.average_decay, .*config\.steps\.$"),
+            (
+                "--config.data.colour=1",
+                r"^config\.data\.colour is unknown; known are config\.data\.balance, config\.data\.cache, ",
+            ),
+            ("--config.data.synthetic.colour=1", r"known are config\.data\.synthetic\.images, .*seed.*size\.$"),
+            ("--config.colour.red=1", r"^config\.colour\.red is unknown; known are "),
+            ("--config.model=bdms", r"^config\.model is unknown; known are "),
+            ("--config.batch_size.x=1", r"^config\.batch_size\.x is unknown; known are "),
+            ("--config.=1", r"^config\. is unknown"),
+            ("-config.colour=1", r"^config\.colour is unknown"),
+        ],
+    )
+    def test_unknown_field(self, fails, argument, message):
+        assert_matches(fails(argument), message)
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("batch_size", "many"),
+            ("batch_size", "4.5"),
+            ("batch_size", ""),
+            ("batch_size", "true"),
+            ("steps", "1e3"),
+            ("optimizer.learning_rate", "fast"),
+            ("model.saliency_prior", "maybe"),
+            ("augment.scale", "wide"),
+            ("augment.scale", "(1.0"),
+        ],
+    )
+    def test_value_of_the_wrong_type(self, fails, field, value):
+        assert f"config.{field}=" in fails(f"--config.{field}={value}")
+
+    def test_field_without_a_value(self, fails):
+        assert fails("--config.batch_size") == "--config.batch_size has no value: write --config.batch_size=VALUE."
+        assert "'8'" in fails("--config.batch_size", "8")
+
+    @pytest.mark.parametrize(
+        ("argument", "message"),
+        [
+            (
+                "sise=full",
+                r"^config argument 'sise' is unknown; known keys are dataset, split, size, backbone, ablation",
+            ),
+            ("size=big", r"^config argument size='big' is unknown; known are full, lite, small\.$"),
+            ("size", r"^config argument 'size' is not key=value"),
+            ("size=full,size=lite", r"^config argument 'size' is given twice\.$"),
+        ],
+    )
+    def test_config_argument(self, fails, argument, message):
+        assert_matches(fails(f"--config={BDMS}:{argument}"), message)
+
+    @pytest.mark.parametrize("file", ["absent.py", "configs/absent.py", "configs", "", "."])
+    def test_missing_config_file(self, fails, file):
+        assert (
+            fails(f"--config={file}")
+            == f"--config={file} cannot be read: name a file, or one of bdms, quickstart, sdms."
+        )
+
+    def test_the_last_config_file_counts(self, fails):
+        assert "--config=absent.py cannot" in fails(f"--config={BDMS}", "--config=absent.py")
+
+    @pytest.mark.parametrize("arguments", [["--config"], ["--config", BDMS], ["-config", BDMS]])
+    def test_config_without_an_equals_sign(self, fails, arguments):
+        assert fails(*arguments) == "--config takes its value after an equals sign: write --config=FILE."
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("def get_config(:", "SyntaxError: invalid syntax"),
+            ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+            ("def get_config(argument=None): return {}['absent']", "KeyError: 'absent'"),
+            ("def get_config(argument=None): return int('one')", "ValueError: invalid literal"),
+            ("def get_config(argument=None): return 1 / 0", "ZeroDivisionError: division by zero"),
+            ("def get_config(argument=None): return 3", "'int' object has no attribute"),
+        ],
+    )
+    def test_a_config_file_that_fails(self, fails, tmp_path, text, reason):
+        sentence = fails(f"--config={write(tmp_path, text)}")
+        assert f"--config={tmp_path}/own.py fails with " in sentence
+        assert reason in sentence
+
+    def test_an_argument_for_a_config_that_takes_none(self, fails, tmp_path):
+        text = "from dms_jax.runs.config import defaults\ndef get_config(): return defaults.default_config()"
+        assert "own.py:size=lite fails with TypeError: get_config() takes 0" in fails(
+            f"--config={write(tmp_path, text)}:size=lite"
+        )
+
+    @pytest.mark.parametrize(
+        "flag", ["--colour=1", "--colour", "-x", "--Config=a.py", "--work-dir=x", "--noconfig.seed"]
+    )
+    def test_unknown_flag(self, fails, flag):
+        assert flag.lstrip("-").partition("=")[0] in fails(flag)
+
+    def test_flag_file(self, fails):
+        assert "absent.txt" in fails("--flagfile=absent.txt")
+
+    @pytest.mark.parametrize("arguments", [["train"], [BDMS], ["config.batch_size=4"], ["--", "train"]])
+    def test_positional_argument(self, fails, arguments):
+        assert fails(*arguments) == f"argument {arguments[-1]!r} is not understood: flags begin with --."
+
+    def test_empty_workdir(self, fails):
+        assert fails("--workdir=", workdir=False) == "--workdir is empty: name a folder, or leave the flag out."
+        assert "--workdir" in fails("--workdir", workdir=False)
+
+    @pytest.mark.parametrize(
+        ("argument", "message"),
+        [
+            ("batch_size=-4", "config.batch_size=-4 is too small: it must be at least 1."),
+            ("batch_size=6", "config.batch_size=6 cannot be divided among 4 devices: choose a multiple of 4."),
+            ("seed=4294967296", "config.seed=4294967296 must be at least 0 and below 4294967296."),
+            ("optimizer.learning_rate=nan", "config.optimizer.learning_rate=nan is not a finite number."),
+            ("model.size=big", "config.model.size='big' is unknown: it must be one of 'full', 'lite', 'small'."),
+            (
+                "loss.output_weights=(1,2)",
+                "config.loss.output_weights=(1, 2) must have 6 weights, one for each output.",
+            ),
+            ("loss.output_weights=('a',)", "config.loss.output_weights=('a',) must hold numbers only."),
+        ],
+    )
+    def test_value_out_of_range(self, fails, argument, message):
+        assert fails(f"--config.{argument}") == message
+
+    @pytest.mark.parametrize(
+        ("argument", "message"),
+        [
+            ("synthetic.size=4", "size of the synthetic dataset must be a whole number from 48 to 1024, not 4."),
+            ("synthetic.images=-1", "images of the synthetic dataset must be .* not -1"),
+            ("dataset=coco", "dataset 'coco' is unknown: it is one of .*synthetic"),
+            ("split=tiles", "split 'tiles' is unknown"),
+        ],
+    )
+    def test_dataset_that_does_not_exist(self, fails, argument, message):
+        assert_matches(fails(f"--config.data.{argument}", announced=True), message)
+
+    def test_split_that_does_not_exist(self, fails):
+        assert_matches(
+            fails(f"--config={BDMS}:split=thirds", announced=True), "'thirds' of dataset mtdd .* paper, tiles"
+        )
+
+
+class TestFailure:
+    @pytest.mark.parametrize("kind", ["absent", "empty", "file"])
+    def test_manual_dir(self, fails, tmp_path, kind):
+        manual = tmp_path / "manual"
+        if kind == "empty":
+            manual.mkdir()
+        elif kind == "file":
+            manual.touch()
+        sentence = fails(f"--config={BDMS}", f"--config.data.manual_dir={manual}", exit_code=1, announced=True)
+        assert sentence == f"manual_dir {manual} is not a folder with files: give the folder of the dataset."
+
+    def test_manual_dir_of_something_else(self, tmp_path, capsys):
+        (tmp_path / "manual").mkdir()
+        (tmp_path / "manual" / "notes.txt").touch()
+        self.check_mtdd(tmp_path, capsys, "manual")
+
+    def test_manual_dir_with_a_damaged_image(self, tmp_path, capsys):
+        for folder in ("MT_Free", "MT_Blowhole", "MT_Break", "MT_Crack", "MT_Fray", "MT_Uneven"):
+            images = tmp_path / "manual" / folder / "Imgs"
+            images.mkdir(parents=True)
+            for frame in range(1, 5001, 1000):
+                for suffix in (".jpg", ".png"):
+                    Image.new("L", (6, 5)).save(images / f"exp1_num_{frame}{suffix}")
+        damaged = tmp_path / "manual" / "MT_Uneven" / "Imgs" / "exp1_num_1.jpg"
+        damaged.write_bytes(damaged.read_bytes()[:30])
+        self.check_mtdd(tmp_path, capsys, "exp1_num_1.jpg", "--config.data.split=tiles")
+
+    def check_mtdd(self, tmp_path, capsys, named, *arguments):
+        data, workdir = tmp_path / "data", tmp_path / "run"
+        flags = [f"--config.data.data_dir={data}", f"--config.data.manual_dir={tmp_path / 'manual'}"]
+        code = launch(QUICKSTART, ["train.py", f"--config={BDMS}", f"--workdir={workdir}", *flags, *arguments])
+        printed = capsys.readouterr()
+        sentences = [line for line in printed.err.splitlines() if line.startswith("train.py: ")]
+        assert code == 1, printed.err
+        assert "Traceback" not in printed.err
+        assert len(sentences) == 1
+        assert printed.err.endswith(sentences[0] + "\n")
+        assert named in sentences[0]
+        assert not workdir.exists()
+        assert [path for path in data.rglob("*") if path.is_file() or "incomplete" in path.name] == []
+
+    def test_workdir_of_another_run(self, home, capsys):
+        (home / "run" / "checkpoints" / "3").mkdir(parents=True)
+        (home / "run" / "config.json").write_text('{"seed": 0, "steps": 3}')
+        code = launch(QUICKSTART, ["train.py", "--workdir=run", f"--config.data.data_dir={home / 'data'}"])
+        [sentence] = capsys.readouterr().err.splitlines()
+        assert code == 1
+        assert sentence.startswith("train.py: run holds another run, which differs in config.augment.brightness (was")
+        assert "config.steps" not in sentence
+        assert {path.name for path in home.rglob("*")} == {"run", "checkpoints", "3", "config.json"}
+
+    def test_workdir_that_is_a_file(self, home, capsys):
+        (home / "run").touch()
+        small = ["--config.data.synthetic.size=48", "--config.data.synthetic.images=15"]
+        data = f"--config.data.data_dir={home / 'data'}"
+        assert launch(QUICKSTART, ["train.py", "--workdir=run", data, *small]) == 1
+        printed = capsys.readouterr().err
+        assert "Traceback" not in printed
+        assert printed.splitlines()[-1] == "train.py: run cannot be written (File exists): choose another --workdir."
+
+    def test_other_failures_that_the_user_can_fix(self, monkeypatch, capsys):
+        def train(config, workdir, started):
+            raise UserError("the disk is full: empty it.")
+
+        monkeypatch.setattr(loop, "train", train)
+        assert launch(QUICKSTART, ["train.py"]) == 1
+        assert capsys.readouterr().err == "train.py: the disk is full: empty it.\n"
+
+    def test_interrupted(self, monkeypatch, capsys):
+        def train(config, workdir, started):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(loop, "train", train)
+        assert launch(QUICKSTART, ["train.py"]) == 1
+        assert capsys.readouterr().err.startswith("train.py: interrupted: run the same command")
+
+    def test_bugs_are_not_hidden(self, monkeypatch):
+        def train(config, workdir, started):
+            raise KeyError("a bug")
+
+        monkeypatch.setattr(loop, "train", train)
+        with pytest.raises(KeyError, match="a bug"):
+            launch(QUICKSTART, ["train.py"])
+
+
+class TestHandsOver:
+    @pytest.fixture
+    def trained(self, monkeypatch):
+        calls = []
+        monkeypatch.setattr(loop, "train", lambda config, workdir, started: calls.append((config, workdir)))
+        return calls
+
+    def test_config_and_workdir(self, trained, capsys):
+        arguments = [
+            f"--config={BDMS}:size=lite,split=tiles",
+            "--workdir=somewhere",
+            "--config.batch_size=32",
+            "--config.augment.scale=(0.5, 2.0)",
+            "--config.loss.output_weights=1,1,1,1,1,2",
+            "--config.model.saliency_prior=false",
+            "--config.optimizer.learning_rate=1",
+        ]
+        assert launch(QUICKSTART, ["train.py", *arguments]) == 0
+        [(config, workdir)] = trained
+        assert workdir == Path("somewhere")
+        assert (config.model.size, config.data.split, config.batch_size) == ("lite", "tiles", 32)
+        assert config.augment.scale == (0.5, 2.0)
+        assert config.loss.output_weights == (1, 1, 1, 1, 1, 2)
+        assert config.model.saliency_prior is False
+        assert type(config.optimizer.learning_rate) is float
+        assert capsys.readouterr() == ("", "")
+
+    def test_the_time_counts_from_the_programs_start(self, monkeypatch):
+        starts = []
+        monkeypatch.setattr(loop, "train", lambda config, workdir, started: starts.append(started))
+        launch(QUICKSTART, ["train.py"], started=1.5)
+        before = time.monotonic()
+        launch(QUICKSTART, ["train.py"])
+        assert starts[0] == 1.5
+        assert before <= starts[1] <= time.monotonic()
+
+    def test_the_order_of_the_arguments_does_not_matter(self, trained):
+        launch(QUICKSTART, ["train.py", "--config.steps=7", f"--config={BDMS}", "--workdir=x"])
+        launch(QUICKSTART, ["train.py", "--workdir=x", f"--config={BDMS}", "--config.steps=7"])
+        assert trained[0] == trained[1]
+        assert trained[0][0].steps == 7
+
+    def test_the_default(self, trained):
+        assert launch(QUICKSTART, ["train.py"]) == 0
+        [(config, workdir)] = trained
+        assert config.data.dataset == "synthetic"
+        assert workdir == Path("runs/quickstart")
+
+    def test_a_home_folder(self, home):
+        _, workdir = parse(["train.py", "--workdir=~/runs/a"], QUICKSTART)
+        assert workdir == home / "runs" / "a"
+
+    @pytest.mark.parametrize(
+        ("file", "folder"),
+        [
+            ("configs/bdms.py", "runs/bdms"),
+            ("configs/bdms.py:", "runs/bdms"),
+            ("/elsewhere/mine.py", "runs/mine"),
+            ("configs/bdms.py:size=lite,split=tiles", "runs/bdms-size=lite,split=tiles"),
+            ("configs/folder.py:path=../a b", "runs/folder-path=.._a_b"),
+        ],
+    )
+    def test_default_workdir(self, file, folder):
+        assert default_workdir(file) == Path(folder)
+
+    def test_another_argument_is_another_run(self):
+        found = [parse(["train.py", f"--config={BDMS}:{a}"], QUICKSTART)[1] for a in ("", "size=lite", "split=tiles")]
+        assert len(set(found)) == 3
+
+    @pytest.mark.parametrize("flag", ["--help", "-h", "-help"])
+    def test_help(self, trained, capsys, flag):
+        assert launch(QUICKSTART, ["train.py", "--config=absent.py", flag]) == 0
+        printed = capsys.readouterr()
+        assert printed.out.startswith("usage: train.py")
+        assert QUICKSTART in printed.out
+        assert printed.err == ""
+        assert trained == []
+
+
+class TestProgram:
+    def run(self, home, *arguments):
+        command = [sys.executable, str(ROOT / "train.py"), *arguments]
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=60)
+
+    def test_help(self, home):
+        done = self.run(home, "--help")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("usage: train.py")
+        assert "configs/quickstart.py" in done.stdout
+
+    def test_wrong_flag(self, home):
+        done = self.run(home, "--config.colour=1")
+        assert (done.returncode, done.stdout) == (2, "")
+        [sentence] = done.stderr.splitlines()
+        assert sentence.startswith("train.py: config.colour is unknown; known are ")
+        assert list(home.iterdir()) == []
+
+
+def assert_matches(sentence, pattern):
+    with pytest.raises(AssertionError, match=pattern):
+        raise AssertionError(sentence)

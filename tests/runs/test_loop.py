@@ -1,0 +1,289 @@
+"""Whole runs of a tiny network: learning, interruption, resumption and what is left behind."""
+
+import gc
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import quickstart
+from dms_jax import cli
+from dms_jax.checkpoints.manager import Checkpoints
+from dms_jax.errors import UserError
+from dms_jax.models.dms import SIZES
+from dms_jax.runs import loop, setup, warm_up
+from dms_jax.runs.loop import train
+from dms_jax.runs.monitoring.metrics_file import read_metrics
+from dms_jax.runs.testing import evaluate_run
+from dms_jax.runs.validation import Validation
+from dms_jax.runtime.garbage import gc_frozen
+
+TINY = {
+    "stage_sizes": (1, 1, 1, 1),
+    "groups": 1,
+    "width_per_group": 64,
+    "base_channels": 8,
+    "side_channels": 4,
+    "residual_channels": 4,
+    "schedule": ("HF", "MF", "LF", "reset LF"),
+}
+STEPS = 5
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SIZES, "small", TINY)
+
+
+def tiny_config(data_dir: Path) -> ConfigDict:
+    config = quickstart.get_config()
+    config.steps = STEPS
+    config.batch_size = 4
+    config.log_every = 2
+    config.evaluate_every = 3
+    config.checkpoint_every = 2
+    config.data.data_dir = str(data_dir)
+    config.data.image_size = 48
+    config.data.synthetic.size = 48
+    config.data.synthetic.images = 30
+    config.data.threads = 2
+    return config
+
+
+def losses(workdir: Path) -> list[Any]:
+    lines = read_metrics(workdir / "metrics.jsonl")
+    return [{key: value for key, value in line.items() if "per_second" not in key} for line in lines]
+
+
+def variables_at(workdir: Path, step: int) -> Any:
+    import orbax.checkpoint as ocp
+
+    restored = ocp.StandardCheckpointer().restore((workdir / "checkpoints" / str(step) / "state").absolute())
+    return jax.tree.map(np.asarray, restored)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
+    """A run that nothing interrupted."""
+    workdir = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "small", TINY)
+        train(tiny_config(data_dir), workdir)
+    return workdir
+
+
+def test_a_run_leaves_what_it_promises(whole: Path) -> None:
+    assert {path.name for path in (whole / "checkpoints").iterdir()} == {"4", "5"}
+    assert len(list((whole / "best").iterdir())) == 1
+    assert json.loads((whole / "config.json").read_text())["model"]["size"] == "small"
+    assert "stem_conv" in (whole / "parameters.txt").read_text()
+    assert list(whole.glob("events.out.tfevents.*"))
+    lines = losses(whole)
+    assert [line["step"] for line in lines if "train/loss" in line] == [2, 4, 5]
+    assert [line["step"] for line in lines if "validation/max_f" in line] == [3, 5]
+    results = json.loads((whole / "eval" / "test.json").read_text())
+    assert results["images"] == 5
+    assert len(results["outputs"]) == 4
+    assert results["outputs"][-1]["mae"] == results["mae"]
+    assert {"max_f", "accuracy", "defective", "operating_threshold"} <= results.keys()
+    assert results["selected_on"] == results["operating_threshold"]["chosen_on"] == "validation"
+    assert len((whole / "eval" / "test.csv").read_text().splitlines()) == 1 + 5
+
+
+def test_a_finished_run_is_scored_again_and_on_other_splits(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole, workdir)
+    expected = json.loads((whole / "eval" / "test.json").read_text())
+    assert evaluate_run(workdir).results == expected
+    assert cli.main(["evaluate", "--workdir", str(workdir), "--split", "validation", "--csv", str(tmp_path / "c")]) == 0
+    validation = json.loads((workdir / "eval" / "validation.json").read_text())
+    assert validation["operating_threshold"]["chosen_on"] == "validation (these very images)"
+    assert validation["operating_threshold"]["value"] == expected["operating_threshold"]["value"]
+    shown = capsys.readouterr().out
+    assert f"validation: {validation['images']} images" in shown
+    assert all(f"{output['mae']:.5f}" in shown for output in validation["outputs"])
+    assert (tmp_path / "c").read_text() == (workdir / "eval" / "validation.csv").read_text()
+    # Looking at a run does not finish it: one that was to be longer continues.
+    assert validation["steps"] == STEPS
+
+
+def test_what_cannot_be_scored_is_refused(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no run \(config.json is missing\)"):
+        evaluate_run(tmp_path)
+    shutil.copy(whole / "config.json", tmp_path)
+    with pytest.raises(UserError, match="has no best checkpoint yet"):
+        evaluate_run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
+    whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    real = loop.shard_batch
+
+    def dies(batch: Any, mesh: Any) -> Any:
+        calls.append(batch)
+        if len(calls) == 4:
+            raise RuntimeError("power cut in step 4")
+        return real(batch, mesh)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "shard_batch", dies)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(tiny_config(data_dir), tmp_path)
+    # Step 3 was done and evaluated, but the last checkpoint is that of step 2.
+    assert losses(tmp_path)[-1]["step"] == 3
+    results = train(tiny_config(data_dir), tmp_path)
+    assert losses(tmp_path) == losses(whole)
+    assert results == json.loads((whole / "eval" / "test.json").read_text())
+    jax.tree.map(np.testing.assert_array_equal, variables_at(tmp_path, STEPS), variables_at(whole, STEPS))
+
+
+def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(
+    whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it comes while a step is evaluated that no checkpoint was due at."""
+    real = Validation.measure
+
+    def interrupts(self: Validation, variables: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return real(self, variables)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Validation, "measure", interrupts)
+        with pytest.raises(UserError, match=r"interrupted after step 3, which is saved: .*same command"):
+            train(tiny_config(data_dir), tmp_path)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step == 3
+    train(tiny_config(data_dir), tmp_path)
+    assert losses(tmp_path) == losses(whole)
+
+
+def test_a_run_that_is_interrupted_while_compiling_saves_one_step(
+    whole: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting_state = warm_up.starting_state
+    begun = []
+
+    def interrupted(*arguments: Any) -> Any:
+        if not begun:
+            signal.raise_signal(signal.SIGINT)
+        begun.append(starting_state(*arguments))
+        return begun[-1]
+
+    monkeypatch.setattr(warm_up, "starting_state", interrupted)
+    with pytest.raises(UserError, match=r"interrupted after step 1, which is saved"):
+        train(tiny_config(data_dir), tmp_path)
+    train(tiny_config(data_dir), tmp_path)
+    assert losses(tmp_path) == losses(whole)
+    # They do not stay beside those that the run is at.
+    for state, _ in begun:
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+
+
+def test_a_finished_run_only_shows_its_results(
+    whole: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(warm_up, "compile_train_step", None)
+    before = (whole / "metrics.jsonl").read_bytes()
+    results = train(tiny_config(data_dir), whole)
+    assert results == json.loads((whole / "eval" / "test.json").read_text())
+    assert "3 (final)" in capsys.readouterr().out
+    assert (whole / "metrics.jsonl").read_bytes() == before
+
+
+def test_another_configuration_is_another_run(whole: Path, data_dir: Path) -> None:
+    config = tiny_config(data_dir)
+    config.optimizer.momentum = 0.5
+    config.seed = 1
+    with pytest.raises(UserError, match=r"optimizer\.momentum.*seed.*another --workdir"):
+        train(config, whole)
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 2])
+def test_a_state_that_is_not_finite_ends_the_run_and_is_not_saved(
+    tmp_path: Path, data_dir: Path, checkpoint_every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_aside: list[int] = []
+
+    @contextmanager
+    def noted() -> Iterator[None]:
+        with gc_frozen():
+            set_aside.append(gc.get_freeze_count())
+            yield
+
+    monkeypatch.setattr(loop, "gc_frozen", noted)
+    config = tiny_config(data_dir)
+    config.checkpoint_every = checkpoint_every
+    config.optimizer.learning_rate = 1e30
+    config.optimizer.warmup_steps = 0
+    with pytest.raises(UserError, match=r"the (loss|norm of the parameters) is (nan|inf).*learning_rate"):
+        train(config, tmp_path)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step is None
+    # What tracing has left is not looked through between steps, until the end of the run.
+    assert set_aside
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_run_says_what_it_computes_in_before_anything_is_compiled(
+    dtype: str, deterministic: bool, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(config: ConfigDict) -> None:
+        raise UserError("far enough")
+
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(
+        setup,
+        "exclude_slow_cudnn_engines",
+        lambda device, dtype, *, deterministic: asked.append((device, dtype, deterministic)),
+    )
+    monkeypatch.setattr(setup, "open_dataset", stop)
+    config = tiny_config(data_dir)
+    config.dtype, config.deterministic = dtype, deterministic
+    with pytest.raises(UserError, match="far enough"):
+        train(config, tmp_path)
+    assert asked == [(jax.devices()[0], np.dtype(dtype), deterministic)]
+
+
+@pytest.mark.slow
+def test_overfitting_tests_on_the_images_it_learns_from(tmp_path: Path, data_dir: Path) -> None:
+    config = tiny_config(data_dir)
+    config.steps = 1
+    config.data.overfit = 4
+    results = train(config, tmp_path)
+    assert (results["images"], results["split"], results["selected_on"]) == (4, "train", "train")
+
+
+@pytest.mark.slow
+def test_without_selection_the_last_step_is_kept_also_of_a_run_that_is_made_longer(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    config = tiny_config(data_dir)
+    config.data.select_on = "none"
+    for steps in (1, 2):
+        config.steps = steps
+        results = train(config, tmp_path)
+        assert (results["steps"], results["best_step"], results["selected_on"]) == (steps, steps, "none")
+    assert not any("max_f" in key for line in losses(tmp_path) for key in line)
+    config.steps = 1
+    with pytest.raises(UserError, match=r"config\.steps=1, but .* is at step 2"):
+        train(config, tmp_path)

@@ -1,0 +1,62 @@
+"""What the best checkpoint is chosen by."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from image_records import ImageRecords
+
+from dms_jax.data.examples import ExampleSource
+from dms_jax.runs import validation
+from dms_jax.runs.config import defaults
+from dms_jax.runs.validation import Validation, validation_score
+from dms_jax.runtime.devices import data_mesh
+
+
+def test_selection_prefers_the_f_measure_on_defective_images() -> None:
+    some = {"mae": 0.1, "max_f": 0.9, "defective": {"max_f": 0.5}}
+    none = {"mae": 0.1, "max_f": 0.9, "defective": {"max_f": None}}
+    assert validation_score(some) == 0.5
+    assert validation_score(none) == -0.1
+
+
+def test_selection_without_any_mask_goes_by_the_labels() -> None:
+    unknown = {"mae": None, "max_f": None}
+    assert validation_score({**unknown, "defective": unknown, "accuracy": 0.75}) == 0.75
+    assert validation_score({**unknown, "defective": unknown, "accuracy": None}) == 0.0
+
+
+class Step:
+    """In place of an `EvalStep`: keeps what it is given."""
+
+    mesh = data_mesh()
+    predict_step = SimpleNamespace(prepare=lambda variables: variables)
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, np.ndarray]] = []
+
+    def __call__(self, prepared: Any, batch: Any) -> int:
+        self.seen.append({name: np.asarray(value) for name, value in batch.items()})
+        return len(self.seen)
+
+
+@pytest.mark.parametrize(("cache", "decoded_again"), [(1.0, 0), (0.0, 3)])
+def test_images_are_decoded_once(cache: float, decoded_again: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 256, (20, 24, 3), np.uint8) for _ in range(3)]
+    masks = [np.full((20, 24), 255 * (i % 2), np.uint8) for i in range(3)]
+    source = ExampleSource(ImageRecords(images, masks, [0, 1, 0]), "train", free_class=0)
+    decoded: list[Any] = []
+    example = ExampleSource.__getitem__
+    monkeypatch.setattr(ExampleSource, "__getitem__", lambda self, index: decoded.append(index) or example(self, index))
+    monkeypatch.setattr(validation, "device_metrics", lambda sums: sums)
+    config = defaults.default_config()
+    config.batch_size, config.data.image_size, config.data.cache = 4, 32, cache
+    step = Step()
+    chosen_on = Validation(config, source, step)
+    assert (chosen_on.measure({}), len(decoded)) == (1, 3)
+    assert (chosen_on.measure({}), len(decoded)) == (2, 3 + decoded_again)
+    first, second = step.seen
+    assert first["valid"].tolist() == [True] * 3 + [False]
+    assert all(np.array_equal(first[name], second[name]) for name in first)
