@@ -16,6 +16,9 @@ if os.environ["JAX_PLATFORMS"] == "cpu":
     flags.append("--xla_backend_optimization_level=0")
 os.environ["XLA_FLAGS"] = " ".join(filter(None, flags))
 
+# Arrays of different rank are brought together on purpose, or not at all.
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+
 # Several tests compile the same network.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache = tempfile.mkdtemp(prefix="dms-jax-tests-")
