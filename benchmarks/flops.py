@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from dms_jax.models import DMS
-from dms_jax.models.convolution import TransposedConv
+from dms_jax.models.layers import TransposedConv
 
 
 def forward_flops(model: DMS, height: int, width: int) -> int:
-    """Multiplications and additions of the network's convolutions and dense layers for one picture.
+    """Multiplications and additions of the network's convolutions and dense layers for one image.
 
     Every layer counts as the mathematics has it, however it is computed: a grouped convolution with its own groups
     alone, a transposed one without the zeros between its inputs. A training step is taken to cost three times as much.

@@ -1,6 +1,6 @@
 """Other ways to compute the network's parts, timed alone: python benchmarks/leads.py [--only NAME] [--batch 64].
 
-Each lead is a function written in two or more ways with the same result, at the shapes of BDMS on 300 x 300 pictures.
+Each lead is a function written in two or more ways with the same result, at the shapes of BDMS on 300 x 300 images.
 For each way: milliseconds of the forward pass, and of the forward and backward pass together. What came of them stands
 in benchmarks/README.md.
 """
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from timing import seconds_per_call
 
-from dms_jax.models import convolution, resize
+from dms_jax.ops import convolution, resize
 
 Ways = dict[str, Callable[..., jax.Array]]
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -236,7 +236,7 @@ def measure(name: str, batch: int, dtype: Any, budget: float) -> None:
     """Print a row for each way of a lead, after a check that they agree."""
     ways, shapes = LEADS[name]()
     keys = jax.random.split(jax.random.key(0), len(shapes))
-    # Pictures have three dimensions, to which the batch is added; parameters have one or four.
+    # Images have three dimensions, to which the batch is added; parameters have one or four.
     arrays = [
         jax.random.normal(key, (batch, *shape) if len(shape) == 3 else shape, dtype) * (1 if len(shape) == 3 else 0.05)
         for key, shape in zip(keys, shapes, strict=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 _LINE = re.compile(r"^torch (\w+) +(\w+) +batch +(\d+) +([\d.]+) ms", re.MULTILINE)
 _TORCH_STEPS = Path(__file__).resolve().parent / "torch_steps.py"
 
-# With all of Inductor's own candidates, max-autotune had not compiled one picture's prediction in 100 s on an H100.
+# With all of Inductor's own candidates, max-autotune had not compiled one image's prediction in 100 s on an H100.
 # Without them it is cuDNN's kernels, as in every other mode, in CUDA graphs. The environment may say otherwise.
 _CANDIDATES = {
     "TORCHINDUCTOR_MAX_AUTOTUNE_CONV_BACKENDS": "ATEN",
@@ -31,7 +31,7 @@ def peer_times(
       modes: of the script; each in a process of its own, so that one that fails costs nothing else.
       seconds: how long each of its measurements takes, about.
       jobs: ("latency", "predict" or "train", batch), to time where the script does not.
-      size: side of the pictures in pixels.
+      size: side of the images in pixels.
       limit: seconds after which a process is stopped; what it has measured by then counts.
     """
     times: Times = {}

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 from steps import Bench
 
-from dms_jax.training import compilation
+from dms_jax.runtime import cuda_graphs
 
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = (\S+) ")
 _OP_NAME = re.compile(r"op_name=\"([^\"]*)\"")
@@ -30,7 +30,7 @@ def main() -> int:
     on_cpu = jax.default_backend() == "cpu"
     dtype = jax.numpy.float32 if on_cpu else jax.numpy.bfloat16
     # Kernels in a graph do not say which instruction they belong to.
-    compilation.GRAPHS["xla_gpu_enable_command_buffer"] = ""
+    cuda_graphs.GRAPHS["xla_gpu_enable_command_buffer"] = ""
     bench = Bench("bdms", arguments.size, arguments.image_size, 1, dtype, arguments.remat, 0.2)
     compiled, call = bench.prepare(arguments.job, arguments.batch)
     kernels = trace(call, arguments.steps)

@@ -36,14 +36,14 @@ def main() -> int:
     from timing import matrix_rate
     from whole_run import pipeline_rate
 
-    from dms_jax.training.launch import parse
+    from dms_jax.runs.config.flags import parse
 
     on_cpu = jax.default_backend() == "cpu"
     dtype = jax.numpy.float32 if on_cpu else jax.numpy.bfloat16
     rate = matrix_rate(dtype, 2048 if on_cpu else 8192, arguments.seconds)
     print(f"\n{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}, {jax.numpy.dtype(dtype)}")
     print(f"matrices of {2048 if on_cpu else 8192}: {rate / 1e12:.3g} TFLOP/s\n")
-    header = ("network", "step", "batch", "ms", "pictures/s", "TFLOP/s", "of matrices", "memory", "PyTorch", "ratio")
+    header = ("network", "step", "batch", "ms", "images/s", "TFLOP/s", "of matrices", "memory", "PyTorch", "ratio")
     print(_row(header))
     print(_row(["---"] * len(header)), flush=True)
     rows: list[dict[str, Any]] = []
@@ -77,7 +77,7 @@ def main() -> int:
                     "job": job,
                     "batch": batch,
                     "seconds": timed.seconds,
-                    "pictures_per_second": batch / timed.seconds,
+                    "images_per_second": batch / timed.seconds,
                     "flops_per_second": speed,
                     "share_of_matrix_rate": speed / (rate * devices),
                     "memory_bytes": timed.memory_bytes,
@@ -90,8 +90,8 @@ def main() -> int:
     if arguments.train_config:
         config, _ = parse(["train.py", *_train_flags(arguments)], arguments.train_config)
         pipeline = pipeline_rate(config, 5 * arguments.seconds)
-        print(f"\ninput pipeline alone, nothing in memory: {pipeline:.0f} pictures/s")
-        results |= {"pipeline_pictures_per_second": pipeline, "train": [asdict(run) for run in runs]}
+        print(f"\ninput pipeline alone, nothing in memory: {pipeline:.0f} images/s")
+        results |= {"pipeline_images_per_second": pipeline, "train": [asdict(run) for run in runs]}
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
     return 0
@@ -101,10 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Time the steps, the input pipeline and train.py.")
     parser.add_argument("--network", choices=("bdms", "sdms"), default="bdms")
     parser.add_argument("--sizes", default="full,lite", help="comma-separated: full, lite, small (%(default)s)")
-    parser.add_argument("--image-size", type=int, default=300, help="side of the pictures (%(default)s)")
+    parser.add_argument("--image-size", type=int, default=300, help="side of the images (%(default)s)")
     parser.add_argument("--predict", default="1,16,64", metavar="N,N", help="batches to predict (%(default)s)")
     parser.add_argument("--train", default="16,64", metavar="N,N", help="batches to train, a device (%(default)s)")
-    parser.add_argument("--no-latency", dest="latency", action="store_false", help="leave out one picture's latency")
+    parser.add_argument("--no-latency", dest="latency", action="store_false", help="leave out one image's latency")
     parser.add_argument("--devices", default="1", metavar="N,N", help="numbers of devices (%(default)s)")
     parser.add_argument("--remat", action="store_true", help="train with config.model.remat")
     parser.add_argument("--deterministic", action="store_true", help="as config.deterministic")
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--train-steps", type=int, default=3000, help="of train.py (%(default)s)")
     parser.add_argument("--manual-dir", default="", metavar="DIR", help="the dataset's published files, for train.py")
     parser.add_argument("--data-dir", default="", metavar="DIR", help="where prepared datasets are, for train.py")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all metrics to this file")
     return parser
 
 
@@ -140,7 +140,7 @@ def _train(arguments: argparse.Namespace) -> list[WholeRun]:
         for name in ("cold", "warm"):
             run = whole_run(Path(folder) / name, _train_flags(arguments), cache=Path(folder) / "cache")
             runs.append(run)
-            start, speed = f"{run.first_step:.1f} s", f"{run.pictures_per_second:.0f} pictures/s"
+            start, speed = f"{run.first_step:.1f} s", f"{run.images_per_second:.0f} images/s"
             pauses = f"{run.with_pauses:.0f} with evaluations and checkpoints"
             print(f"train.py, {name}: first step after {start}, then {speed}, {pauses}", flush=True)
     return runs
@@ -158,7 +158,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         row["job"],
         str(row["batch"]),
         f"{row['seconds'] * 1e3:.2f}",
-        f"{row['pictures_per_second']:.1f}",
+        f"{row['images_per_second']:.1f}",
         f"{row['flops_per_second'] / 1e12:.4g}",
         f"{row['share_of_matrix_rate']:.1%}",
         f"{row['memory_bytes'] / 2**30:.2f} GiB",

@@ -10,15 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from timing import latency, seconds_per_call
 
-from dms_jax.data.augment import AugmentConfig
+from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.models.dms import NETWORKS, SIZES
-from dms_jax.training.compilation import CALLS_UNTIL_PROVEN, compile_ahead, program
-from dms_jax.training.cudnn import leave_out_slow_engines
+from dms_jax.runtime.compilation import compile_ahead
+from dms_jax.runtime.cuda_graphs import CALLS_UNTIL_PROVEN, program
+from dms_jax.runtime.cudnn import exclude_slow_cudnn_engines
+from dms_jax.runtime.devices import DATA_AXIS, data_mesh, replicate, shard_batch
+from dms_jax.training.augment import AugmentConfig
 from dms_jax.training.losses import LossConfig
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
-from dms_jax.training.prediction import make_predict_step
 from dms_jax.training.state import TrainState, create_state
-from dms_jax.training.step import DATA_AXIS, data_mesh, make_train_step, replicate, shard_batch
+from dms_jax.training.step import make_train_step
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Timed:
 
     Attributes:
       job: "train", "predict" or "latency" (a prediction that nothing is queued behind).
-      batch: pictures a step, of all devices together.
+      batch: images a step, of all devices together.
       seconds: a step.
       memory_bytes: what the compiled step holds at once on each device: its arguments, results and what lies between.
     """
@@ -44,12 +46,12 @@ class Bench:
     Args:
       network: "bdms" or "sdms".
       size: "full", "lite" or "small".
-      image_size: side of the pictures in pixels.
+      image_size: side of the images in pixels.
       devices: how many share a batch.
       dtype: to compute in.
       remat: see `dms_jax.models.DMS`.
       budget: seconds that each measurement takes, about.
-      deterministic: see `dms_jax.training.compilation.compiler_options`.
+      deterministic: see `dms_jax.runtime.compilation.compiler_options`.
       shared_statistics: see `dms_jax.training.step.make_train_step`.
     """
 
@@ -73,7 +75,7 @@ class Bench:
         self.model = NETWORKS[network](num_classes=6, dtype=dtype, axis_name=axis_name, remat=remat, **SIZES[size])
         self.optimizer = create_optimizer(OptimizerConfig(), 20_000)
         self._initial: TrainState | None = None
-        leave_out_slow_engines(self.mesh.devices.flat[0], dtype, deterministic=deterministic)  # as train.py does
+        exclude_slow_cudnn_engines(self.mesh.devices.flat[0], dtype, deterministic=deterministic)  # as train.py does
 
     def train(self, batch: int) -> Timed:
         """Time the whole training step: augmentation, forward and backward pass, update."""
@@ -89,15 +91,15 @@ class Bench:
 
     def prepare(self, job: str, batch: int) -> tuple[jax.stages.Compiled, Callable[[], Any]]:
         """The compiled step of "train", "predict" or "latency", and a function that runs it once."""
-        pictures = shard_batch(self._pictures(batch), self.mesh)
+        images = shard_batch(self._images(batch), self.mesh)
         if job != "train":
             step = make_predict_step(self.model, self.mesh, deterministic=self.deterministic)
             prepared = step.prepare(replicate(self._state().inference_variables, self.mesh))
             predict = step.freeze(prepared) if job == "latency" else partial(step.run, prepared)
             # Run first: what can only be run in another way is then compiled as it runs.
             for _ in range(CALLS_UNTIL_PROVEN):
-                jax.block_until_ready(predict(pictures["image"]))
-            return program(predict.func, *predict.args, pictures["image"]), partial(predict, pictures["image"])
+                jax.block_until_ready(predict(images["image"]))
+            return program(predict.func, *predict.args, images["image"]), partial(predict, images["image"])
         step = make_train_step(
             self.model,
             self.optimizer,
@@ -108,16 +110,16 @@ class Bench:
             deterministic=self.deterministic,
         )
         state = replicate(jax.tree.map(jnp.copy, self._state()), self.mesh)
-        compiled = compile_ahead(step, state, pictures)
+        compiled = compile_ahead(step, state, images)
 
         def call() -> TrainState:
             nonlocal state
-            state = compiled(state, pictures)
+            state = compiled(state, images)
             return state
 
         for _ in range(CALLS_UNTIL_PROVEN):
             jax.block_until_ready(call())
-        return program(compiled, state, pictures), call
+        return program(compiled, state, images), call
 
     def _timed(self, job: str, batch: int, compiled: jax.stages.Compiled, call: Callable[[], Any]) -> Timed:
         seconds = latency(call, self.budget) if job == "latency" else seconds_per_call(call, self.budget, warm=True)
@@ -130,7 +132,7 @@ class Bench:
             self._initial = create_state(self.model, self.optimizer, seed=0)
         return self._initial
 
-    def _pictures(self, batch: int) -> dict[str, np.ndarray]:
+    def _images(self, batch: int) -> dict[str, np.ndarray]:
         random = np.random.default_rng(0)
         side = self.image_size
         return {

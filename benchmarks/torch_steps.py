@@ -1,4 +1,4 @@
-"""Times of a PyTorch script's network that the script does not take itself: one picture's latency, and a CPU's steps.
+"""Times of a PyTorch script's network that the script does not take itself: one image's latency, and a CPU's steps.
 
     python benchmarks/torch_steps.py FILE --mode eager --jobs latency:1,predict:2,train:2
 
@@ -58,7 +58,7 @@ def main() -> int:
             call = step(model, network, int(batch), arguments.image_size)
         seconds = _seconds(call, arguments.seconds, on_gpu)
         name = f"torch {arguments.mode:8s} {job:8s} batch {int(batch):3d}"
-        print(f"{name} {seconds * 1e3:9.2f} ms {int(batch) / seconds:9.1f} pictures/s", flush=True)
+        print(f"{name} {seconds * 1e3:9.2f} ms {int(batch) / seconds:9.1f} images/s", flush=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`train.py` as a user starts it: time to the first step, and pictures per second after it."""
+"""`train.py` as a user starts it: time to the first step, and images per second after it."""
 
 import os
 import re
@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dms_jax.training import configuration
-from dms_jax.training.launch import parse
-from dms_jax.training.metrics_file import METRICS_NAME, read_metrics
-from dms_jax.training.reading import read_training_batches
-from dms_jax.training.splits import choose_splits
-from dms_jax.training.testing import open_dataset
+from ml_collections import ConfigDict
+
+from dms_jax.runs.config import saved
+from dms_jax.runs.config.build import read_training_batches
+from dms_jax.runs.config.flags import parse
+from dms_jax.runs.monitoring.metrics_file import METRICS_NAME, read_metrics
+from dms_jax.runs.splits import choose_splits
+from dms_jax.runs.testing import open_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 _FIRST_STEP = re.compile(r"first step done ([\d.]+) s after the start")
@@ -27,13 +29,13 @@ class WholeRun:
 
     Attributes:
       first_step: seconds from the start to the end of the first step.
-      pictures_per_second: median over the intervals at which the run logs, without the first, and without the pauses
+      images_per_second: median over the intervals at which the run logs, without the first, and without the pauses
         for evaluation and checkpoints.
-      with_pauses: pictures per second from the first step to the last, all in all.
+      with_pauses: images per second from the first step to the last, all in all.
     """
 
     first_step: float
-    pictures_per_second: float
+    images_per_second: float
     with_pauses: float
 
 
@@ -75,20 +77,20 @@ def whole_run(workdir: Path, arguments: Sequence[str], cache: Path) -> WholeRun:
                     seen[mark] = time.perf_counter()
     if process.returncode:
         raise RuntimeError(next((line.strip() for line in reversed(lines) if line.strip()), "it was killed"))
-    logged = [line for line in read_metrics(workdir / METRICS_NAME) if "train/pictures_per_second" in line]
-    speeds = [line["train/pictures_per_second"] for line in logged]
-    pictures = (logged[-1]["step"] - 1) * configuration.load_run(workdir).batch_size
+    logged = [line for line in read_metrics(workdir / METRICS_NAME) if "train/images_per_second" in line]
+    speeds = [line["train/images_per_second"] for line in logged]
+    images = (logged[-1]["step"] - 1) * saved.load_run(workdir).batch_size
     return WholeRun(
         first_step=float(_FIRST_STEP.search("".join(lines))[1]),
-        pictures_per_second=statistics.median(speeds[1:]),
-        with_pauses=pictures / (seen["testing step"] - seen["first step done"]),
+        images_per_second=statistics.median(speeds[1:]),
+        with_pauses=images / (seen["testing step"] - seen["first step done"]),
     )
 
 
-def pipeline_rate(config: configuration.ConfigDict, seconds: float) -> float:
-    """Pictures per second of the host's pipeline alone where nothing is in memory yet: read, decode, resize, batch."""
+def pipeline_rate(config: ConfigDict, seconds: float) -> float:
+    """Images per second of the host's pipeline alone where nothing is in memory yet: read, decode, resize, batch."""
     config = config.copy_and_resolve_references()
-    config.data.memory = 0.0
+    config.data.cache = 0.0
     batches = read_training_batches(config, choose_splits(open_dataset(config), config))
     try:
         for _ in range(10):
