@@ -1,26 +1,24 @@
 """The reference network in PyTorch (`torch_reference`), and its weights carried over by a table of names."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 
-def reference(
-    num_classes: int,
-    network: str,
-    *,
-    stage_sizes: tuple[int, ...] = (3, 4, 23, 3),
-    ablation: str = "",
-    feature_growth: str = "concat",
-) -> Any:
-    """The reference network, "sdms" or "bdms"; skips the test where PyTorch is not installed."""
+def reference(num_classes: int, network: str, **fields: Any) -> Any:
+    """The reference network, "sdms" or "bdms"; skips the test where PyTorch is not installed.
+
+    Args:
+      num_classes: image-level classes.
+      network: whose schedule is the default.
+      **fields: of `torch_reference.DMS`.
+    """
     pytest.importorskip("torch", reason="PyTorch is not installed")
     import torch_reference
 
-    schedule = torch_reference.SCHEDULES[network.upper()]
-    options = {"stage_sizes": stage_sizes, "ablation": ablation, "feature_growth": feature_growth}
-    return torch_reference.DMS(num_classes, schedule, **options)
+    return torch_reference.DMS(num_classes, **{"schedule": torch_reference.SCHEDULES[network], **fields})
 
 
 def randomise(net: Any, seed: int = 0) -> None:
@@ -40,10 +38,10 @@ def randomise(net: Any, seed: int = 0) -> None:
                 module.weight.uniform_(0.05, 0.5, generator=generator)
 
 
-def module_names(steps: int, blocks: tuple[int, ...], ablation: str) -> dict[str, str]:
-    """Names of the reference's modules, each with the path of ours."""
+def module_names(steps: int, stage_sizes: Sequence[int]) -> dict[str, str]:
+    """Names of the modules that a reference may have, each with the path of ours."""
     names = {"backbone.conv1": "backbone/stem_conv", "backbone.bn1": "backbone/stem_norm"}
-    for stage, count in enumerate(blocks, start=1):
+    for stage, count in enumerate(stage_sizes, start=1):
         for block in range(count):
             theirs, ours = f"backbone.layer{stage}.{block}", f"backbone/stage{stage}_block{block + 1}"
             for i in (1, 2, 3):
@@ -59,10 +57,9 @@ def module_names(steps: int, blocks: tuple[int, ...], ablation: str) -> dict[str
     for side in ("lf", "mf", "hf"):
         for i in range(3):
             conv_block(f"{side}.{i}", f"side_{side}/block{i + 1}")
-    if ablation == "c":
-        for i, branch in enumerate(("point", "dilated2", "dilated4", "dilated6", "pooled")):
-            conv_block(f"hf.2.branches.{i}", f"side_hf/aspp/{branch}")
-        conv_block("hf.2.fuse", "side_hf/aspp/fuse")
+    for i, branch in enumerate(("point", "dilated2", "dilated4", "dilated6", "pooled")):
+        conv_block(f"hf.2.branches.{i}", f"side_hf/aspp/{branch}")
+    conv_block("hf.2.fuse", "side_hf/aspp/fuse")
     names["first"] = "step0/saliency"
     for step in range(steps):
         conv_block(f"phi.{step}", f"step{step}/transition")
@@ -74,11 +71,11 @@ def module_names(steps: int, blocks: tuple[int, ...], ablation: str) -> dict[str
     return names
 
 
-def carry_over(net: Any, steps: int, blocks: tuple[int, ...], ablation: str = "") -> dict[str, Any]:
+def carry_over(net: Any) -> dict[str, Any]:
     """Our variables with the reference's weights; every tensor of it has its place, or this fails."""
     from torch import nn
 
-    names = module_names(steps, blocks, ablation)
+    names = module_names(net.num_steps, net.stage_sizes)
     variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
 
     def put(collection: str, path: str, leaf: str, value: Any) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SCHEDULES = {"SDMS": ("HF", "MF", "LF"), "BDMS": ("HF", "MF", "LF", "reset LF", "MF", "HF")}
+SCHEDULES = {"sdms": ("HF", "MF", "LF"), "bdms": ("HF", "MF", "LF", "reset LF", "MF", "HF")}
 STRIDES = {"LF": 4, "MF": 8, "HF": 16}
 
 
@@ -126,6 +126,7 @@ class DMS(nn.Module):
         base_channels: int = 64,
     ) -> None:
         super().__init__()
+        self.num_steps, self.stage_sizes = len(schedule), tuple(stage_sizes)
         self.sides = [entry.removeprefix("reset ") for entry in schedule]
         self.resets = [entry.startswith("reset ") for entry in schedule]
         self.join = {"a": "replace", "baseline": "replace", "d": "add"}.get(ablation, "concat")

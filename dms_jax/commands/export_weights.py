@@ -26,21 +26,28 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises:
       UsageError: the output's suffix is none of those above.
-      UserError: there is no trained run, or the file cannot be written.
+      UserError: there is no trained run, its network or backbone is the user's own, or the file cannot be written.
     """
     # Imported late: a mistyped flag is answered at once.
     import jax
 
+    from dms_jax.errors import UserError
     from dms_jax.interop.torch_files import check_suffix, write_tensors
     from dms_jax.interop.torch_names import network_rows
     from dms_jax.interop.torch_weights import to_tensors
+    from dms_jax.models import DMS
     from dms_jax.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
     from dms_jax.runs.open_run import open_run
 
     check_suffix(arguments.output)
     opened = open_run(arguments.workdir)
-    config, step = opened.config, opened.step
-    model: Any = opened.model  # `network_rows` reads the fields of a `DMS`
+    config, step, model = opened.config, opened.step, opened.model
+    if not isinstance(model, DMS) or model.backbone is not None:
+        field = "backbone" if isinstance(model, DMS) else "network"
+        raise UserError(
+            f"{arguments.workdir}: config.model.{field}={config.model[field]} has no names in PyTorch: name a run of "
+            "SDMS or BDMS with a backbone of this project."
+        )
     tensors = to_tensors(jax.device_get(opened.variables), network_rows(model), batches=step)
     description = {
         "network": config.model.network,

@@ -23,11 +23,40 @@ from dms_jax.runs.description import RunDescription
 
 SHALLOW = (1, 1, 1, 1)
 CLASSES = 6
-STEPS = {"sdms": 3, "bdms": 6}
 
 
-def make_run(workdir: Path, network: str, ablation: str, variables: Any) -> None:
-    config = bdms.network_config(network, f"ablation={ablation}" if ablation else "")
+# A network and a backbone that are not the project's.
+MINE = """
+import flax.linen as nn
+import jax.numpy as jnp
+
+from dms_jax.models import SaliencyOutput
+
+
+class Network(nn.Module):
+    num_classes: int
+    dtype: type = jnp.float32
+    axis_name: str | None = None
+    num_outputs = 1
+    has_class_heads = False
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        return SaliencyOutput((nn.Conv(1, (3, 3))(images),), (), {})
+
+    def for_prediction(self):
+        return self, lambda variables: variables
+
+
+class Backbone(nn.Module):
+    @nn.compact
+    def __call__(self, images, *, train):
+        strides = (4, 4, 8, 16, 32)
+        return tuple(nn.Conv(8, (3, 3), stride, name=f"conv{i}")(images) for i, stride in enumerate(strides))
+"""
+
+
+def make_run(workdir: Path, config: Any, variables: Any) -> None:
     saved.save(config, workdir)
     describe(workdir)
     with Checkpoints(workdir) as checkpoints:
@@ -39,15 +68,19 @@ def describe(workdir: Path) -> None:
     RunDescription(class_names=names, free_class="a", framing=Framing(), dataset="absent").save(workdir)
 
 
-# Without concatenation there is nothing to reduce: the reference knows the growth of the other ablations only.
+def init(model: Any) -> Any:
+    return jax.jit(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))()
+
+
+# Without concatenation there is nothing to reduce.
 @pytest.mark.parametrize(
     ("ablation", "growth"), [(a, "concat") for a in ABLATIONS] + [(a, "reduce") for a in ("", "b", "c", "e")]
 )
 @pytest.mark.parametrize("network", NETWORKS)
-def test_names_and_shapes_are_the_peers(network: str, ablation: str, growth: str) -> None:
+def test_names_and_shapes_are_the_references(network: str, ablation: str, growth: str) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     model = NETWORKS[network](num_classes=CLASSES, ablation=ablation, feature_growth=growth)
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))
+    shapes = jax.eval_shape(lambda: init(model))
     zeros = jax.tree.map(lambda x: np.broadcast_to(np.float32(0), x.shape), dict(shapes))
     with torch.device("meta"):
         net = torch_peer.reference(CLASSES, network, ablation=ablation, feature_growth=growth)
@@ -59,7 +92,7 @@ def test_names_and_shapes_are_the_peers(network: str, ablation: str, growth: str
     ("network", "ablation", "suffix"),
     [("bdms", "", ".pth"), ("sdms", "c", ".safetensors"), ("bdms", "baseline", ".safetensors")],
 )
-def test_the_peer_loads_what_was_exported_and_gives_the_same_outputs(
+def test_the_reference_loads_what_was_exported_and_gives_the_same_outputs(
     network: str, ablation: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -68,8 +101,8 @@ def test_the_peer_loads_what_was_exported_and_gives_the_same_outputs(
     torch.manual_seed(0)
     origin = torch_peer.reference(CLASSES, network, stage_sizes=SHALLOW, ablation=ablation)
     torch_peer.randomise(origin)
-    variables = torch_peer.carry_over(origin, STEPS[network], SHALLOW, ablation)
-    make_run(tmp_path, network, ablation, variables)
+    variables = torch_peer.carry_over(origin)
+    make_run(tmp_path, bdms.network_config(network, f"ablation={ablation}" if ablation else ""), variables)
     output = tmp_path / "new" / f"weights{suffix}"
     assert main(["export-weights", "--workdir", str(tmp_path), "--output", str(output), "--format", "torch"]) == 0
     printed = capsys.readouterr()
@@ -125,4 +158,20 @@ class TestFailures:
         describe(tmp_path)
         (tmp_path / "best" / "3" / "variables").mkdir(parents=True)
         sentence = fails("--workdir", tmp_path, "--output", tmp_path / "w.pth")
-        assert "is damaged" in sentence
+        assert f"{tmp_path}/best/3 is damaged: bring back a copy, or train anew (" in sentence
+
+    def test_a_run_of_an_earlier_version(self, tmp_path: Path, fails: Any) -> None:
+        saved.save(bdms.get_config(), tmp_path)
+        (tmp_path / "best" / "3" / "variables").mkdir(parents=True)
+        assert "has no run.json" in fails("--workdir", tmp_path, "--output", tmp_path / "w.pth")
+
+    @pytest.mark.parametrize("field", ["network", "backbone"])
+    def test_code_of_the_users_own(self, field: str, tmp_path: Path, fails: Any) -> None:
+        (tmp_path / "mine.py").write_text(MINE)
+        config = bdms.get_config("size=small")
+        config.model[field] = f"{tmp_path}/mine.py:{field.title()}"
+        if field == "network":
+            config.model.size = "full"
+        make_run(tmp_path, config, init(build.build_model(config, CLASSES)))
+        sentence = fails("--workdir", tmp_path, "--output", tmp_path / "w.safetensors")
+        assert f"config.model.{field}={tmp_path}/mine.py:{field.title()} has no names in PyTorch" in sentence
