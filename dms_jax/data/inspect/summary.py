@@ -71,8 +71,14 @@ class DatasetSummary:
     warnings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as nested dicts, which `json.dumps` takes."""
-        return asdict(self)
+        """The same as nested dicts, which `json.dumps` takes.
+
+        `pictures`, what `images` was called in earlier versions' files, is there too: scripts read it.
+        """
+        nested = asdict(self)
+        for split in (nested["whole"], *nested["splits"].values()):
+            split["pictures"] = split["images"]
+        return nested
 
 
 def summarise(dataset: PreparedDataset) -> DatasetSummary:

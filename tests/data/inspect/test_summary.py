@@ -136,6 +136,7 @@ class TestMetrics:
     def test_as_dict_is_json(self, dataset):
         summary = summarise(replace(dataset, free_class=None, test=[]))
         read = json.loads(json.dumps(summary.as_dict(), allow_nan=False))
+        assert read["whole"]["pictures"] == read["whole"]["images"]  # the key of earlier versions
         assert read["free_class"] is None
         assert read["directory"] == "somewhere"
         assert read["whole"]["classes"] == {"good": 12, "crack": 12}
