@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
 
 from dms_jax.errors import UserError
 
@@ -29,18 +28,13 @@ _DETERMINISTIC_OPTIONS: Options = {"xla_gpu_exclude_nondeterministic_ops": True}
 _LATENCY_OPTIONS: Options = {"xla_gpu_require_exclusive_lock": True}
 
 
-def platform_of(mesh: Mesh) -> str:
-    """The platform of a mesh's devices: "cpu", "gpu" and so on."""
-    return mesh.devices.flat[0].platform
-
-
 def compiler_options(
     platform: str, devices: int = 1, *, deterministic: bool = False, latency: bool = False
 ) -> Options | None:
     """Options of `jax.jit` for a program; None for the defaults.
 
     Args:
-      platform: that it runs on; see `platform_of`.
+      platform: that it runs on; see `dms_jax.runtime.devices.platform_of`.
       devices: how many of them share it.
       deterministic: the same results each time, to the last bit: several per cent slower, compiled in a third of the
         time. On a CPU they are the same anyway.

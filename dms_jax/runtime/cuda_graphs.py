@@ -13,8 +13,9 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from dms_jax.runtime.compilation import UNKNOWN_OPTION, Options, compiler_options, is_known_option, platform_of
+from dms_jax.runtime.compilation import UNKNOWN_OPTION, Options, compiler_options, is_known_option
 from dms_jax.runtime.cudnn import load_convolutions
+from dms_jax.runtime.devices import platform_of
 
 _LOG = logging.getLogger(__name__)
 CALLS_UNTIL_PROVEN = 3

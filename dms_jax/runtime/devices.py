@@ -27,9 +27,14 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return jax.make_mesh((len(devices),), (DATA_AXIS,), (jax.sharding.AxisType.Auto,), devices=devices)
 
 
+def platform_of(mesh: Mesh) -> str:
+    """The platform of a mesh's devices: "cpu", "gpu" and so on."""
+    return mesh.devices.flat[0].platform
+
+
 def is_gpu(mesh: Mesh) -> bool:
     """Whether the devices of a mesh are GPUs."""
-    return mesh.devices.flat[0].platform == "gpu"
+    return platform_of(mesh) == "gpu"
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -20,8 +20,8 @@ from dms_jax.data.image_files import DEFECT_THRESHOLD
 from dms_jax.models.network import Network
 from dms_jax.models.preprocessing import normalize
 from dms_jax.ops.sharding import varying_axes
-from dms_jax.runtime.compilation import compiler_options, platform_of
-from dms_jax.runtime.devices import DATA_AXIS, Batch, batch_sharding
+from dms_jax.runtime.compilation import compiler_options
+from dms_jax.runtime.devices import DATA_AXIS, Batch, batch_sharding, platform_of
 from dms_jax.training.augment import AugmentConfig, augment_batch, content_batch, example_keys
 from dms_jax.training.losses import LossConfig, dms_loss, unit_mean
 from dms_jax.training.state import TrainState

@@ -6,8 +6,8 @@ import pytest
 
 from dms_jax.errors import UserError
 from dms_jax.runtime import compilation
-from dms_jax.runtime.compilation import compile_ahead, compiler_options, platform_of
-from dms_jax.runtime.devices import data_mesh
+from dms_jax.runtime.compilation import compile_ahead, compiler_options
+from dms_jax.runtime.devices import data_mesh, platform_of
 
 
 @pytest.mark.parametrize("latency", [True, False])
