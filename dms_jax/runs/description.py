@@ -9,6 +9,7 @@ from dms_jax import __version__
 from dms_jax.data.framing import Framing
 from dms_jax.data.prepare import PreparedDataset
 from dms_jax.errors import UserError
+from dms_jax.evaluation.result_files import write_results
 
 DESCRIPTION_NAME = "run.json"
 
@@ -51,10 +52,7 @@ class RunDescription:
 
     def save(self, workdir: Path) -> None:
         """Write it to a work directory."""
-        path = workdir / DESCRIPTION_NAME
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_results(asdict(self), workdir / DESCRIPTION_NAME)
 
     @classmethod
     def load(cls, workdir: Path) -> Self | None:

@@ -7,6 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from dms_jax.errors import UserError
+from dms_jax.evaluation.result_files import write_results
 from dms_jax.references import absolute
 from dms_jax.runs.config.fields import flatten
 
@@ -48,10 +49,7 @@ def with_absolute_paths(config: ConfigDict) -> ConfigDict:
 
 def save(config: ConfigDict, workdir: Path) -> None:
     """Write the configuration to the work directory."""
-    path = workdir / CONFIG_NAME
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-    temporary.replace(path)
+    write_results(config.to_dict(), workdir / CONFIG_NAME)
 
 
 def load(workdir: Path) -> ConfigDict | None:
