@@ -8,31 +8,16 @@ import numpy as np
 import torch
 import torch_peer
 from torch import nn
+from torch_reference import Bottleneck
 
 STEM = 64
 
 
-class _Bottleneck(nn.Module):
+def _bottleneck(inputs: int, width: int, outputs: int, stride: int, groups: int, has_shortcut: bool) -> nn.Module:
     """With torchvision's names, which timm has too."""
-
-    def __init__(self, inputs: int, width: int, outputs: int, stride: int, groups: int, has_shortcut: bool) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, groups=groups, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(outputs)
-        if has_shortcut:
-            conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(outputs))
-        else:
-            self.downsample = nn.Identity()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = torch.relu(self.bn1(self.conv1(x)))
-        y = torch.relu(self.bn2(self.conv2(y)))
-        return torch.relu(self.bn3(self.conv3(y)) + self.downsample(x))
+    # Only the first block of a stage changes the size or the channels, and so has a convolution in its shortcut.
+    assert has_shortcut == (stride != 1 or inputs != outputs)
+    return Bottleneck(inputs, width, outputs, stride, groups)
 
 
 class _Map(nn.Sequential):
@@ -82,7 +67,7 @@ def _stages(
 
 def torchvision_network(stage_sizes: Sequence[int], groups: int, width_per_group: int) -> nn.Sequential:
     """The parameters of torchvision's and timm's: conv1, bn1, layer1 to layer4, fc."""
-    layers = _stages(_Bottleneck, stage_sizes, groups, width_per_group)
+    layers = _stages(_bottleneck, stage_sizes, groups, width_per_group)
     modules: dict[str, nn.Module] = OrderedDict(
         conv1=nn.Conv2d(3, STEM, 7, 2, 3, bias=False),
         bn1=nn.BatchNorm2d(STEM),
