@@ -12,8 +12,7 @@ from timing import latency, seconds_per_call
 
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.models.dms import NETWORKS, SIZES
-from dms_jax.runtime.compilation import compile_ahead
-from dms_jax.runtime.cuda_graphs import CALLS_UNTIL_PROVEN, program
+from dms_jax.runtime.cuda_graphs import CALLS_UNTIL_PROVEN, compile_recorded, program
 from dms_jax.runtime.cudnn import exclude_slow_cudnn_engines
 from dms_jax.runtime.devices import DATA_AXIS, data_mesh, replicate, shard_batch
 from dms_jax.training.augment import AugmentConfig
@@ -110,7 +109,7 @@ class Bench:
             deterministic=self.deterministic,
         )
         state = replicate(jax.tree.map(jnp.copy, self._state()), self.mesh)
-        compiled = compile_ahead(step, state, images)
+        compiled = compile_recorded(step, self.mesh, state, images)
 
         def call() -> TrainState:
             nonlocal state

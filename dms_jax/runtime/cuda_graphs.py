@@ -1,19 +1,21 @@
-"""Prediction recorded in CUDA graphs, convolutions included, with a program that stands in where that fails.
+"""Steps recorded in CUDA graphs, convolutions included, with a program that stands in where that fails.
 
-Launched one by one, its kernels take the host longer than the GPU: with the layout of the kernels in memory, one
-image's latency went from 3.5 to 2.4 ms on an H100. Of a training step's convolutions the graphs bought nothing
-(benchmarks/README.md): it is compiled without them.
+Launched one by one, the kernels of a prediction take the host longer than the GPU: with the layout of the kernels in
+memory, one image's latency went from 3.5 to 2.4 ms on an H100. A training step alone on its host gains hardly anything;
+where the host is busy, whole runs lost a tenth to a sixth of their speed without them (benchmarks/README.md).
 """
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
-from dms_jax.runtime.compilation import UNKNOWN_OPTION, Options, compiler_options, is_known_option
+from dms_jax.runtime.compilation import UNKNOWN_OPTION, compile_ahead, compiler_options, is_known_option
 from dms_jax.runtime.cudnn import load_convolutions
 from dms_jax.runtime.devices import platform_of
 
@@ -22,7 +24,7 @@ CALLS_UNTIL_PROVEN = 3
 _FAILURES_UNTIL_GIVEN_UP = 2
 
 # What is recorded and launched as one: XLA's defaults, and convolutions.
-GRAPHS: Options = {
+GRAPHS: dict[str, str | bool] = {
     "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONVOLUTION,DYNAMIC_SLICE_FUSION"
 }
 # Of `load_convolutions`: nothing recorded, and algorithms tried rather than looked up, which loads more of cuDNN.
@@ -49,6 +51,50 @@ def jit_prediction(
         jax.jit(function, compiler_options=options),
         prepare=partial(_load_convolutions, tuple(mesh.devices.flat)),
     )
+
+
+def compile_recorded(
+    function: jax.stages.Wrapped,
+    mesh: Mesh,
+    *arguments: Any,
+    on_lowered: Callable[[], object] = lambda: None,
+    platform: str | None = None,
+) -> jax.stages.Compiled:
+    """Compile a jitted function that donates a tree; on a GPU recorded in CUDA graphs, if that proves to work.
+
+    To prove it, the program is run on zeros, before anything can be lost in it; it needs memory for them.
+
+    Args:
+      function: of a tree, which it donates, and of arrays; its result is another such tree.
+      mesh: that it runs on.
+      *arguments: shapes, types and shardings of the tree and of the arrays.
+      on_lowered: see `dms_jax.runtime.compilation.compile_ahead`.
+      platform: of the mesh; None asks it.
+    """
+    # Processes that fell back each on its own would wait for each other for ever.
+    if (platform or platform_of(mesh)) != "gpu" or jax.process_count() > 1:
+        return compile_ahead(function, *arguments, on_lowered=on_lowered)
+    with ThreadPoolExecutor(1) as thread:
+        # While Python traces the function, the device has nothing else to do.
+        loaded = thread.submit(_load_convolutions, tuple(mesh.devices.flat))
+        lowered = function.lower(*arguments)
+        on_lowered()
+        loaded.result()
+    try:
+        recorded = lowered.compile(dict(GRAPHS))
+        _prove(recorded, *arguments)
+    except jax.errors.JaxRuntimeError as error:
+        _LOG.warning("A program is run without CUDA graphs of its convolutions: %s", error)
+        return lowered.compile()
+    return recorded
+
+
+def _prove(compiled: jax.stages.Compiled, tree: Any, *arrays: Any) -> None:
+    """Call a program with zeros of the given shapes until XLA has recorded what it records."""
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), (tree, *arrays))
+    result, *batch = jax.device_put(zeros, jax.tree.map(lambda x: x.sharding, (tree, *arrays)))
+    for _ in range(CALLS_UNTIL_PROVEN):
+        result = jax.block_until_ready(compiled(result, *batch))
 
 
 @cache

@@ -10,8 +10,8 @@ import pytest
 
 from dms_jax.runtime import cuda_graphs
 from dms_jax.runtime.compilation import is_known_option
-from dms_jax.runtime.cuda_graphs import WithFallback, jit_prediction, program
-from dms_jax.runtime.devices import data_mesh
+from dms_jax.runtime.cuda_graphs import CALLS_UNTIL_PROVEN, WithFallback, compile_recorded, jit_prediction, program
+from dms_jax.runtime.devices import data_mesh, replicate
 
 
 class Counted:
@@ -155,3 +155,73 @@ def test_the_compiler_knows_what_is_asked_of_a_gpu(deterministic: bool, caplog: 
     assert program(chosen, total, jnp.ones(2))(total, jnp.ones(2))["a"].tolist() == [1, 1]
     assert not caplog.records
     assert all(is_known_option(name, value) for name, value in cuda_graphs._LOADING_OPTIONS.items())
+
+
+def donating(**options: Any) -> Any:
+    return jax.jit(added, donate_argnums=0, compiler_options=options or None)
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The devices on which convolutions were loaded."""
+    devices: list[Any] = []
+    monkeypatch.setattr(cuda_graphs, "_load_convolutions", devices.extend)
+    return devices
+
+
+def test_a_recorded_program_is_proven_on_zeros_and_leaves_what_it_is_given(
+    loaded: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mesh = data_mesh(jax.devices("cpu")[:2])
+    total, x = replicate({"a": jnp.full(2, 3.0)}, mesh), replicate(jnp.ones(2), mesh)
+    seen: list[Any] = []
+    compile_once = jax.stages.Lowered.compile
+
+    def compiled(lowered: jax.stages.Lowered, options: Any = None) -> Any:
+        made = compile_once(lowered, options)
+
+        def call(tree: Any, array: Any) -> Any:
+            seen.append((options, tree["a"].tolist(), array.tolist(), tree["a"].sharding))
+            return made(tree, array)
+
+        return call
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", compiled)
+    function = compile_recorded(donating(), mesh, total, x, on_lowered=lambda: seen.append("lowered"), platform="gpu")
+    assert seen == ["lowered", *[(cuda_graphs.GRAPHS, [0, 0], [0, 0], total["a"].sharding)] * CALLS_UNTIL_PROVEN]
+    assert loaded == list(mesh.devices.flat)
+    assert function(total, x)["a"].tolist() == [4, 4]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("fails", ["compiled", "run"])
+def test_a_program_that_cannot_be_recorded_is_run_without_graphs(
+    fails: str, loaded: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mesh = data_mesh(jax.devices("cpu")[:1])
+    arguments = replicate(({"a": jnp.full(2, 3.0)}, jnp.ones(2)), mesh)
+    if fails == "compiled":
+        monkeypatch.setattr(cuda_graphs, "GRAPHS", {"xla_gpu_of_tomorrow": True})
+    else:
+        monkeypatch.setattr(cuda_graphs, "CALLS_UNTIL_PROVEN", 1)
+        monkeypatch.setattr(jax, "block_until_ready", lambda _: Late().block_until_ready())
+    function = compile_recorded(donating(), mesh, *arguments, platform="gpu")
+    monkeypatch.undo()
+    assert function(*arguments)["a"].tolist() == [4, 4]
+    assert [record.getMessage()[:59] for record in caplog.records] == [
+        "A program is run without CUDA graphs of its convolutions: I"
+    ]
+
+
+def test_the_recorded_program_keeps_the_functions_own_options(loaded: list[Any]) -> None:
+    mesh = data_mesh(jax.devices("cpu")[:1])
+    arguments = replicate(({"a": jnp.zeros(2)}, jnp.ones(2)), mesh)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="No such compile option"):
+        compile_recorded(donating(xla_gpu_of_tomorrow=True), mesh, *arguments, platform="gpu")
+
+
+def test_a_cpu_records_nothing(loaded: list[Any]) -> None:
+    mesh = data_mesh(jax.devices("cpu")[:1])
+    arguments = replicate(({"a": jnp.zeros(2)}, jnp.ones(2)), mesh)
+    assert compile_recorded(donating(), mesh, *arguments)(*arguments)["a"].tolist() == [1, 1]
+    assert not loaded

@@ -23,7 +23,7 @@ from dms_jax.models.resnext import BACKBONES
 from dms_jax.references import is_reference, resolve
 from dms_jax.runs.config.fields import flatten
 from dms_jax.runs.splits import Splits
-from dms_jax.runtime.compilation import compile_ahead
+from dms_jax.runtime.cuda_graphs import compile_recorded
 from dms_jax.runtime.devices import Batch
 from dms_jax.training.augment import AugmentConfig
 from dms_jax.training.losses import LossConfig
@@ -161,7 +161,7 @@ def compile_train_step(
         deterministic=config.deterministic,
     )
     batch = abstract_batch(config.batch_size, config.data.image_size, mesh)
-    return compile_ahead(train_step, state, batch, on_lowered=on_lowered)
+    return compile_recorded(train_step, mesh, state, batch, on_lowered=on_lowered)
 
 
 def read_training_batches(config: ConfigDict, splits: Splits) -> grain.DatasetIterator:
