@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -42,8 +43,14 @@ def test_slow_engines_are_left_out_on_the_gpus_that_they_were_measured_on() -> N
     exclude_slow_cudnn_engines(Device("9.0"), jnp.dtype("bfloat16"), deterministic=False)
     rules = json.loads(Path(os.environ[NAME]).read_text())["rules"]
     assert {rule["operation"] for rule in rules} == {"ConvFwd", "ConvBwdData", "ConvBwdFilter"}
-    # What cuDNN's frontend reads of each; with "knob", all of them would have to be in the engine's name.
-    assert all(rule.keys() - {"rule_id"} == KEYS and rule["knob"] == [] for rule in rules)
+    # What cuDNN's frontend reads of each: a rule is for an engine, or for its configurations with one choice of a knob.
+    assert all(rule.keys() - {"rule_id"} == KEYS for rule in rules)
+    assert all(re.fullmatch(r"(k\d+=\d+)?", "".join(rule["knob"])) for rule in rules)
+    # Each says something of its own.
+    engines = {(rule["operation"], rule["engine"]) for rule in rules if not rule["knob"]}
+    choices = [(rule["operation"], rule["engine"], knob) for rule in rules for knob in rule["knob"]]
+    assert len({rule["rule_id"] for rule in rules}) == len(rules) == len(engines) + len(set(choices))
+    assert not engines & {choice[:2] for choice in choices}
 
 
 KEYS = {"operation", "engine", "knob", "cudnn_version_start", "cudnn_version_end"}
