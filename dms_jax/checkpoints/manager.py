@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import grain
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from dms_jax.checkpoints.trees import DAMAGE, metadata_of, read_tree
@@ -27,8 +28,9 @@ class Checkpoints:
     step: a run killed at any moment leaves the ones before. What fails there is raised as a `UserError` by the next
     call that has to do with it, or by `close`.
 
-    The best is kept on the devices until a state is saved, it is asked for, or the end: a run that resumes from the
-    state before would find it again.
+    The best stays in the host's memory, and is written when a state is saved or at the end: a run that resumes from the
+    state before would find it again. (On a device it would move what the steps allocate, which must then be recorded in
+    CUDA graphs anew.)
 
     Args:
       workdir: of the run.
@@ -39,7 +41,8 @@ class Checkpoints:
         workdir = workdir.absolute()
         self._best = _manager(workdir / "best", keep=1, items=("variables", "score"))
         self._latest = _manager(workdir / "checkpoints", keep=keep, items=("state", "data"))
-        self._pending: tuple[int, Any, float | None] | None = None
+        self._held: tuple[int, Any, float | None] | None = None
+        self._is_written = True
 
     @property
     def latest_step(self) -> int | None:
@@ -49,13 +52,13 @@ class Checkpoints:
     @property
     def best_step(self) -> int | None:
         """Step of the best checkpoint, written or not, or None."""
-        return self._best.latest_step() if self._pending is None else self._pending[0]
+        return self._best.latest_step() if self._held is None else self._held[0]
 
     @property
     def best_score(self) -> float | None:
         """Score of the best checkpoint (higher is better), or None."""
-        if self._pending is not None:
-            return self._pending[2]
+        if self._held is not None:
+            return self._held[2]
         if self.best_step is None:
             return None
         _wait(self._best)
@@ -123,18 +126,16 @@ class Checkpoints:
         """Replace the best variables by these; `score` is their metric, None where there was nothing to compare."""
         if step == self.best_step:
             return
-        # The next step writes to their memory.
-        self._pending = step, jax.tree.map(_copied, variables), score
+        # Copied: the next step writes to their memory, which on a CPU the host's arrays may share.
+        self._held = step, jax.tree.map(np.array, jax.device_get(variables)), score
+        self._is_written = False
 
     def _write_best(self) -> None:
-        if self._pending is None:
+        if self._held is None or self._is_written:
             return
-        step, variables, score = self._pending
-        items = {
-            "variables": ocp.args.StandardSave(_on_host(variables)),
-            "score": ocp.args.JsonSave({"score": score}),
-        }
-        self._pending = None
+        step, variables, score = self._held
+        items = {"variables": ocp.args.StandardSave(variables), "score": ocp.args.JsonSave({"score": score})}
+        self._is_written = True
         _save(self._best, step, items)
 
     def restore_best(self, variables: Any) -> Any:
@@ -143,7 +144,8 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint is damaged, or of another network.
         """
-        self._write_best()
+        if self._held is not None:
+            return jax.device_put(self._held[1], jax.tree.map(lambda x: x.sharding, variables))
         _wait(self._best)
         args = ocp.args.Composite(variables=ocp.args.StandardRestore(_abstract(variables)))
         try:
@@ -192,10 +194,6 @@ def read_best(workdir: Path) -> tuple[dict[str, Any], int]:
 
 def _manager(folder: Path, *, keep: int, items: tuple[str, ...]) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(max_to_keep=keep), item_names=items)
-
-
-def _copied(x: Any) -> Any:
-    return jax.device_put(x, x.sharding, may_alias=False) if isinstance(x, jax.Array) else x.copy()
 
 
 def _on_host(tree: Any) -> Any:

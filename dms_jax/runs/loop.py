@@ -2,7 +2,7 @@
 
 import math
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +172,8 @@ class _Run:
                     # And what TensorBoard has loaded.
                     closing.enter_context(gc_frozen())
                 validates = step % config.evaluate_every == 0 or is_last
-                saves = step % config.checkpoint_every == 0 or is_last
+                # The last is saved while the best is tested.
+                saves = step % config.checkpoint_every == 0 and not is_last
                 if validates or saves or self.interrupted:
                     self._pause(step, validates, saves)
                     if validates and step - first < config.evaluate_every:
@@ -181,7 +182,7 @@ class _Run:
                 if self.interrupted and not is_last:
                     raise UserError(f"interrupted after step {step}, which is saved: run the same command to resume.")
             self.starting.close()
-            return self._test()
+            return self._save_and_test()
 
     def _started(self, closing: ExitStack) -> None:
         jax.block_until_ready(self.state)
@@ -213,7 +214,7 @@ class _Run:
             if validates:
                 self._validate(step)
             # A validation takes a while, and may have been interrupted.
-            if saves or self.interrupted:
+            if saves or (self.interrupted and step < self.config.steps):
                 self.checkpoints.save(step, self.state, self.batches)
 
     def _validate(self, step: int) -> None:
@@ -238,14 +239,25 @@ class _Run:
         if best is None or score > best:
             self.checkpoints.save_best(step, self.state.inference_variables, score)
 
-    def _test(self) -> dict[str, Any]:
-        """Test the best checkpoint, or the last state where nothing chooses."""
+    def _save_and_test(self) -> dict[str, Any]:
+        """Save the last state, and test the best checkpoint, or that state where nothing chooses."""
         config, checkpoints = self.config, self.checkpoints
-        self.batches.close()
-        # And the images that it keeps.
-        self.validation = None
         if self.data.splits.selection is None or checkpoints.best_step is None:
             checkpoints.save_best(config.steps, self.state.inference_variables, None)
+        with ThreadPoolExecutor(1) as thread:
+            # Seconds of Orbax's own, for hundreds of arrays.
+            saved = thread.submit(checkpoints.save, config.steps, self.state, self.batches)
+            if jax.process_count() > 1:
+                # Processes that wait for each other do so for one thing at a time.
+                saved.result()
+            results = self._test()
+            saved.result()
+        return results
+
+    def _test(self) -> dict[str, Any]:
+        config, checkpoints = self.config, self.checkpoints
+        # And the images that it keeps.
+        self.validation = None
         step = checkpoints.best_step
         assert step is not None  # saved above where there was none
         self.writer.text(f"testing step {step}")
