@@ -171,6 +171,7 @@ def label_images(listing: Listing, free_class: str | None) -> list[LabelledImage
             image_path=image.image_path,
             mask_path=image.mask_path,
             has_mask=image.mask_path is not None or image.label == free_class,
+            mask_reader=image.mask_reader,
         )
         for image in listing.images
     ]
@@ -216,6 +217,7 @@ def split_images(images: Sequence[LabelledImage], listing: Listing) -> dict[str,
 
 def _notes(listing: Listing, images: Sequence[LabelledImage], free_class: str | None) -> Iterator[str]:
     """What the user should know of how the images were understood, one sentence each."""
+    yield from listing.notes
     unknown = Counter(image.label for image in images if not image.has_mask)
     total = Counter(image.label for image in images)
     if free_class is not None and free_class.lower() not in FREE_NAMES:

@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Self
 
 from PIL import Image
 
+from dms_jax.data.image_files import read_mask
 from dms_jax.errors import UserError
 
 SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
@@ -28,6 +29,7 @@ class ListedImage:
       mask_path: the mask's file; None where there is none.
       label: name of the class; None where it is not given.
       split: `train`, `validation` or `test`; None where it is not given.
+      mask_reader: reads the mask's file, as an image of mode L: 0 is sound, 255 is defective.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ListedImage:
     mask_path: Path | None
     label: str | None
     split: str | None
+    mask_reader: Callable[[Path], Image.Image] = read_mask
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Listing:
       files: the files of all images and masks, usable or not.
       masked: the classes that have masks, usable or not.
       splits: the splits that are named, for usable images or not.
+      notes: what the user should know of how the files were understood, one sentence each.
     """
 
     images: tuple[ListedImage, ...]
@@ -56,6 +60,7 @@ class Listing:
     files: tuple[Path, ...]
     masked: frozenset[str]
     splits: frozenset[str]
+    notes: tuple[str, ...] = ()
 
 
 def list_folder(root: Path) -> Listing:
