@@ -11,7 +11,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from dms_jax.data.datasets.archives import fetch, unpack
-from dms_jax.data.image_files import encode_png, read_image, read_mask, read_pair
+from dms_jax.data.image_files import encode_png, read_image
+from dms_jax.data.mask_files import read_mask, read_pair
 from dms_jax.errors import UserError
 
 SPLITS = ("train", "validation", "test")

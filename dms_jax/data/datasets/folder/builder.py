@@ -19,10 +19,10 @@ from dms_jax.data.datasets.base import (
 )
 from dms_jax.data.datasets.folder.csv_listing import list_csv
 from dms_jax.data.datasets.folder.listing import ListedImage, Listing, list_folder
+from dms_jax.data.datasets.folder.roles import FREE_NAMES, is_free_name
 from dms_jax.data.datasets.splitting import VALIDATION_SHARE, hold_out
 from dms_jax.errors import UsageError, UserError
 
-FREE_NAMES = ("free", "good", "normal", "ok")
 TEST_SHARE = 0.2
 # The one class of a dataset without any label: a network needs one, and no image is of it.
 UNLABELLED_CLASS = "defect"
@@ -143,7 +143,7 @@ def choose_free_class(listing: Listing) -> str | None:
       UserError: several classes have the name of one.
     """
     labels = sorted({image.label for image in listing.images} - {None})
-    named = [label for label in labels if label.lower() in FREE_NAMES]
+    named = [label for label in labels if is_free_name(label)]
     if len(named) > 1:
         raise UserError(f"The classes {' and '.join(named)} are both free of defects by their names: merge them.")
     unmasked = [label for label in labels if label not in listing.masked]
@@ -220,10 +220,10 @@ def _notes(listing: Listing, images: Sequence[LabelledImage], free_class: str | 
     yield from listing.notes
     unknown = Counter(image.label for image in images if not image.has_mask)
     total = Counter(image.label for image in images)
-    if free_class is not None and free_class.lower() not in FREE_NAMES:
+    if free_class is not None and not is_free_name(free_class):
         yield f"Class {free_class} is taken to be free of defects, because it alone has no masks."
     elif free_class is None and unknown:
-        yield f"No class is taken to be free of defects: if one is, name it {' or '.join(FREE_NAMES)}."
+        yield f"No class is taken to be free of defects: if one is, name it {' or '.join(FREE_NAMES[:4])}."
     for label, count in sorted(unknown.items()):
         yield f"{count} of the {total[label]} images of class {label} have no mask: they teach the class alone."
     if total[None]:

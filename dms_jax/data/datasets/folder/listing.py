@@ -3,20 +3,21 @@
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from PIL import Image
 
-from dms_jax.data.image_files import read_mask
+from dms_jax.data.datasets.folder.masks import Pairing, Place, pair_masks
+from dms_jax.data.datasets.folder.roles import is_free_name, masked_names, role_of, says_mask
+from dms_jax.data.mask_files import read_mask, read_united_mask
 from dms_jax.errors import UserError
 
-SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-
-_MASKS, _GROUND_TRUTH = "masks", "ground_truth"
+# What archives and file servers add.
+_SKIPPED = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,15 @@ class Listing:
 
 
 def list_folder(root: Path) -> Listing:
-    """Lists images in class folders and pairs them with their masks, by their names without extension.
+    """Lists images in class folders and pairs them with their masks, by the names of folders and files.
 
-    With split folders (`train`, `validation` or `val`, `test`), images are `<split>/<class>/NAME.*` and masks
-    `masks/<split>/<class>/NAME.*`, or for test images `ground_truth/<class>/NAME.*`, as in MVTec AD. Without, they
-    are `<class>/NAME.*`, and `masks/<class>/NAME.*` or `ground_truth/<class>/NAME.*`. A mask may also be named
-    `NAME_mask.*`. There may be folders within a class, which then are within its masks too. A file is an image if
-    Pillow reads files of that extension. Hidden files and folders (`.NAME`) are passed over.
+    Folders whose names say a split (`train`, `training`, `val`, `validation`, `test`, `testing`), masks (`masks`, `gt`,
+    `ground_truth`, `labels`, `annotations`) or images (`images`, `img`), also together or with `dir` and the like
+    (`train_masks`, `img_dir`), may be nested in any order; the first other folder on the way to an image is its class.
+    `docs/layouts.md` shows what that comes to. Masks may also lie beside their images, as `NAME_mask.*` and the like.
+    A mask's image is found by `dms_jax.data.datasets.folder.masks.pair_masks`. Images that have a mask need no class
+    folder. One outer folder around everything is passed through. A file is an image if Pillow reads files of that
+    ending. Hidden files and folders (`.NAME`) are passed over, and links to a folder that they lie in.
 
     Args:
       root: the folder.
@@ -79,52 +82,82 @@ def list_folder(root: Path) -> Listing:
       What it holds.
 
     Raises:
-      UserError: a folder can't be read.
+      UserError: a folder can't be read, or `root` holds several datasets.
     """
-    layout = _Layout.of(root)
-    image_files: dict[str, list[Path]] = defaultdict(list)
-    masks: dict[str, list[Path]] = defaultdict(list)
-    mask_files, problems, ignored, masked, splits = [], [], [], set(), set()
-    for path in layout.files():
-        parts = path.relative_to(root).parts
-        label = layout.label(parts)
-        if _is_mask(parts) and label is not None:
-            masked.add(label)
-        if not is_text(path):
-            problems.append(f"{printable(path)} has a name that is not valid UTF-8: rename it.")
-        elif label is None or path.suffix.lower() not in _image_endings():
-            ignored.append(str(path))
-        elif _is_mask(parts):
-            mask_files.append(path)
-        else:
-            image_files[layout.key(parts)].append(path)
-            splits.add(layout.split(parts))
+    inner, notes = _unwrap(root)
+    _refuse_several_datasets(root, inner)
+    tree = _Tree.read(root, inner)
+    images, masks = tree.images, tree.masks
+    beside = _masks_beside(images, masks)
+    images = [place for place in images if place not in beside]
+    masks = [*masks, *beside]
+    has_splits = any(place.split for place in (*images, *masks))
+    if beside:
+        notes.append(f"{len(beside)} files beside images are taken for their masks, such as {beside[0].path.name}.")
 
-    for path in mask_files:
-        key = layout.key(path.relative_to(root).parts)
-        key = next((name for name in (key, key.removesuffix("_mask")) if name in image_files), None)
-        if key is None:
-            problems.append(f"{path} is a mask of no image: remove it, or name it like its image.")
-        else:
-            masks[key].append(path)
+    problems = list(tree.problems)
+    same_name = _same_names(images)
+    problems += [
+        f"{' and '.join(str(place.path) for place in places)} have the same name but for its ending: rename or remove "
+        "all but one."
+        for places in same_name
+    ]
+    doubled = {place for places in same_name for place in places}
+    pairing = pair_masks([place for place in images if place not in doubled], masks, has_splits=has_splits)
+    notes += pairing.notes
+    # Masks of an image that cannot be used are no problem of their own.
+    doubled_keys = {(place.split, place.label, place.below, place.stem) for place in doubled}
+    for mask in pairing.unmatched:
+        key = (mask.split, mask.label, mask.below, mask.stem)
+        flat = mask.label is None and mask not in beside
+        if flat and not any(image.label is None for image in pairing.masks) and not _any_flat(pairing):
+            tree.ignored.append(str(mask.path))
+        elif key not in doubled_keys:
+            problems.append(f"{mask.path} is a mask of no image: remove it, or name it like its image.")
+    for mask, owners in pairing.ambiguous.items():
+        problems.append(
+            f"{mask.path} could be the mask of {' or of '.join(str(owner.path) for owner in owners[:3])}: put masks "
+            "into folders of splits and classes, as the images are."
+        )
+    for places in pairing.clashes.values():
+        listed = " and ".join(sorted(str(place.path) for place in places))
+        problems.append(f"{listed} have the same name but for its ending: rename or remove all but one.")
 
-    images = []
-    for key, paths in image_files.items():
-        several = next((same for same in (paths, masks[key]) if len(same) > 1), None)
-        if several is not None:
-            listed = " and ".join(map(str, several))
-            problems.append(f"{listed} have the same name but for its ending: rename or remove all but one.")
+    listed_images, unlabelled = [], []
+    for place in images:
+        if place in doubled or place in pairing.clashes:
             continue
-        parts = paths[0].relative_to(root).parts
-        mask_path = masks[key][0] if masks[key] else None
-        images.append(ListedImage("/".join(parts), paths[0], mask_path, layout.label(parts), layout.split(parts)))
+        parts = sorted(pairing.masks.get(place, ()), key=lambda mask: mask.path)
+        if place.label is None and not parts:
+            unlabelled.append(place)
+            continue
+        paths = tuple(mask.path for mask in parts)
+        listed_images.append(
+            ListedImage(
+                name=place.path.relative_to(root).as_posix(),
+                image_path=place.path,
+                mask_path=paths[0] if paths else None,
+                label=place.label,
+                split=place.split,
+                mask_reader=partial(read_united_mask, others=paths[1:]) if paths[1:] else read_mask,
+            )
+        )
+    if any(image.label is None for image in listed_images):
+        problems += [
+            f"{place.path} has no mask and lies in no class folder: add its mask, black if it shows no defect, or put "
+            "images into folders named after their classes."
+            for place in unlabelled
+        ]
+    else:
+        tree.ignored += [str(place.path) for place in unlabelled]
     return Listing(
-        images=tuple(sorted(images, key=lambda image: image.name)),
+        images=tuple(sorted(listed_images, key=lambda image: image.name)),
         problems=tuple(problems),
-        ignored=tuple(ignored),
-        files=(*(path for paths in image_files.values() for path in paths), *mask_files),
-        masked=frozenset(masked),
-        splits=frozenset(splits - {None}),
+        ignored=tuple(tree.ignored),
+        files=tuple(place.path for place in (*tree.images, *tree.masks)),
+        masked=frozenset({*tree.masked, *(place.label for place in beside if place.label)}),
+        splits=frozenset({place.split for place in images} - {None}),
+        notes=tuple(notes),
     )
 
 
@@ -147,58 +180,134 @@ def printable(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where a folder has what; paths in it are tuples of names.
-
-    Attributes:
-      root: the folder.
-      split_of: the split that each of its split folders holds; empty where it holds class folders.
-    """
+@dataclass
+class _Tree:
+    """The files below a folder, by what they are for."""
 
     root: Path
-    split_of: Mapping[str, str]
+    images: list[Place] = field(default_factory=list)
+    masks: list[Place] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    masked: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, root: Path) -> Self:
-        names = [path.name for path in _entries(root) if path.is_dir()]
-        return cls(root, {name: SPLIT_NAMES[name.lower()] for name in names if name.lower() in SPLIT_NAMES})
-
-    def files(self) -> Iterator[Path]:
-        """All files of images and masks, and whatever else the root holds, not opened if it is a folder."""
-        for path in _entries(self.root):
-            belongs = not self.split_of or path.name in self.split_of or _is_mask((path.name,))
-            if path.is_dir() and belongs:
-                yield from _files_below(path)
+    def read(cls, root: Path, inner: Path) -> Self:
+        tree = cls(root)
+        entries = _entries(inner)
+        folders = [path for path in entries if path.is_dir()]
+        has_splits = any(role_of(folder.name).split for folder in folders)
+        for path in entries:
+            if not path.is_dir():
+                tree._add(path, ())
+            elif has_splits and role_of(path.name).is_other:
+                tree.ignored.append(str(path))
             else:
-                yield path
+                tree._add_folder(path, (path.name,), (os.path.realpath(inner),))
+        return tree
 
-    def label(self, parts: Sequence[str]) -> str | None:
-        """The class that an image or a mask belongs to; None if it lies in no class folder."""
-        place = self._place(parts)[1 if self.split_of else 0 :]
-        return class_name(place[0]) if len(place) > 1 else None
+    def _add_folder(self, folder: Path, names: tuple[str, ...], above: tuple[str, ...]) -> None:
+        real = os.path.realpath(folder)
+        if real in above:
+            # A link to where it lies.
+            return
+        for path in _entries(folder):
+            if path.is_dir():
+                self._add_folder(path, (*names, path.name), (*above, real))
+            else:
+                self._add(path, names)
 
-    def split(self, parts: Sequence[str]) -> str | None:
-        """The split that an image belongs to; None if that is not given."""
-        return self.split_of.get(parts[0])
+    def _add(self, path: Path, names: tuple[str, ...]) -> None:
+        roles = [role_of(name) for name in names]
+        others = [name for name, role in zip(names, roles, strict=True) if role.is_other]
+        label = class_name(others[0]) if others else None
+        is_mask = any(role.holds == "masks" for role in roles)
+        if is_mask and label is not None and is_text(path):
+            self.masked.add(label)
+        if not is_text(path):
+            self.problems.append(f"{printable(path)} has a name that is not valid UTF-8: rename it.")
+        elif path.suffix.lower() not in _image_endings():
+            self.ignored.append(str(path))
+        else:
+            # A file system may have decomposed the characters of one name and not of the other.
+            place = Place(
+                path=path,
+                split=next((role.split for role in roles if role.split), None),
+                label=label,
+                below=tuple(unicodedata.normalize("NFC", name) for name in others[1:]),
+                stem=unicodedata.normalize("NFC", path.stem),
+                tested=any(role.is_ground_truth for role in roles),
+            )
+            (self.masks if is_mask else self.images).append(place)
 
-    def key(self, parts: Sequence[str]) -> str:
-        """What an image and its mask have in common: split, class and name without extension."""
-        split, *rest = self._place(parts)
-        place = [SPLIT_NAMES.get(split.lower(), split) if self.split_of else split, *rest]
-        # A file system may have decomposed the characters of one name and not of the other.
-        return unicodedata.normalize("NFC", os.path.splitext("/".join(place))[0])
 
-    def _place(self, parts: Sequence[str]) -> tuple[str, ...]:
-        """The place of an image, or of the image that a mask belongs to."""
-        if not _is_mask(parts):
-            return tuple(parts)
-        tested = parts[0].lower() == _GROUND_TRUTH and self.split_of
-        return ("test", *parts[1:]) if tested else tuple(parts[1:])
+def _unwrap(root: Path) -> tuple[Path, list[str]]:
+    """The folder that holds classes, splits, images or masks, inside of outer ones, and what to say of that."""
+    inner = root
+    while True:
+        entries = _entries(inner)
+        folders = [path for path in entries if path.is_dir()]
+        has_images = any(path.suffix.lower() in _image_endings() for path in entries if not path.is_dir())
+        if has_images or len(folders) != 1 or not role_of(folders[0].name).is_other or is_free_name(folders[0].name):
+            break
+        below = [path.name for path in _entries(folders[0]) if path.is_dir()]
+        if len(below) < 2 and all(role_of(name).is_other for name in below):
+            break
+        if os.path.realpath(folders[0]) == os.path.realpath(inner):
+            break
+        inner = folders[0]
+    return inner, ([] if inner == root else [f"{inner} is taken for the dataset: it alone is in {root}."])
 
 
-def _is_mask(parts: Sequence[str]) -> bool:
-    return parts[0].lower() in (_MASKS, _GROUND_TRUTH)
+def _refuse_several_datasets(root: Path, inner: Path) -> None:
+    folders = [path for path in _entries(inner) if path.is_dir()]
+    if any(role_of(path.name).split for path in folders):
+        return
+    datasets = [path for path in folders if role_of(path.name).is_other and _is_dataset(path)]
+    if datasets:
+        names = ", ".join(path.name for path in datasets)
+        raise UserError(
+            f"{root} holds {'several datasets' if len(datasets) > 1 else 'a dataset'} ({names}) where classes are "
+            f"expected: name one as manual_dir, such as {datasets[0]}."
+        )
+
+
+def _is_dataset(folder: Path) -> bool:
+    """Whether a folder in the place of a class has splits with classes in them, or a class free of defects."""
+    below = [path for path in _entries(folder) if path.is_dir()]
+    if any(is_free_name(path.name) for path in below):
+        return True
+    return any(
+        role_of(path.name).split and any(other.is_dir() and role_of(other.name).is_other for other in _entries(path))
+        for path in below
+    )
+
+
+def _masks_beside(images: Sequence[Place], masks: Sequence[Place]) -> list[Place]:
+    """Files among the images that are called like the mask of another one in their folder, and have no mask."""
+    stems = {(image.path.parent, image.stem) for image in images}
+    # 1_mask may be an image, if there is a mask for it.
+    owned = {(mask.split, mask.label, mask.below, mask.stem) for mask in masks}
+    return [
+        image
+        for image in images
+        if says_mask(image.stem)
+        and (image.split, image.label, image.below, image.stem) not in owned
+        and any((image.path.parent, name) in stems for name, _ in masked_names(image.stem))
+    ]
+
+
+def _same_names(images: Sequence[Place]) -> list[list[Place]]:
+    """Images that differ in the ending of their names alone."""
+    places: dict[Any, list[Place]] = defaultdict(list)
+    for image in images:
+        places[image.path.parent, image.stem].append(image)
+    return [sorted(same, key=lambda place: place.path) for same in places.values() if len(same) > 1]
+
+
+def _any_flat(pairing: Pairing) -> bool:
+    """Whether a mask in no class folder has found its image."""
+    return any(mask.label is None for parts in pairing.masks.values() for mask in parts)
 
 
 @cache
@@ -208,14 +317,6 @@ def _image_endings() -> frozenset[str]:
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in _SKIPPED)
     except OSError as error:
         raise UserError(f"{printable(folder)} cannot be read ({error.strerror}): change its permissions.") from error
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for path in _entries(folder):
-        if path.is_dir():
-            yield from _files_below(path)
-        else:
-            yield path
