@@ -244,19 +244,28 @@ class _Tree:
 def _unwrap(root: Path) -> tuple[Path, list[str]]:
     """The folder that holds classes, splits, images or masks, inside of outer ones, and what to say of that."""
     inner = root
-    while True:
-        entries = _entries(inner)
-        folders = [path for path in entries if path.is_dir()]
-        has_images = any(path.suffix.lower() in _image_endings() for path in entries if not path.is_dir())
-        if has_images or len(folders) != 1 or not role_of(folders[0].name).is_other or is_free_name(folders[0].name):
-            break
-        below = [path.name for path in _entries(folders[0]) if path.is_dir()]
-        if len(below) < 2 and all(role_of(name).is_other for name in below):
-            break
-        if os.path.realpath(folders[0]) == os.path.realpath(inner):
-            break
-        inner = folders[0]
+    while (below := _only_folder(inner)) is not None and _is_outer(below, os.path.realpath(inner)):
+        inner = below
     return inner, ([] if inner == root else [f"{inner} is taken for the dataset: it alone is in {root}."])
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """The folder in a folder, if there is but one, and no image beside it."""
+    entries = _entries(folder)
+    folders = [path for path in entries if path.is_dir()]
+    has_images = any(path.suffix.lower() in _image_endings() for path in entries if path not in folders)
+    return folders[0] if len(folders) == 1 and not has_images else None
+
+
+def _is_outer(folder: Path, above: str) -> bool:
+    """Whether a folder that is alone in another is no class, but has classes, splits, images or masks in it."""
+    if not role_of(folder.name).is_other or is_free_name(folder.name) or os.path.realpath(folder) == above:
+        return False
+    below = _only_folder(folder)
+    if below is not None:
+        return not role_of(below.name).is_other or _is_outer(below, os.path.realpath(folder))
+    names = [path.name for path in _entries(folder) if path.is_dir()]
+    return len(names) > 1
 
 
 def _refuse_several_datasets(root: Path, inner: Path) -> None:
