@@ -150,4 +150,6 @@ def open_dataset(config: ConfigDict) -> PreparedDataset:
         manual_dir=config.data.manual_dir,
         synthetic=config.data.synthetic,
         skip_bad=config.data.skip_bad,
+        mask_values=config.data.mask_values,
+        value_range=config.data.value_range,
     )
