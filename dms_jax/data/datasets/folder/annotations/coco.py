@@ -6,6 +6,7 @@ same.
 """
 
 import re
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -131,7 +132,7 @@ def _region(annotation: Mapping[str, Any], categories: Mapping[str, Any], size: 
     if not isinstance(segmentation, list):
         raise ValueError("has a segmentation that is neither polygons nor run lengths")
     polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
-    return Region(label, partial(_draw_polygons, [_polygon(polygon) for polygon in polygons]))
+    return Region(label, partial(draw_polygons, [_polygon(polygon) for polygon in polygons]))
 
 
 def _polygon(numbers: Any) -> list[float]:
@@ -157,9 +158,19 @@ def _runs(segmentation: Mapping[str, Any], size: tuple[int, int] | None) -> dict
     return {"size": [height, width], "counts": counts}
 
 
-def _draw_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
+def draw_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
+    """What several polygons hold together.
+
+    Args:
+      polygons: x and y in turn of each, three points or more.
+      height: of the image.
+      width: of the image.
+
+    Returns:
+      bool [H, W].
+    """
     mask = _pycocotools()
-    return mask.decode(mask.merge(mask.frPyObjects(polygons, height, width))).astype(bool)
+    return _decode(mask.merge(mask.frPyObjects(polygons, height, width)))
 
 
 def _draw_runs(runs: Mapping[str, Any], height: int, width: int) -> np.ndarray:
@@ -168,9 +179,15 @@ def _draw_runs(runs: Mapping[str, Any], height: int, width: int) -> np.ndarray:
     mask = _pycocotools()
     try:
         packed = runs if isinstance(runs["counts"], str) else mask.frPyObjects(dict(runs), height, width)
-        return mask.decode(packed).astype(bool)
+        return _decode(packed)
     except Exception as error:  # of any kind where the text is damaged
         raise ValueError("has run lengths that cannot be decoded") from error
+
+
+def _decode(packed: Mapping[str, Any]) -> np.ndarray:
+    # pycocotools 2.0.11 converts its arrays in a way that NumPy 2 warns of.
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        return _pycocotools().decode(packed).astype(bool)
 
 
 def _pycocotools() -> Any:

@@ -104,8 +104,9 @@ def draw_line(points: Sequence[Point], height: int, width: int) -> np.ndarray:
     for (x0, y0), (x1, y1) in pairwise(points):
         rows = slice(_first_centre(min(y0, y1) - reach, height), _first_centre(max(y0, y1) + reach, height) + 1)
         columns = slice(_first_centre(min(x0, x1) - reach, width), _first_centre(max(x0, x1) + reach, width) + 1)
-        x = np.arange(width)[None, columns] + 0.5
-        y = np.arange(height)[rows, None] + 0.5
+        # A little off, so that of two pixels at exactly half the width one belongs to the line.
+        x = np.arange(width)[None, columns] + (0.5 + 1e-7)
+        y = np.arange(height)[rows, None] + (0.5 + 1e-7)
         squared_length = (x1 - x0) ** 2 + (y1 - y0) ** 2
         along = ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / (squared_length or 1)
         along = np.clip(along, 0, 1)

@@ -65,12 +65,14 @@ class Findings:
       problems: as of `Listing`.
       notes: as of `Listing`.
       files: files that the result depends on, besides annotations and images.
+      advice: what to do with images that no annotation is about; ends the note on them.
     """
 
     entries: list[Entry] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    advice: str = ""
 
 
 def as_listing(tool: str, sources: Sequence[Path], files: Files, found: Findings) -> Listing:
@@ -125,6 +127,7 @@ def as_listing(tool: str, sources: Sequence[Path], files: Files, found: Findings
             f"Annotations of {tool} from {where}: {len(images)} images, "
             f"{sum(image.mask_path is not None for image in images)} with a mask, classes: {shown}.",
             *_notes(images, entries, free_class, several),
+            *_unlisted(files, found),
             *found.notes,
         ),
     )
@@ -152,6 +155,17 @@ def _notes(
     undrawn = sum(is_free(region.label) for entry in entries for region in entry.regions)
     if undrawn:
         yield f"{undrawn} regions of class {free_class} are not drawn: it is free of defects by its name."
+
+
+def _unlisted(files: Files, found: Findings) -> Iterator[str]:
+    """A note on the images that are left out because no annotation is about them."""
+    listed = {*(entry.image for entry in found.entries), *found.files}
+    unlisted = [path for path in files.images if path not in listed]
+    if unlisted:
+        yield (
+            f"{len(unlisted)} images that no annotation is about are left out (the first: {files.name(unlisted[0])})"
+            f"{found.advice}."
+        )
 
 
 def read_regions(path: Path, image_path: Path, size: tuple[int, int] | None, regions: Sequence[Region]) -> Image.Image:
@@ -216,7 +230,7 @@ def image_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def _labels(entry: Entry) -> Iterator[str]:
     yield from (region.label for region in entry.regions)
-    if entry.tag is not None and not entry.regions:
+    if entry.tag is not None and all(is_free(region.label) for region in entry.regions):
         yield entry.tag
 
 

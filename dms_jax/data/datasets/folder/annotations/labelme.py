@@ -56,21 +56,17 @@ def list_labelme(contents: Mapping[Path, Mapping[str, Any]], files: Files) -> Li
             found.problems.append(f"{path} {error}: correct it in labelme, or remove the file.")
     annotated = {entry.image for entry in found.entries}
     beside = {path.with_suffix("") for path in contents}
-    left_out = 0
     for image in files.images:
         if image in annotated or image.with_suffix("") in beside:
             continue
         folders = Path(files.name(image)).parts[:-1]
         free = next((folder for folder in folders if is_free(folder)), None)
-        if free is None:
-            left_out += 1
-        else:
+        if free is not None:
             found.entries.append(Entry(image, image, (), tag=free, split=_split(image, files)))
-    if left_out:
-        found.notes.append(
-            f"{left_out} images without a JSON of labelme are left out, as they may be without a defect or not yet "
-            f"annotated: put those without a defect into a folder named {' or '.join(FREE_NAMES)}."
-        )
+    found.advice = (
+        ", as they may be without a defect or not yet annotated: put those without a defect into a folder named "
+        + " or ".join(FREE_NAMES)
+    )
     return as_listing("labelme", tuple(contents), files, found)
 
 
