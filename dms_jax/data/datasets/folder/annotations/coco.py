@@ -150,9 +150,7 @@ def _runs(segmentation: Mapping[str, Any], size: tuple[int, int] | None) -> dict
     if size is not None and (width, height) != size:
         raise ValueError(f"has run lengths of {width} x {height} pixels for an image of {size[0]} x {size[1]}")
     if isinstance(counts, list):
-        valid = all(isinstance(count, int) and count >= 0 for count in counts)
-        if not valid or sum(counts) != height * width:
-            raise ValueError(f"has run lengths that do not add up to {width} x {height} pixels")
+        _check_counts(counts, height, width)
     elif not isinstance(counts, str):
         raise ValueError("has run lengths that are neither numbers nor a text")
     return {"size": [height, width], "counts": counts}
@@ -176,12 +174,46 @@ def draw_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) 
 def _draw_runs(runs: Mapping[str, Any], height: int, width: int) -> np.ndarray:
     if runs["size"] != [height, width]:
         raise ValueError(f"has run lengths of {runs['size'][1]} x {runs['size'][0]} pixels, not {width} x {height}")
-    mask = _pycocotools()
-    try:
-        packed = runs if isinstance(runs["counts"], str) else mask.frPyObjects(dict(runs), height, width)
-        return _decode(packed)
-    except Exception as error:  # of any kind where the text is damaged
-        raise ValueError("has run lengths that cannot be decoded") from error
+    counts = runs["counts"]
+    if isinstance(counts, str):
+        # Unpacked here: where the text is too short, pycocotools 2.0.11 returns what was in memory.
+        counts = _unpack(counts)
+        _check_counts(counts, height, width)
+    return _decode(_pycocotools().frPyObjects({"size": [height, width], "counts": counts}, height, width))
+
+
+def _check_counts(counts: Sequence[Any], height: int, width: int) -> None:
+    valid = all(isinstance(count, int) and count >= 0 for count in counts)
+    if not valid or sum(counts) != height * width:
+        raise ValueError(f"has run lengths that do not add up to {width} x {height} pixels")
+
+
+def _unpack(text: str) -> list[int]:
+    """The run lengths in a text, as `rleFrString` of pycocotools' `maskApi.c` reads them.
+
+    A number is written from its lowest to its highest five bits, each as a character from "0" (48) on, to which 32 is
+    added where more follow; the highest bit is its sign. From the fourth on, it is the difference to the length two
+    before.
+
+    Raises:
+      ValueError: the text ends within a number, or has other characters.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            raise ValueError("has run lengths that cannot be decoded")
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            counts.append(value + counts[-2] if len(counts) > 2 else value)
+            value = shift = 0
+    if shift:
+        raise ValueError("has run lengths that end too early")
+    return counts
 
 
 def _decode(packed: Mapping[str, Any]) -> np.ndarray:
