@@ -21,7 +21,7 @@ from dms_jax.data.datasets.folder.annotations.drawing import (
 )
 from dms_jax.data.datasets.folder.annotations.entries import Entry, Findings, Region, as_listing
 from dms_jax.data.datasets.folder.annotations.files import Files
-from dms_jax.data.datasets.folder.annotations.values import label_of, number_of, points_of, size_of
+from dms_jax.data.datasets.folder.annotations.values import a, label_of, number_of, points_of, size_of
 from dms_jax.data.datasets.folder.listing import SPLIT_NAMES, Listing
 from dms_jax.errors import UserError
 
@@ -107,7 +107,7 @@ def _region(shape: ElementTree.Element) -> Region:
             return Region(label, partial(draw_line, points), "line")
         return Region(label, partial(fill_box, (0, 0, 0, 0)), "point")
     except ValueError as error:
-        raise ValueError(f"has a {kind} that {error}") from error
+        raise ValueError(f"has {a(kind)} that {error}") from error
 
 
 def _mask(shape: ElementTree.Element) -> partial[np.ndarray]:

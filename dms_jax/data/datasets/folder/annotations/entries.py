@@ -65,6 +65,7 @@ class Findings:
       problems: as of `Listing`.
       notes: as of `Listing`.
       files: files that the result depends on, besides annotations and images.
+      unannotated: images that are left out and that a note is about.
       advice: what to do with images that no annotation is about; ends the note on them.
     """
 
@@ -72,6 +73,7 @@ class Findings:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    unannotated: list[Path] = field(default_factory=list)
     advice: str = ""
 
 
@@ -159,7 +161,7 @@ def _notes(
 
 def _unlisted(files: Files, found: Findings) -> Iterator[str]:
     """A note on the images that are left out because no annotation is about them."""
-    listed = {*(entry.image for entry in found.entries), *found.files}
+    listed = {*(entry.image for entry in found.entries), *found.files, *found.unannotated}
     unlisted = [path for path in files.images if path not in listed]
     if unlisted:
         yield (

@@ -21,7 +21,7 @@ from dms_jax.data.datasets.folder.annotations.brush_rle import decode_brush
 from dms_jax.data.datasets.folder.annotations.drawing import fill_box, fill_ellipse, fill_polygon, rotated_box
 from dms_jax.data.datasets.folder.annotations.entries import Entry, Findings, Region, as_listing
 from dms_jax.data.datasets.folder.annotations.files import Files
-from dms_jax.data.datasets.folder.annotations.values import label_of, number_of, points_of, size_of
+from dms_jax.data.datasets.folder.annotations.values import a, label_of, number_of, points_of, size_of
 from dms_jax.data.datasets.folder.listing import Listing
 from dms_jax.data.image_files import IMAGE_SUFFIXES, read_mask
 from dms_jax.errors import UserError
@@ -70,6 +70,7 @@ def list_label_studio(contents: Mapping[Path, Sequence[Mapping[str, Any]]], file
                 annotations = _annotations(task)
                 if not annotations and not task_pngs:
                     unsubmitted += 1
+                    found.unannotated.append(_find(task, path, files))
                     continue
                 reviewed += len(annotations) > 1
                 found.entries.append(_entry(path, task, annotations, task_pngs, files))
@@ -134,7 +135,7 @@ def _annotations(task: Mapping[str, Any]) -> list[_Annotation]:
         results += [
             {"type": "choices", "value": {"choices": [value] if isinstance(value, str) else value["choices"]}}
             for name, value in task.items()
-            if name == "choice" and (isinstance(value, str) or (isinstance(value, dict) and "choices" in value))
+            if (name == "choice" and isinstance(value, str)) or (isinstance(value, dict) and "choices" in value)
         ]
         return [_Annotation(str(task["annotation_id"]), (False, "", 0), results)]
     submitted = []
@@ -232,16 +233,16 @@ def _region(result: Mapping[str, Any], labelled: set[Any]) -> Region | None:
     if not names:
         if result.get("id") in labelled:
             return None
-        raise ValueError(f"has a {shape} without a label")
+        raise ValueError(f"has {a(shape)} without a label")
     if result.get("image_rotation"):
-        raise ValueError(f"has a {shape} in an image that was turned by {result['image_rotation']} degrees")
+        raise ValueError(f"has {a(shape)} in an image that was turned by {result['image_rotation']} degrees")
     try:
         label = label_of(
             "-".join(names) if isinstance(names, list) and all(isinstance(n, str) for n in names) else None
         )
         return _drawn(shape, label, value, result)
     except ValueError as error:
-        raise ValueError(f"has a {shape} that {error}") from error
+        raise ValueError(f"has {a(shape)} that {error}") from error
 
 
 def _kind_of(value: Mapping[str, Any]) -> str:

@@ -77,6 +77,11 @@ def points_of(points: object, least: int) -> tuple[tuple[float, float], ...]:
     return pairs
 
 
+def a(noun: str) -> str:
+    """A noun with its article."""
+    return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
+
+
 def number_of(value: object) -> float:
     """A number of an annotation.
 
