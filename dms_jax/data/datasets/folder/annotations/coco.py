@@ -69,6 +69,12 @@ def split_of(path: Path) -> str | None:
 
 
 def _read(path: Path, content: Mapping[str, Any], files: Files, found: Findings) -> None:
+    info = content.get("info")
+    if isinstance(info, dict) and info.get("contributor") == "Label Studio Converter":
+        found.notes.append(
+            f"{path} holds the outlines of Label Studio's brush strokes, which lack strokes of one pixel's width, holes "
+            "and the edges: export JSON instead, which has the strokes themselves."
+        )
     for key in ("images", "annotations", "categories"):
         items = content.get(key)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):

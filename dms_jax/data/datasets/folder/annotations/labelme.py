@@ -1,8 +1,8 @@
 """labelme's JSON files, one beside each image.
 
-Read as labelme 4 to 7 write them (github.com/wkentaro/labelme, `labelme/_label_file.py` and `labelme/utils/shape.py`):
-`imagePath` relative to the JSON, `imageWidth` and `imageHeight` of the image turned upright, and `shapes` of a `label`,
-`points` and a `shape_type`; one of type `mask` (from 5.3 on) has a PNG of its bounding box.
+Read as labelme 4.6, 5.4, 6.3 and 7.9 write them (github.com/wkentaro/labelme, `labelme/_label_file.py` and
+`labelme/utils/shape.py`): `imagePath` relative to the JSON, `imageWidth` and `imageHeight` of the image turned upright,
+and `shapes` of a `label`, `points` and a `shape_type`; one of type `mask` (from 5.3 on) has a PNG of its bounding box.
 """
 
 import base64
@@ -24,7 +24,7 @@ from dms_jax.data.datasets.folder.annotations.values import label_of, points_of,
 from dms_jax.data.datasets.folder.classes import FREE_NAMES, is_free
 from dms_jax.data.datasets.folder.listing import SPLIT_NAMES, Listing
 
-_SHAPES = "polygon, rectangle, oriented_rectangle, circle, line, linestrip, point, mask"
+_SHAPES = "polygon, rectangle, oriented_rectangle, circle, line, linestrip, point, points, mask"
 
 
 def is_labelme(content: Any) -> bool:
@@ -95,7 +95,7 @@ def _region(shape: Mapping[str, Any], number: int) -> Region:
         label = label_of(shape.get("label"))
         if kind == "mask":
             return Region(label, _mask(shape))
-        least = {"point": 1, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2}.get(kind, 3)
+        least = {"point": 1, "points": 1, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2}.get(kind, 3)
         points = points_of(shape.get("points"), least)
         if kind == "rectangle" and len(points) == 2:
             (x0, y0), (x1, y1) = points
@@ -109,7 +109,7 @@ def _region(shape: Mapping[str, Any], number: int) -> Region:
             return Region(label, partial(fill_ellipse, points[0], (radius, radius), 0.0))
         if kind in ("line", "linestrip"):
             return Region(label, partial(draw_line, points), "line")
-        if kind == "point":
+        if kind in ("point", "points"):
             return Region(label, partial(fill_box, (0, 0, 0, 0)), "point")
     except ValueError as error:
         raise ValueError(f"has a shape (number {number}, {kind}) that {error}") from error

@@ -111,6 +111,10 @@ class TestSegmentations:
         np.testing.assert_array_equal(the_mask(root), box_mask(2, 3, 6, 5))
         assert any(note.startswith("1 boxes are filled") for note in list_annotations(root).notes)
 
+    def test_label_studios_outlines_are_told(self, root):
+        path = write(root, annotation(segmentation=[SQUARE]), info={"contributor": "Label Studio Converter"})
+        assert list_annotations(root).notes[-1].startswith(f"{path} holds the outlines of Label Studio's brush strokes")
+
 
 class TestImages:
     def test_ids_that_are_texts(self, root):
