@@ -72,7 +72,7 @@ def _read(path: Path, content: Mapping[str, Any], files: Files, found: Findings)
     info = content.get("info")
     if isinstance(info, dict) and info.get("contributor") == "Label Studio Converter":
         found.notes.append(
-            f"{path} holds the outlines of Label Studio's brush strokes, which lack strokes of one pixel's width, holes "
+            f"{path} holds the outlines of Label Studio's brush strokes, which lack strokes a pixel wide, holes "
             "and the edges: export JSON instead, which has the strokes themselves."
         )
     for key in ("images", "annotations", "categories"):
