@@ -12,7 +12,7 @@ from PIL import Image
 from dms_jax.data.datasets.folder.annotations.drawing import LINE_WIDTH
 from dms_jax.data.datasets.folder.annotations.files import Files
 from dms_jax.data.datasets.folder.classes import is_free
-from dms_jax.data.datasets.folder.listing import ListedImage, Listing
+from dms_jax.data.datasets.folder.listing import ListedImage, Listing, is_text, printable
 from dms_jax.data.image_files import load_image
 from dms_jax.errors import UserError
 
@@ -94,7 +94,7 @@ def as_listing(tool: str, sources: Sequence[Path], files: Files, found: Findings
       What the dataset takes.
     """
     problems = list(found.problems)
-    entries = list(_without_doubles(found.entries, files, problems))
+    entries = list(_without_doubles(_with_text_names(found.entries, problems), files, problems))
     entries = _without_other_cases(entries, sources[0], problems)
     labels = {label for entry in entries for label in _labels(entry)}
     free_class = min((label for label in labels if is_free(label)), default="good")
@@ -164,10 +164,8 @@ def _unlisted(files: Files, found: Findings) -> Iterator[str]:
     listed = {*(entry.image for entry in found.entries), *found.files, *found.unannotated}
     unlisted = [path for path in files.images if path not in listed]
     if unlisted:
-        yield (
-            f"{len(unlisted)} images that no annotation is about are left out (the first: {files.name(unlisted[0])})"
-            f"{found.advice}."
-        )
+        first = printable(Path(files.name(unlisted[0])))
+        yield f"{len(unlisted)} images that no annotation is about are left out (the first: {first}){found.advice}."
 
 
 def read_regions(path: Path, image_path: Path, size: tuple[int, int] | None, regions: Sequence[Region]) -> Image.Image:
@@ -234,6 +232,14 @@ def _labels(entry: Entry) -> Iterator[str]:
     yield from (region.label for region in entry.regions)
     if entry.tag is not None and all(is_free(region.label) for region in entry.regions):
         yield entry.tag
+
+
+def _with_text_names(entries: Iterable[Entry], problems: list[str]) -> Iterator[Entry]:
+    for entry in entries:
+        if is_text(entry.image) and is_text(entry.source):
+            yield entry
+        else:
+            problems.append(f"{printable(entry.image)} has a name that is not valid UTF-8: rename it.")
 
 
 def _without_doubles(entries: Iterable[Entry], files: Files, problems: list[str]) -> Iterator[Entry]:

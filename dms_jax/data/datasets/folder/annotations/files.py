@@ -28,8 +28,14 @@ class Files:
         def refuse(error: OSError) -> None:
             raise UserError(f"{error.filename} cannot be read ({error.strerror}): change its permissions.") from error
 
-        found = []
+        found, seen = [], set()
         for folder, folders, names in os.walk(self.root, onerror=refuse, followlinks=True):
+            # A link may lead back up.
+            here = os.path.realpath(folder)
+            if here in seen:
+                folders.clear()
+                continue
+            seen.add(here)
             folders[:] = [name for name in folders if not name.startswith(".")]
             found += [Path(folder, name) for name in names if not name.startswith(".")]
         return tuple(sorted(found))
@@ -63,7 +69,8 @@ class Files:
             raise LookupError("an image without a name, which cannot be found: name it")
         for folder in (beside.parent, self.root):
             path = Path(os.path.normpath(folder.joinpath(*parts)))
-            if path.is_file():
+            # Not `path.is_file()`, which raises errors for what can't be the name of a file.
+            if os.path.isfile(path):
                 return path
         candidates = self._by_name[_composed(parts[-1])]
         for count in range(len(parts), 0, -1):

@@ -1,3 +1,8 @@
+import json
+import os
+import shutil
+import sys
+
 import numpy as np
 import pytest
 from annotated_images import add_image, add_json, box_mask, examples, prepared, refused
@@ -65,6 +70,34 @@ def test_hidden_files_are_passed_over(root):
     labelme(root / ".cache")
     (root / "dent/.x.json").write_text('{"shapes": [')
     assert list_annotations(root) is None
+
+
+def test_links_that_lead_back_up(root):
+    class_folders(root)
+    (root / "dent/up").symlink_to(root, target_is_directory=True)
+    assert list_annotations(root) is None
+    labelme(root)
+    assert [image.name for image in list_annotations(root).images] == ["b.png", *(f"good/{i}.png" for i in range(6))]
+
+
+@pytest.mark.parametrize("name", ["a\0.png", "a" * 5000, "\ud800.png", "", "..", "/", ".\\"])
+def test_names_that_no_file_can_have(root, name):
+    path = coco(root)
+    content = json.loads(path.read_text())
+    content["images"][0]["file_name"] = name
+    path.write_text(json.dumps(content))
+    (problem,) = list_annotations(root).problems
+    assert problem.startswith(f"{path} lists ")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file system has no such names")
+def test_file_names_that_are_no_text(root):
+    labelme(root)
+    (root / "good").mkdir()
+    shutil.copy(root / "b.png", os.fsencode(root / "good") + b"/\xff.png")
+    listing = list_annotations(root)
+    assert [image.name for image in listing.images] == ["b.png"]
+    assert listing.problems == (f"{root}/good/\\xff.png has a name that is not valid UTF-8: rename it.",)
 
 
 def test_a_csv_is_none(root):
