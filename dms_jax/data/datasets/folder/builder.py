@@ -17,6 +17,8 @@ from dms_jax.data.datasets.base import (
     read_examples,
     skip_or_raise,
 )
+from dms_jax.data.datasets.folder.annotations import list_annotations
+from dms_jax.data.datasets.folder.classes import FREE_NAMES
 from dms_jax.data.datasets.folder.csv_listing import list_csv
 from dms_jax.data.datasets.folder.listing import ListedImage, Listing, list_folder
 from dms_jax.data.datasets.folder.reading import Reading
@@ -108,16 +110,22 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
 
 
 def list_images(source: Path) -> Listing:
-    """Lists what a folder or a CSV file holds.
+    """Lists what a folder, a CSV file or a file of annotations holds.
 
     Raises:
-      UserError: it is neither, or can't be read.
+      UserError: it is none of them, or can't be read.
     """
+    annotated = list_annotations(source)
+    if annotated is not None:
+        return annotated
     if source.is_dir():
         return list_folder(source)
     if source.is_file() and source.suffix.lower() == ".csv":
         return list_csv(source)
-    raise UserError(f"manual_dir {source} is neither a folder nor a .csv file: name your folder of images.")
+    raise UserError(
+        f"manual_dir {source} is neither a folder nor a .csv file, nor one of annotations (.json, .xml): name your "
+        "folder of images."
+    )
 
 
 def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = ()) -> str:
