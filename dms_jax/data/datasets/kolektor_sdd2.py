@@ -11,7 +11,8 @@ from dms_jax.data.datasets.base import LabelledImage, skip_or_raise
 from dms_jax.data.datasets.files import files_by_stem, find_folder
 from dms_jax.data.datasets.published import PublishedDatasetBuilder
 from dms_jax.data.datasets.splitting import with_validation
-from dms_jax.data.image_files import DEFECT_THRESHOLD, read_mask
+from dms_jax.data.image_files import DEFECT_THRESHOLD
+from dms_jax.data.mask_files import read_mask
 from dms_jax.errors import UserError
 
 _MASK = "_GT"

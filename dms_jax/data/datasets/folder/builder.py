@@ -18,7 +18,6 @@ from dms_jax.data.datasets.base import (
     skip_or_raise,
 )
 from dms_jax.data.datasets.folder.annotations import list_annotations
-from dms_jax.data.datasets.folder.classes import FREE_NAMES
 from dms_jax.data.datasets.folder.csv_listing import list_csv
 from dms_jax.data.datasets.folder.listing import ListedImage, Listing, list_folder
 from dms_jax.data.datasets.folder.reading import Reading

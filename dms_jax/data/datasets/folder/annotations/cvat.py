@@ -22,7 +22,8 @@ from dms_jax.data.datasets.folder.annotations.drawing import (
 from dms_jax.data.datasets.folder.annotations.entries import Entry, Findings, Region, as_listing
 from dms_jax.data.datasets.folder.annotations.files import Files
 from dms_jax.data.datasets.folder.annotations.values import a, label_of, number_of, points_of, size_of
-from dms_jax.data.datasets.folder.listing import SPLIT_NAMES, Listing
+from dms_jax.data.datasets.folder.listing import Listing
+from dms_jax.data.datasets.folder.roles import SPLIT_NAMES
 from dms_jax.errors import UserError
 
 _SHAPES = ("polygon", "box", "ellipse", "mask", "polyline", "points")

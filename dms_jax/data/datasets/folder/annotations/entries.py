@@ -11,8 +11,9 @@ from PIL import Image
 
 from dms_jax.data.datasets.folder.annotations.drawing import LINE_WIDTH
 from dms_jax.data.datasets.folder.annotations.files import Files
-from dms_jax.data.datasets.folder.classes import is_free
-from dms_jax.data.datasets.folder.listing import ListedImage, Listing, is_text, printable
+from dms_jax.data.datasets.folder.listing import ListedImage, Listing
+from dms_jax.data.datasets.folder.roles import is_free_name
+from dms_jax.data.datasets.folder.tree import is_text, printable
 from dms_jax.data.image_files import load_image
 from dms_jax.errors import UserError
 
@@ -97,10 +98,10 @@ def as_listing(tool: str, sources: Sequence[Path], files: Files, found: Findings
     entries = list(_without_doubles(_with_text_names(found.entries, problems), files, problems))
     entries = _without_other_cases(entries, sources[0], problems)
     labels = {label for entry in entries for label in _labels(entry)}
-    free_class = min((label for label in labels if is_free(label)), default="good")
+    free_class = min((label for label in labels if is_free_name(label)), default="good")
     images, several = [], []
     for entry in sorted(entries, key=lambda entry: files.name(entry.image)):
-        regions = tuple(region for region in entry.regions if not is_free(region.label))
+        regions = tuple(region for region in entry.regions if not is_free_name(region.label))
         known = bool(regions) and all(region.kind != "point" for region in regions)
         label = entry.tag or free_class
         if regions:
@@ -115,7 +116,7 @@ def as_listing(tool: str, sources: Sequence[Path], files: Files, found: Findings
         source = entry.source if known else None
         read = partial(read_regions, image_path=entry.image, size=entry.size, regions=regions if known else ())
         images.append(ListedImage(name, entry.image, source, label, entry.split, read))
-    shown = ", ".join(sorted(label for label in labels if not is_free(label))) or "none"
+    shown = ", ".join(sorted(label for label in labels if not is_free_name(label))) or "none"
     where = sources[0] if len(sources) == 1 else f"{len(sources)} files in {files.root}"
     return Listing(
         images=tuple(images),
@@ -123,7 +124,7 @@ def as_listing(tool: str, sources: Sequence[Path], files: Files, found: Findings
         ignored=(),
         files=tuple(dict.fromkeys((*sources, *found.files, *(entry.image for entry in found.entries)))),
         # Of a class with tags alone the masks are unknown; it must not be taken for the defect-free one.
-        masked=frozenset(label for label in labels if not is_free(label)),
+        masked=frozenset(label for label in labels if not is_free_name(label)),
         splits=frozenset(entry.split for entry in found.entries if entry.split),
         notes=(
             f"Annotations of {tool} from {where}: {len(images)} images, "
@@ -147,14 +148,14 @@ def _notes(
             f"{len(several)} images have regions of several classes and count for that of the largest area "
             f"(the first: {several[0]})."
         )
-    kinds = Counter(region.kind for entry in entries for region in entry.regions if not is_free(region.label))
+    kinds = Counter(region.kind for entry in entries for region in entry.regions if not is_free_name(region.label))
     if kinds["box"]:
         yield f"{kinds['box']} boxes are filled: of a defect that only has a box, the mask marks more than the defect."
     if kinds["line"]:
         yield f"{kinds['line']} lines are drawn {LINE_WIDTH} pixels wide, as they have no width of their own."
     if kinds["point"]:
         yield f"{kinds['point']} points have no area: the masks of their images count as unknown."
-    undrawn = sum(is_free(region.label) for entry in entries for region in entry.regions)
+    undrawn = sum(is_free_name(region.label) for entry in entries for region in entry.regions)
     if undrawn:
         yield f"{undrawn} regions of class {free_class} are not drawn: it is free of defects by its name."
 
@@ -230,7 +231,7 @@ def image_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def _labels(entry: Entry) -> Iterator[str]:
     yield from (region.label for region in entry.regions)
-    if entry.tag is not None and all(is_free(region.label) for region in entry.regions):
+    if entry.tag is not None and all(is_free_name(region.label) for region in entry.regions):
         yield entry.tag
 
 

@@ -23,7 +23,8 @@ from dms_jax.data.datasets.folder.annotations.entries import Entry, Findings, Re
 from dms_jax.data.datasets.folder.annotations.files import Files
 from dms_jax.data.datasets.folder.annotations.values import a, label_of, number_of, points_of, size_of
 from dms_jax.data.datasets.folder.listing import Listing
-from dms_jax.data.image_files import IMAGE_SUFFIXES, read_mask
+from dms_jax.data.image_files import IMAGE_SUFFIXES
+from dms_jax.data.mask_files import read_mask
 from dms_jax.errors import UserError
 
 # With LABELS of several hyphens, the tag is the part before the first.

@@ -21,8 +21,8 @@ from dms_jax.data.datasets.folder.annotations.drawing import draw_line, fill_box
 from dms_jax.data.datasets.folder.annotations.entries import Entry, Findings, Region, as_listing
 from dms_jax.data.datasets.folder.annotations.files import Files
 from dms_jax.data.datasets.folder.annotations.values import label_of, points_of, size_of
-from dms_jax.data.datasets.folder.classes import FREE_NAMES, is_free
-from dms_jax.data.datasets.folder.listing import SPLIT_NAMES, Listing
+from dms_jax.data.datasets.folder.listing import Listing
+from dms_jax.data.datasets.folder.roles import FREE_NAMES, SPLIT_NAMES, is_free_name
 
 _SHAPES = "polygon, rectangle, oriented_rectangle, circle, line, linestrip, point, points, mask"
 
@@ -60,7 +60,7 @@ def list_labelme(contents: Mapping[Path, Mapping[str, Any]], files: Files) -> Li
         if image in annotated or image.with_suffix("") in beside:
             continue
         folders = Path(files.name(image)).parts[:-1]
-        free = next((folder for folder in folders if is_free(folder)), None)
+        free = next((folder for folder in folders if is_free_name(folder)), None)
         if free is not None:
             found.entries.append(Entry(image, image, (), tag=free, split=_split(image, files)))
     found.advice = (

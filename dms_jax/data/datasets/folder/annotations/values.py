@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from dms_jax.data.datasets.folder.listing import class_name
+from dms_jax.data.datasets.folder.tree import class_name
 from dms_jax.errors import UserError, first_words
 
 # No image is so large; beyond it, sums of coordinates lose pixels.
