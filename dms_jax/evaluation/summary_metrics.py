@@ -65,7 +65,10 @@ def compute_metrics(
             **asdict(evaluation.black.everything.saliency.compute()),
             "defective": asdict(evaluation.black.defective.saliency.compute()),
         },
-        "curve": {**_curve(final.everything.saliency), "defective": _curve(final.defective.saliency)},
+        "curve": {
+            **(_curve(final.everything.saliency) or dict.fromkeys(("precision", "recall", "f"))),
+            "defective": _curve(final.defective.saliency),
+        },
         "outputs": outputs,
         "extra": _extra(rows),
     }

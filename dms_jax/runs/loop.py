@@ -236,7 +236,8 @@ class _Run:
         self.writer.text(f"{name} after step {step} ({time.monotonic() - started:.1f} s): {shown}")
         score = validation_score(metrics)
         best = self.checkpoints.best_score
-        if best is None or score > best:
+        # Of equals the later: it has learnt longer, from what nothing here can tell.
+        if best is None or score >= best:
             self.checkpoints.save_best(step, self.state.inference_variables, score)
 
     def _save_and_test(self) -> dict[str, Any]:
