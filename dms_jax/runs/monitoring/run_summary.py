@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,14 @@ def announce_devices(mesh: Mesh) -> None:
             "pip install -e '.[cuda]') ***",
             file=sys.stderr,
         )
+
+
+def warn(notes: Sequence[str], warnings: Sequence[str]) -> None:
+    """Say on standard error what has become of the dataset, and what is likely to be wrong with it."""
+    for sentence in notes:
+        print(f"Note: {sentence}", file=sys.stderr)
+    for sentence in warnings:
+        print(f"Warning: {sentence}", file=sys.stderr)
 
 
 def describe_run(config: ConfigDict, dataset: PreparedDataset, params: Any, workdir: Path) -> None:
