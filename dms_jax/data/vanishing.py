@@ -43,7 +43,7 @@ def vanished_defects(sources: Iterable[ExampleSource], framing: Framing) -> Vani
     looked_at, left = 0, []
     with ThreadPoolExecutor() as pool:
         for source in sources:
-            indices = np.flatnonzero(source.defective())
+            indices = np.flatnonzero(source.defective() & source.has_masks())
             if len(indices) > MOST_MASKS:
                 indices = indices[np.linspace(0, len(indices) - 1, MOST_MASKS).astype(int)]
             looked_at += len(indices)

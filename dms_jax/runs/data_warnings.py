@@ -20,7 +20,7 @@ def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) 
 
 
 def _of_training(splits: Splits) -> Iterator[str]:
-    if any(source.defective().any() for source in splits.train):
+    if any(map(_shows_defects, splits.train)):
         return
     known = any(source.has_masks().any() for source in splits.train)
     reason = "No training image has a defect in its mask" if known else "No training image has a mask"
@@ -33,7 +33,7 @@ def _of_training(splits: Splits) -> Iterator[str]:
 def _of_selection(splits: Splits) -> Iterator[str]:
     """By what the best checkpoint is chosen, where that is not the maps of defective images."""
     source, name = splits.selection, splits.selected_on
-    if source is None or source.defective().any():
+    if source is None or _shows_defects(source):
         return
     if source.has_masks().any():
         yield f"No mask of {name} shows a defect: the best checkpoint is chosen by the MAE, which black maps win."
@@ -44,6 +44,10 @@ def _of_selection(splits: Splits) -> Iterator[str]:
         )
     else:
         yield f"No image of {name} has a mask: nothing tells checkpoints apart, and the last is kept."
+
+
+def _shows_defects(source: ExampleSource) -> bool:
+    return bool(np.any(source.defective() & source.has_masks()))
 
 
 def _shows_classes(source: ExampleSource) -> bool:
