@@ -63,7 +63,10 @@ def _replacing(path: Path) -> Iterator[TextIO]:
             yield file
         if not in_place:
             written.replace(path)
-    except BaseException:
+    except BaseException as error:
         if not in_place:
             written.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            # A full disk does not say which file it was.
+            error.filename = str(path)
         raise

@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +97,8 @@ def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(IndexError):
         write_image_table([row("a", 0.0, label=3)], ["free"], tmp_path / "images.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        write_results({"mae": 0.5}, Path("/dev/full"))

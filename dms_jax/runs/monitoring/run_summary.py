@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from dms_jax.data.prepare import PreparedDataset
 from dms_jax.runs.config.saved import CONFIG_NAME
+from dms_jax.runs.monitoring.metrics_file import fixable
 
 PARAMETERS_NAME = "parameters.txt"
 
@@ -40,7 +41,9 @@ def warn(notes: Sequence[str], warnings: Sequence[str]) -> None:
 def describe_run(config: ConfigDict, dataset: PreparedDataset, params: Any, workdir: Path) -> None:
     """Print the configuration, the dataset and the network's parts; store the table of every parameter."""
     path = workdir / PARAMETERS_NAME
-    path.write_text(parameter_overview.get_parameter_overview(params, include_stats=False) + "\n")
+    table = parameter_overview.get_parameter_overview(params, include_stats=False)
+    with fixable(path, "written", "make room, or choose another --workdir"):
+        path.write_text(table + "\n")
     parts = {name: int(parameter_overview.count_parameters(tree)) for name, tree in params.items()}
     sizes = ", ".join(f"{count} {name}" for name, count in dataset.sizes.items())
     lines = [
