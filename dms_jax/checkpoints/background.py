@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from typing import Any
 
 from absl import logging as absl_logging
 
@@ -18,18 +18,19 @@ def told_once() -> Iterator[None]:
     the one sentence that helps would stand among hundreds of lines.
     """
     logger = absl_logging.get_absl_logger()
-    previous = sys.excepthook
+    previous = sys.unraisablehook
 
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def hook(unraisable: Any) -> None:
+        error = unraisable.exc_value
         if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
-            previous(kind, error, trace)
+            previous(unraisable)
 
     logger.addFilter(_is_news)
-    sys.excepthook = hook
+    sys.unraisablehook = hook
     try:
         yield
     finally:
-        sys.excepthook = previous
+        sys.unraisablehook = previous
         logger.removeFilter(_is_news)
 
 
