@@ -35,7 +35,7 @@ def add_to(commands: Any) -> None:
     maps = command.add_argument_group("for folders of maps")
     maps.add_argument("--masks", type=Path, metavar="DIR", help="the masks, of the same names; 255 is defective")
     maps.add_argument("--labels", type=Path, metavar="CSV", help="with columns name, label and optionally predicted")
-    maps.add_argument("--free-class", metavar="NAME", help="the label of images without defects (default: free)")
+    maps.add_argument("--free-class", metavar="NAME", help="label of sound images (default: free, good, normal or ok)")
     maps.add_argument("--threshold", type=int, metavar="T", help="call map > T defective, 0..255")
     maps.add_argument("--validation-maps", type=Path, metavar="DIR", help="or choose that threshold on these maps")
     maps.add_argument("--validation-masks", type=Path, metavar="DIR", help="and their masks")
@@ -185,11 +185,11 @@ def _print_notes(results: MapResults | RunEvaluation) -> None:
 
 
 def _read_labels(arguments: argparse.Namespace) -> Labels | None:
-    from dms_jax.evaluation.maps.labels import DEFAULT_FREE_CLASS, read_labels
+    from dms_jax.evaluation.maps.labels import read_labels
 
     if arguments.labels is None:
         return None
-    labels = read_labels(arguments.labels, arguments.free_class or DEFAULT_FREE_CLASS)
+    labels = read_labels(arguments.labels, arguments.free_class)
     if arguments.free_class is not None and labels.free_class is None:
         known = ", ".join(labels.class_names)
         raise UsageError(f"--free-class={arguments.free_class} is no label in {arguments.labels}: they are {known}.")
