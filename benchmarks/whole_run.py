@@ -15,9 +15,9 @@ from ml_collections import ConfigDict
 from dms_jax.runs.config import saved
 from dms_jax.runs.config.build import read_training_batches
 from dms_jax.runs.config.flags import parse
+from dms_jax.runs.dataset import open_dataset
 from dms_jax.runs.monitoring.metrics_file import METRICS_NAME, read_metrics
 from dms_jax.runs.splits import choose_splits
-from dms_jax.runs.testing import open_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 _FIRST_STEP = re.compile(r"first step done ([\d.]+) s after the start")

@@ -14,8 +14,8 @@ from dms_jax.data.framing import crops_of, cut, join
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.inference.predictor import BatchPredictor
 from dms_jax.runs.config.build import framing_config
+from dms_jax.runs.dataset import open_dataset
 from dms_jax.runs.open_run import open_run
-from dms_jax.runs.testing import open_dataset
 from dms_jax.runtime.devices import data_mesh
 
 _GAP = 4

@@ -93,6 +93,27 @@ class Checkpoints:
         if self.best_step is not None and self.best_step > step:
             self._best.delete(self.best_step)
 
+    def check_latest(self) -> None:
+        """Refuse a folder named like a step that holds no checkpoint, as a copy that was cut short leaves one.
+
+        Raises:
+          UserError: the latest is such a folder.
+        """
+        _wait(self._latest)
+        step = self.latest_step
+        if step is None:
+            return
+        folder = Path(self._latest.directory) / str(step)
+        absent = [name for name in ("state", "data") if not any((folder / name).glob("*"))]
+        if absent:
+            raise self._damaged(f"it has no {' and no '.join(absent)}")
+
+    def _damaged(self, reason: str) -> UserError:
+        folder = Path(self._latest.directory)
+        before = [step for step in _steps(folder) if step != self.latest_step]
+        then = f"to resume from the one before it, of step {max(before)}" if before else "and the run begins anew"
+        return UserError(f"{folder / str(self.latest_step)} is damaged: remove it, {then} ({reason}).")
+
     def restore(self, tree: Any, batches: grain.DatasetIterator) -> Any:
         """Return the latest saved state and set `batches` to where they were.
 
@@ -103,7 +124,7 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint is damaged, or of another version of the network.
         """
-        _wait(self._latest)
+        self.check_latest()
         step = self.latest_step
         folder = self._latest.directory / str(step)
         try:
@@ -115,9 +136,7 @@ class Checkpoints:
                 }
                 return self._latest.restore(step, args=ocp.args.Composite(**items)).state
         except DAMAGE as error:
-            raise UserError(
-                f"{folder} is damaged: remove it, to resume from the one before it ({first_words(error)})."
-            ) from error
+            raise self._damaged(first_words(error)) from error
         raise UserError(
             f"{folder} is of another version of the network ({difference}): train anew, with another --workdir."
         )
@@ -247,7 +266,11 @@ def _layout(tree: Any) -> dict[str, str]:
 
 
 def _steps(folder: Path) -> list[int]:
-    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+    """The steps that Orbax sees in a folder: not what it has begun to write, nor other people's names."""
+    if not folder.is_dir():
+        return []
+    names = [path.name for path in folder.iterdir() if path.is_dir()]
+    return [int(name) for name in names if name.isdecimal() and str(int(name)) == name]
 
 
 def _abstract(tree: Any) -> Any:

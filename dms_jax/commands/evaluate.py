@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dms_jax.evaluation.maps.evaluate import MapResults
     from dms_jax.evaluation.maps.labels import Labels
     from dms_jax.evaluation.thresholds import OperatingThreshold
+    from dms_jax.runs.testing import RunEvaluation
 
 _MAP_OPTIONS = ("masks", "labels", "free_class", "threshold", "validation_maps", "validation_masks", "resize")
 _RUN_OPTIONS = ("split", "data_dir", "manual_dir")
@@ -34,7 +35,7 @@ def add_to(commands: Any) -> None:
     maps = command.add_argument_group("for folders of maps")
     maps.add_argument("--masks", type=Path, metavar="DIR", help="the masks, of the same names; 255 is defective")
     maps.add_argument("--labels", type=Path, metavar="CSV", help="with columns name, label and optionally predicted")
-    maps.add_argument("--free-class", metavar="NAME", help="the label of images without defects (default: free)")
+    maps.add_argument("--free-class", metavar="NAME", help="label of sound images (default: free, good, normal or ok)")
     maps.add_argument("--threshold", type=int, metavar="T", help="call map > T defective, 0..255")
     maps.add_argument("--validation-maps", type=Path, metavar="DIR", help="or choose that threshold on these maps")
     maps.add_argument("--validation-masks", type=Path, metavar="DIR", help="and their masks")
@@ -133,6 +134,7 @@ def _evaluate_run(arguments: argparse.Namespace) -> None:
         data_dir=arguments.data_dir,
         manual_dir=arguments.manual_dir,
     )
+    _print_notes(tested)
     print(results_text(tested.results))
     if arguments.json:
         write_results(tested.results, arguments.json)
@@ -154,6 +156,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 
             split = arguments.split or "test"
             tested = evaluate_run(path, split, data_dir=arguments.data_dir, manual_dir=arguments.manual_dir)
+            _print_notes(tested)
             compared[str(path)] = tested.results
         else:
             compared[str(path)] = _score_maps(arguments, path, labels, threshold).metrics
@@ -176,17 +179,17 @@ def _score_maps(
     return results
 
 
-def _print_notes(results: MapResults) -> None:
+def _print_notes(results: MapResults | RunEvaluation) -> None:
     for note in results.notes:
         print(f"dms-jax: {note}", file=sys.stderr)
 
 
 def _read_labels(arguments: argparse.Namespace) -> Labels | None:
-    from dms_jax.evaluation.maps.labels import DEFAULT_FREE_CLASS, read_labels
+    from dms_jax.evaluation.maps.labels import read_labels
 
     if arguments.labels is None:
         return None
-    labels = read_labels(arguments.labels, arguments.free_class or DEFAULT_FREE_CLASS)
+    labels = read_labels(arguments.labels, arguments.free_class)
     if arguments.free_class is not None and labels.free_class is None:
         known = ", ".join(labels.class_names)
         raise UsageError(f"--free-class={arguments.free_class} is no label in {arguments.labels}: they are {known}.")
@@ -217,6 +220,6 @@ def _is_run(path: Path) -> bool:
 
 def _same_masks(metrics: dict[str, Any], others: dict[str, Any]) -> bool:
     """Whether two sets of metrics are of the same masks, as far as their count and their mean tell."""
-    return (
-        metrics["images"] == others["images"] and abs(metrics["all_black"]["mae"] - others["all_black"]["mae"]) < 1e-9
-    )
+    # None where no mask is known.
+    means = [each["all_black"]["mae"] or 0.0 for each in (metrics, others)]
+    return metrics["images"] == others["images"] and abs(means[0] - means[1]) < 1e-9

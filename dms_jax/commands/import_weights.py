@@ -23,6 +23,7 @@ def add_to(commands: Any) -> None:
     )
     command.add_argument("--source", type=Path, required=True, metavar="FILE", help="a state dict")
     command.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to make")
+    command.add_argument("--prefix", metavar="NAME", help="of the backbone, where there are several: encoder_q")
     command.set_defaults(run=run)
 
 
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_free(output)
     tensors = read_tensors(source)
     try:
-        backbone = import_backbone(tensors)
+        backbone = import_backbone(tensors, arguments.prefix)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     description = BackboneDescription(backbone.architecture, source.name)

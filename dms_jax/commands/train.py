@@ -58,9 +58,11 @@ def launch(
     flags.FLAGS(argv[:1])
     try:
         config, workdir = parse(argv, default_config)
+        from dms_jax.checkpoints.background import told_once
         from dms_jax.runs.loop import train
 
-        train(config, workdir, started)
+        with told_once():
+            train(config, workdir, started)
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return error.exit_code

@@ -80,6 +80,10 @@ class ExampleSource:
         """The labels of all examples, int32 [n], -1 where unknown, without decoding an image."""
         return self._column("label").astype(np.int32)
 
+    def names(self) -> list[str]:
+        """The names of all examples, without decoding an image."""
+        return [name.decode() for name in self._column("name")]
+
     def sizes(self) -> list[tuple[int, int]]:
         """(H, W) of all examples, without decoding an image."""
         return [png_size(self._record(i)["mask"]) for i in range(len(self))]
@@ -99,17 +103,19 @@ class ExampleSource:
         """Which examples have a defective pixel, bool [n]; false where that is unknown."""
         return self.defective_shares() > 0
 
-    def _column(self, name: Literal["label", "has_mask", "defective_share"]) -> np.ndarray:
+    def _column(self, name: Literal["label", "has_mask", "name", "defective_share"]) -> np.ndarray:
         if name not in self._columns:
             # All at once, since a record is read as a whole; but masks are decoded only if their shares are asked for.
-            columns: dict[str, list[Any]] = {"label": [], "has_mask": []}
+            columns: dict[str, list[Any]] = {"label": [], "has_mask": [], "name": []}
             if name == "defective_share":
                 columns[name] = []
             for i in range(len(self)):
                 record = self._record(i)
                 for key, values in columns.items():
                     values.append(_defective_share(record["mask"]) if key == "defective_share" else record[key])
-            self._columns = {key: np.array(values) for key, values in columns.items()}
+            # Names as they are: NumPy's own kind of text cannot end in a zero.
+            kinds: dict[str, Any] = {"name": object}
+            self._columns = {key: np.array(values, kinds.get(key)) for key, values in columns.items()}
         return self._columns[name]
 
     def _record(self, index: SupportsIndex) -> dict[str, Any]:

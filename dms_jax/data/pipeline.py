@@ -17,6 +17,9 @@ from dms_jax.data.framing import Crop, Framing, crops_of, cut
 
 Example = dict[str, Any]
 
+# Of an endless order: no run comes near, and grain divides the length as a float, which holds this one exactly.
+_ENDLESS = 2**53
+
 
 def training_order(
     sources: Sequence[ExampleSource | CropSource], *, seed: int, defective_fraction: float = 0.0
@@ -34,7 +37,7 @@ def training_order(
     """
     if not defective_fraction:
         whole = grain.MapDataset.concatenate([grain.MapDataset.source(source) for source in sources])
-        return whole.seed(seed).shuffle().repeat()
+        return _endless(whole.seed(seed).shuffle())
     parts = []
     flags = [defective_flags(source) for source in sources]
     for defective in (True, False):
@@ -45,8 +48,13 @@ def training_order(
                 subsets.append(grain.MapDataset.source(source.subset(indices)))
         if not subsets:
             return training_order(sources, seed=seed)
-        parts.append(grain.MapDataset.concatenate(subsets).seed(seed + int(defective)).shuffle().repeat())
+        parts.append(_endless(grain.MapDataset.concatenate(subsets).seed(seed + int(defective)).shuffle()))
     return grain.MapDataset.mix(parts, [defective_fraction, 1 - defective_fraction])
+
+
+def _endless(dataset: grain.MapDataset) -> grain.MapDataset:
+    # Not grain's own endless one, which has 2**63 - 1 examples: batches of one would be 2**63, too many for `len`.
+    return dataset.repeat(max(_ENDLESS // max(len(dataset), 1), 1))
 
 
 def training_batches(
@@ -192,7 +200,8 @@ def _batches(
 ) -> Iterator[list[Example]]:
     """This process's examples of each batch; as many lists in every process, the last ones possibly empty."""
     rows = batch_size // process_count
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * batch_size)
+    # A buffer smaller than the number of threads would leave some of them without work, of which grain warns.
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(2 * batch_size, threads))
     numbers = np.arange(len(source))
     own = source.subset(numbers[numbers // rows % process_count == process_index])
     examples = iter(grain.MapDataset.source(own).to_iter_dataset(options))

@@ -25,7 +25,11 @@ def write_results(results: Mapping[str, Any], path: Path) -> None:
 
 
 def write_image_table(rows: Sequence[ImageRow], class_names: Sequence[str], path: Path) -> None:
-    """Write a line for each image, the largest MAE first; what does not exist is empty.
+    """Write a line for each image, worst first; what does not exist is empty.
+
+    First come the defects that were missed, then false alarms, then the others; images without a known mask last. The
+    larger MAE comes first among each. What is missed or an alarm needs an operating threshold; without one, only a
+    defect whose map is black everywhere is missed.
 
     Args:
       rows: see `ImageRow` for the columns.
@@ -47,9 +51,13 @@ def write_image_table(rows: Sequence[ImageRow], class_names: Sequence[str], path
             writer.writerow({**values, **named, "defective": defective, **row.extra})
 
 
-def _worst_first(row: ImageRow) -> tuple[float, str]:
-    """By the largest MAE; images without a known mask come last."""
-    return (1.0 if row.mae is None else -row.mae, row.name)
+def _worst_first(row: ImageRow) -> tuple[int, float, str]:
+    if row.mae is None:
+        return (3, 0.0, row.name)
+    # 0 where nothing that was called defective is so; None where nothing is called so, nor is.
+    nothing_right = row.iou == 0 or (row.iou is None and bool(row.defective) and row.maximum == 0)
+    rank = (0 if row.defective else 1) if nothing_right else 2
+    return (rank, -row.mae, row.name)
 
 
 @contextmanager
@@ -63,7 +71,10 @@ def _replacing(path: Path) -> Iterator[TextIO]:
             yield file
         if not in_place:
             written.replace(path)
-    except BaseException:
+    except BaseException as error:
         if not in_place:
             written.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            # A full disk does not say which file it was.
+            error.filename = str(path)
         raise

@@ -62,10 +62,13 @@ def compute_metrics(
             "convention": CONVENTION,
         },
         "all_black": {
-            **asdict(evaluation.black.everything.saliency.compute()),
-            "defective": asdict(evaluation.black.defective.saliency.compute()),
+            **_saliency(evaluation.black.everything),
+            "defective": _saliency(evaluation.black.defective),
         },
-        "curve": {**_curve(final.everything.saliency), "defective": _curve(final.defective.saliency)},
+        "curve": {
+            **(_curve(final.everything.saliency) or dict.fromkeys(("precision", "recall", "f"))),
+            "defective": _curve(final.defective.saliency),
+        },
         "outputs": outputs,
         "extra": _extra(rows),
     }
@@ -88,12 +91,20 @@ def _output(totals: OutputTotals, threshold: int | None) -> Metrics:
 def _set(totals: SetTotals, threshold: int | None) -> Metrics:
     pixels = totals.pixels
     return {
-        **asdict(totals.saliency.compute()),
+        **_saliency(totals),
         "threshold": threshold,
         "iou": None if threshold is None else pixels.iou(threshold),
         "f1": None if threshold is None else pixels.f1(threshold),
         "pixel_ap": pixels.average_precision(),
     }
+
+
+def _saliency(totals: SetTotals) -> Metrics:
+    metrics = asdict(totals.saliency.compute())
+    if not totals.pixels.true:
+        # Without a defect, precision and recall are 1 at threshold 255, whatever the map.
+        metrics |= {"max_f": None, "max_f_threshold": None}
+    return metrics
 
 
 def _per_class(
@@ -104,9 +115,6 @@ def _per_class(
         own = [row for row in rows if row.label == label]
         totals = final.per_class.get(label, SetTotals())
         metrics = _set(totals, threshold)
-        if not totals.pixels.true:
-            # Without a defect, precision and recall are 1 at threshold 255, whatever the map.
-            metrics |= {"max_f": None, "max_f_threshold": None}
         hits = [row.predicted == label for row in own if row.predicted is not None]
         metrics["accuracy"] = _mean(hits)
         metrics["fired"] = None if threshold is None else _mean([row.maximum > threshold for row in own])

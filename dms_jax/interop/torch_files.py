@@ -64,10 +64,11 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], description: Ma
     temporary = path.with_name(path.name + ".tmp")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.numpy import save_file
+            from safetensors.numpy import save
 
             contiguous = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
-            save_file(contiguous, temporary, metadata=dict(description))
+            # Not its own `save_file`, whose files are readable to their owner alone, whatever the umask says.
+            temporary.write_bytes(save(contiguous, metadata=dict(description)))
         else:
             torch = _import_torch(path, "written")
             torch.save({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()}, temporary)

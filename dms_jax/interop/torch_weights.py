@@ -1,6 +1,6 @@
 """Parameters between PyTorch's layout and ours, by a table of names and strict in both directions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,7 @@ class ImportedBackbone:
     left_alone: tuple[str, ...]
 
 
-def import_backbone(tensors: Mapping[str, np.ndarray]) -> ImportedBackbone:
+def import_backbone(tensors: Mapping[str, np.ndarray], prefix: str | None = None) -> ImportedBackbone:
     """Turn a state dict into the variables of a `ResNeXt`, whose architecture is read off the shapes.
 
     The format is recognised by the names, which may all stand under a prefix ("module.", "backbone."). What lies
@@ -70,12 +70,13 @@ def import_backbone(tensors: Mapping[str, np.ndarray]) -> ImportedBackbone:
 
     Args:
       tensors: name to tensor, floating point ones in float32.
+      prefix: what stands before the names of the backbone, such as "module.encoder_q"; None where there is but one.
 
     Raises:
-      UserError: the format is unknown, a tensor is missing, left over or of another shape than its place; the message
-        names it.
+      UserError: the format is unknown, there are several backbones, a tensor is missing, left over or of another shape
+        than its place; the message names it.
     """
-    name, prefix = _find_format(tensors)
+    name, prefix = _find_format(tensors, prefix)
     form = BACKBONE_FORMATS[name]
     inside = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
     architecture = _read_architecture(inside, form)
@@ -169,15 +170,31 @@ def to_tensors(variables: Mapping[str, Any], rows: Sequence[Row], *, batches: in
     return tensors
 
 
-def _find_format(tensors: Mapping[str, np.ndarray]) -> tuple[str, str]:
+def _find_format(tensors: Mapping[str, np.ndarray], wanted: str | None) -> tuple[str, str]:
     """The format whose first bottleneck is there, and what stands before all of its names."""
+    found: dict[str, str] = {}
     for name, form in BACKBONE_FORMATS.items():
         first = f"{form.stages[0]}.0.{form.block[0].theirs}.weight"
         for key in tensors:
             prefix = key.removesuffix(first)
             # Of nested numbers, the ending alone says little: the stem must be there too.
             if key.endswith(first) and f"{prefix}{form.stem[0].theirs}.weight" in tensors and prefix[-1:] in ("", "."):
-                return name, prefix
+                found.setdefault(prefix, name)
+    if wanted is not None:
+        prefix = wanted and wanted.removesuffix(".") + "."
+        if prefix not in found:
+            raise UserError(
+                f"the file has no backbone under {wanted!r}, but under {_prefixes(found)}: name one of them."
+            )
+        return found[prefix], prefix
+    if len(found) > 1:
+        raise UserError(
+            f"the file has {len(found)} backbones, under {_prefixes(found)}: say which one with --prefix, such as "
+            f"--prefix={next(filter(None, found)).removesuffix('.')}."
+        )
+    if found:
+        prefix, name = found.popitem()
+        return name, prefix
     known = " or ".join(form.description for form in BACKBONE_FORMATS.values())
     raise UserError(
         f"the file has no backbone with names of {known} (it begins with {_listed(list(tensors), 3)}): import a ResNet "
@@ -226,3 +243,7 @@ def _read_architecture(tensors: Mapping[str, np.ndarray], form: BackboneFormat) 
 def _listed(names: Sequence[str], most: int = 5) -> str:
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
+
+
+def _prefixes(found: Iterable[str]) -> str:
+    return " and ".join(prefix.removesuffix(".") or "no prefix" for prefix in found) or "none"

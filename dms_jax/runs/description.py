@@ -1,8 +1,10 @@
 """What a run's work directory says of the run besides its configuration, so that it can be used from anywhere."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from dms_jax import __version__
@@ -26,6 +28,7 @@ class RunDescription:
       threshold: to call a pixel defective, map > threshold, 0..255, chosen on validation; None until the run is tested,
         or where none could be chosen.
       version: of dms_jax that the run was made by.
+      images: for each split, a hash of its images, see `dms_jax.runs.dataset.digests`; empty in earlier versions' runs.
     """
 
     class_names: tuple[str, ...]
@@ -34,9 +37,10 @@ class RunDescription:
     dataset: str
     threshold: int | None = None
     version: str = __version__
+    images: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: PreparedDataset, framing: Framing) -> Self:
+    def of(cls, dataset: PreparedDataset, framing: Framing, images: Mapping[str, str] = MappingProxyType({})) -> Self:
         """The description of a run that has not been tested yet."""
         free = dataset.free_class
         return cls(
@@ -44,6 +48,7 @@ class RunDescription:
             free_class=None if free is None else dataset.class_names[free],
             framing=framing,
             dataset=str(Path(dataset.directory).absolute()),
+            images=dict(images),
         )
 
     def with_threshold(self, threshold: int | None) -> Self:

@@ -29,7 +29,8 @@ from dms_jax.models.resnext import BACKBONES
 from dms_jax.runtime.devices import replicate
 from dms_jax.training.state import TrainState, abstract_state, copied, create_state
 
-NO_WEIGHTS = "the paper starts from a backbone trained on ImageNet; this run starts from random weights"
+RANDOM = "this run starts from random weights"
+NO_WEIGHTS = f"the paper starts from a backbone trained on ImageNet; {RANDOM}"
 
 # Names of leaves, "stage1_block1/conv1/kernel" under "params" or "batch_stats", to arrays.
 Leaves = dict[tuple[str, str], Any]
@@ -144,7 +145,9 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
         kept = {key: value for key, value in imported.items() if key not in restored}
         sentences.insert(0, f"backbone: {description.name} from {description.source}, {_amount(kept)}")
     if not taken:
-        sentences.append(NO_WEIGHTS)
+        # A network of the user's own need not have a backbone.
+        has_backbone = any(path.startswith("backbone/") for _, path in leaves)
+        sentences.append(NO_WEIGHTS if has_backbone else RANDOM)
     elif taken != leaves.keys():
         sentences.append(f"freshly initialised: {_names(leaves.keys() - taken, leaves.keys())}")
     nested = {(kind, *path.split("/")): jnp.asarray(value) for (kind, path), value in leaves.items()}

@@ -20,7 +20,8 @@ from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.inference.predictor import BatchPredictor
 from dms_jax.runs.config import build
 from dms_jax.runs.config.saved import with_absolute_paths
-from dms_jax.runs.monitoring.run_summary import announce_devices, describe_run
+from dms_jax.runs.data_warnings import data_warnings
+from dms_jax.runs.monitoring.run_summary import announce_devices, describe_run, warn
 from dms_jax.runs.monitoring.writers import RunWriter
 from dms_jax.runs.results import results_text
 from dms_jax.runs.setup import RunData, claim, finished_results, set_up_process
@@ -56,8 +57,10 @@ def train(config: ConfigDict, workdir: Path, started: float | None = None) -> di
     mesh = set_up_process(config)
     results = finished_results(config, workdir)
     if results is None:
-        data = claim(config, workdir)
-        with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints, ExitStack() as starting:
+        with ExitStack() as holding:
+            data = claim(config, workdir, holding)
+            checkpoints = holding.enter_context(Checkpoints(workdir, keep=config.keep_checkpoints))
+            starting = holding.enter_context(ExitStack())
             starting.enter_context(gc_disabled())
             results = _Run.build(config, workdir, data, mesh, checkpoints, started, starting).to_the_end()
     if jax.process_index() == 0:
@@ -103,6 +106,8 @@ class _Run:
         writes = jax.process_index() == 0
         if writes:
             announce_devices(mesh)
+            warn(data.notes, data_warnings(config, data.dataset, data.splits))
+        checkpoints.check_latest()
         done = checkpoints.latest_step or 0
         if done > config.steps:
             raise UserError(f"config.steps={config.steps}, but {workdir} is at step {done}: choose another --workdir.")
@@ -236,7 +241,8 @@ class _Run:
         self.writer.text(f"{name} after step {step} ({time.monotonic() - started:.1f} s): {shown}")
         score = validation_score(metrics)
         best = self.checkpoints.best_score
-        if best is None or score > best:
+        # Of equals the later: it has learnt longer, from what nothing here can tell.
+        if best is None or score >= best:
             self.checkpoints.save_best(step, self.state.inference_variables, score)
 
     def _save_and_test(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What comes before a run: the process is set up, its work directory claimed, and its dataset opened."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from dms_jax.checkpoints.manager import has_checkpoint
 from dms_jax.data.prepare import PreparedDataset
 from dms_jax.errors import UserError
 from dms_jax.runs.config import build, checks, saved
+from dms_jax.runs.dataset import digests, open_dataset, reopen_dataset
 from dms_jax.runs.description import RunDescription
 from dms_jax.runs.initialization import check_sources
+from dms_jax.runs.lock import locked
 from dms_jax.runs.results import load_results
 from dms_jax.runs.splits import Splits, choose_splits
-from dms_jax.runs.testing import open_dataset
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
 from dms_jax.runtime.cudnn import exclude_slow_cudnn_engines
 from dms_jax.runtime.devices import data_mesh
@@ -30,11 +32,13 @@ class RunData:
       dataset: the whole.
       splits: its parts.
       description: what the work directory says of them.
+      notes: sentences for the user on what has become of them since the run began.
     """
 
     dataset: PreparedDataset
     splits: Splits
     description: RunDescription
+    notes: tuple[str, ...] = ()
 
 
 def set_up_process(config: ConfigDict) -> Mesh:
@@ -67,19 +71,28 @@ def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None
     return results if results is not None and results.get("steps") == config.steps else None
 
 
-def claim(config: ConfigDict, workdir: Path) -> RunData:
-    """Open a run's dataset, and write the configuration to its work directory.
+def claim(config: ConfigDict, workdir: Path, holding: ExitStack) -> RunData:
+    """Open a run's dataset, for a run that goes on the one that it began with, and write to its work directory.
+
+    Args:
+      config: the run's.
+      workdir: made if absent.
+      holding: the work directory is held, see `dms_jax.runs.lock`, until this is closed.
 
     Raises:
-      UserError: the dataset cannot be used, or the work directory cannot be written.
+      UserError: the dataset cannot be used or is another one, or the work directory cannot be written, or another
+        run is at work in it.
     """
-    dataset = open_dataset(config)
-    description = RunDescription.of(dataset, build.framing_config(config))
+    earlier = RunDescription.load(workdir) if has_checkpoint(workdir) else None
+    dataset, notes = (open_dataset(config), ()) if earlier is None else reopen_dataset(config, earlier)
+    images = earlier.images if earlier is not None and earlier.images else digests(dataset)
+    description = RunDescription.of(dataset, build.framing_config(config), images)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if jax.process_index() == 0:
+            holding.enter_context(locked(workdir))
             saved.save(config, workdir)
             description.save(workdir)
     except OSError as error:
         raise UserError(f"{workdir} cannot be written ({error.strerror}): choose another --workdir.") from error
-    return RunData(dataset, choose_splits(dataset, config), description)
+    return RunData(dataset, choose_splits(dataset, config), description, notes)

@@ -9,8 +9,7 @@ from ml_collections import ConfigDict
 
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.pipeline import evaluation_batches
-from dms_jax.data.prepare import PreparedDataset, prepare
-from dms_jax.errors import UserError
+from dms_jax.data.prepare import PreparedDataset
 from dms_jax.evaluation.evaluator import evaluate, merge_processes
 from dms_jax.evaluation.scoring import Evaluation
 from dms_jax.evaluation.summary_metrics import compute_metrics
@@ -18,6 +17,7 @@ from dms_jax.evaluation.thresholds import OperatingThreshold, choose_threshold, 
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.inference.predictor import BatchPredictor
 from dms_jax.runs.config import build
+from dms_jax.runs.dataset import reopen_dataset
 from dms_jax.runs.open_run import open_run
 from dms_jax.runs.results import save_results
 from dms_jax.runs.splits import Splits, choose_splits
@@ -33,11 +33,13 @@ class RunEvaluation:
       results: what was tested on what, and the metrics of `dms_jax.evaluation.summary_metrics.compute_metrics`.
       evaluation: what they were computed from.
       class_names: names of the classes that the evaluation's rows have numbers of.
+      notes: sentences for the user on the dataset.
     """
 
     results: dict[str, Any]
     evaluation: Evaluation
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def save(self, workdir: Path, split: str) -> None:
         """Keep the results in a work directory; see `dms_jax.runs.results.save_results`."""
@@ -113,7 +115,7 @@ def evaluate_run(
 
     Raises:
       UserError: there is no run, or it has no checkpoint to predict with yet, or its dataset cannot be had, or has
-        other classes than the run was trained on.
+        other classes or images than the run was trained on.
     """
     keep_compiled_programs()
     run = open_run(workdir)
@@ -121,12 +123,8 @@ def evaluate_run(
     with config.unlocked():
         config.data.data_dir = config.data.data_dir if data_dir is None else data_dir
         config.data.manual_dir = config.data.manual_dir if manual_dir is None else manual_dir
-    dataset = open_dataset(config)
-    if dataset.class_names != run.description.class_names:
-        raise UserError(
-            f"the classes of {dataset.directory} are {', '.join(dataset.class_names)}, but {workdir} was trained on "
-            f"{', '.join(run.description.class_names)}: bring back that dataset, or train anew."
-        )
+    elsewhere = data_dir is not None or manual_dir is not None
+    dataset, notes = reopen_dataset(config, run.description, elsewhere=elsewhere)
     splits = choose_splits(dataset, config)
     if split != splits.test_name:
         splits = replace(splits, test=dataset.source(split), test_name=split)
@@ -136,20 +134,7 @@ def evaluate_run(
     predict_step = make_predict_step(run.model, mesh, deterministic=config.deterministic)
     predict = BatchPredictor(predict_step, run.variables, mesh, config.batch_size // jax.process_count())
     tested = evaluate_network(predict, config, dataset, splits, step=run.step, steps=run.steps)
+    tested = replace(tested, notes=notes)
     if jax.process_index() == 0:
         tested.save(workdir, split)
     return tested
-
-
-def open_dataset(config: ConfigDict) -> PreparedDataset:
-    """The dataset that a configuration names, prepared if it is not yet."""
-    return prepare(
-        config.data.dataset,
-        split=config.data.split,
-        data_dir=config.data.data_dir,
-        manual_dir=config.data.manual_dir,
-        synthetic=config.data.synthetic,
-        skip_bad=config.data.skip_bad,
-        mask_values=config.data.mask_values,
-        value_range=config.data.value_range,
-    )

@@ -11,7 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from dms_jax.checkpoints.manager import Checkpoints
+from dms_jax.checkpoints.manager import Checkpoints, has_checkpoint
 from dms_jax.errors import UserError
 from dms_jax.training.state import TrainState
 
@@ -142,6 +142,36 @@ def test_damage_is_named_with_the_mend(part: str, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / step)
     with Checkpoints(tmp_path) as checkpoints:
         assert (checkpoints.best_step if part.startswith("best") else checkpoints.latest_step) is None
+
+
+@pytest.mark.parametrize("content", ["", "notes.txt", "state"])
+def test_a_folder_that_is_named_like_a_step_is_no_checkpoint(content: str, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints" / "7"
+    (folder / content).mkdir(parents=True)
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(UserError, match=r"7 is damaged: remove it, and the run"):
+        checkpoints.check_latest()
+    shutil.rmtree(folder)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(4, state_of(4, 0.5), numbers())
+        checkpoints.check_latest()
+    (folder / content).mkdir(parents=True)
+    with Checkpoints(tmp_path) as checkpoints:
+        for look in (checkpoints.check_latest, lambda: checkpoints.restore(state_of(0, 0.0), numbers())):
+            with pytest.raises(UserError, match=r"7 is damaged: .* from the one before it, of step 4 "):
+                look()
+    shutil.rmtree(folder)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert int(checkpoints.restore(state_of(0, 0.0), numbers()).step) == 4
+
+
+def test_what_was_begun_and_what_others_put_there_is_no_checkpoint(tmp_path: Path) -> None:
+    for name in ("5.orbax-checkpoint-tmp", "5.orbax-checkpoint-tmp-3", "0009", "old"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    (tmp_path / "checkpoints" / "8").write_text("")
+    assert not has_checkpoint(tmp_path)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step is None
+        checkpoints.check_latest()
 
 
 def test_a_damaged_best_checkpoint_is_named(tmp_path: Path) -> None:

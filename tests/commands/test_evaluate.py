@@ -167,12 +167,16 @@ def test_labels_give_classes_accuracy_and_confusion(evaluate, tmp_path):
 
 def test_without_a_free_class_defective_or_not_is_null(evaluate, tmp_path):
     (tmp_path / "labels.csv").write_text(LABELS.replace("free", "dust"))
-    code, out, _ = evaluate("--labels", tmp_path / "labels.csv", "--threshold", 9, "--json", tmp_path / "results.json")
+    code, out, err = evaluate(
+        "--labels", tmp_path / "labels.csv", "--threshold", 9, "--json", tmp_path / "results.json"
+    )
     assert code == 0
+    assert "every label counts as a defect: name the one of sound images with --free-class" in err
     level = json.loads((tmp_path / "results.json").read_text())["image_level"]
     assert (level["map_maximum"], level["class_head"]) == (None, None)
     assert cells(out, "map's maximum") == ["n/a"] * 5
-    code, out, _ = evaluate("--labels", tmp_path / "labels.csv", "--free-class", "dust", "--threshold", 9)
+    code, out, err = evaluate("--labels", tmp_path / "labels.csv", "--free-class", "dust", "--threshold", 9)
+    assert err == ""
     assert cells(out, "map's maximum") == ["0.66667", "1.00000", "1.00000", "1.00000", "1.00000"]
 
 

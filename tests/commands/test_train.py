@@ -76,14 +76,19 @@ class TestWrongUsage:
     @pytest.mark.parametrize(
         ("argument", "message"),
         [
-            ("--config.colour=1", r"^config\.colour is unknown; known are config\.average_decay, .*config\.steps\.$"),
+            (
+                "--config.colour=1",
+                r"^config\.colour is unknown; known are config\.augment\.\*, config\.average_decay, .*\.data\.\*, "
+                r".*config\.steps\.$",
+            ),
             (
                 "--config.data.colour=1",
                 r"^config\.data\.colour is unknown; known are config\.data\.balance, config\.data\.cache, ",
             ),
+            ("--config.data.color=1", r"config\.data\.split, config\.data\.synthetic\.\*, .*config\.data\.workers\.$"),
             ("--config.data.synthetic.colour=1", r"known are config\.data\.synthetic\.images, .*seed.*size\.$"),
             ("--config.colour.red=1", r"^config\.colour\.red is unknown; known are "),
-            ("--config.model=bdms", r"^config\.model is unknown; known are "),
+            ("--config.model=bdms", r"^config\.model is unknown; known are config\.model\.ablation, "),
             ("--config.batch_size.x=1", r"^config\.batch_size\.x is unknown; known are "),
             ("--config.=1", r"^config\. is unknown"),
             ("-config.colour=1", r"^config\.colour is unknown"),

@@ -175,6 +175,18 @@ class TestTrainingBatches:
             for iterator in iterators:
                 iterator.close()
 
+    @pytest.mark.parametrize("fraction", [0.0, 0.01, 0.5])
+    @pytest.mark.parametrize("count", [1, 4])
+    def test_a_process_may_have_one_image_of_a_batch(self, train, fraction, count):
+        order = training_order([train], seed=0, defective_fraction=fraction)
+        for index in range(count):
+            batches = batches_of(train, fraction, batch_size=count, process_index=index, process_count=count)
+            try:
+                for k in range(3):
+                    assert_same_batch(next(batches), expected_rows(order, count * k + index, 1))
+            finally:
+                batches.close()
+
     @pytest.mark.parametrize("fraction", [0.0, 0.5])
     @pytest.mark.parametrize("threads", [1, 3])
     @pytest.mark.parametrize("done", [0, 1, 7])
@@ -302,6 +314,10 @@ class TestEvaluationBatches:
         assert len(batches) == -(-len(train) // batch_size)
         assert all(len(batch.masks) == batch_size for batch in batches[:-1])
         self.assert_all(train, self.check(train, batches, batch_size))
+
+    def test_more_threads_than_a_small_batch_fills_are_no_mistake(self, train, caplog):
+        self.assert_all(train, self.check(train, evaluation_batches(train, FRAMING, batch_size=1, threads=8), 1))
+        assert not caplog.records
 
     @pytest.mark.parametrize("count", [2, 4])
     @pytest.mark.parametrize("images", [1, 4, 8, 9, 11, 15])

@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,22 @@ def test_table_has_every_image_worst_first(tmp_path):
     assert (lines[3]["label"], lines[3]["defect_probability"], lines[3]["weighted_f"]) == ("", "0.75", "0.0")
 
 
+def test_missed_defects_and_false_alarms_come_before_outlines(tmp_path):
+    rows = [
+        row("outline", 0.4, defective=True, iou=0.2, maximum=200),
+        row("alarm", 0.01, iou=0.0, maximum=200),
+        row("sound", 0.02, maximum=3),
+        row("beside", 0.003, defective=True, iou=0.0, maximum=200),
+        row("unknown", None, defective=None),
+        row("missed", 0.002, defective=True, iou=0.0, maximum=3),
+        row("black", 0.001, defective=True, maximum=0),
+    ]
+    write_image_table(rows, [], tmp_path / "images.csv")
+    with (tmp_path / "images.csv").open(newline="") as file:
+        names = [line["name"] for line in csv.DictReader(file)]
+    assert names == ["beside", "missed", "black", "alarm", "outline", "sound", "unknown"]
+
+
 def test_further_metrics_are_the_last_columns(tmp_path):
     path = tmp_path / "images.csv"
     write_image_table([row("a", 0.0, extra={"width": None}), row("b", 0.5, extra={"width": 2.5})], [], path)
@@ -96,3 +113,8 @@ def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(IndexError):
         write_image_table([row("a", 0.0, label=3)], ["free"], tmp_path / "images.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        write_results({"mae": 0.5}, Path("/dev/full"))

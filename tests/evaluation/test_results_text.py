@@ -83,3 +83,14 @@ def test_comparison_has_a_row_for_each_method():
     # S-measure and weighted F, which is 0 of the sound image.
     assert (row[8], row[10:]) == ("1.00000", ["0.50000", "n/a"])
     assert cells(table, "all black")[1:3] == ["2", "0.25000"]
+
+
+def test_what_does_not_exist_without_masks_is_not_available():
+    scored = [
+        score_image([BLACK], None, name=str(label), label=label, predicted=(label,), defect_probability=0.5)
+        for label in (0, 1)
+    ]
+    metrics = compute_metrics(collect(scored), no_threshold("none"), class_names=("free", "crack"), free_class=0)
+    assert cells(outputs_table(metrics), "maps")[1:] == ["n/a"] * 7 + ["1.00000"]
+    assert cells(details_text(metrics), "crack")[1:] == ["0", *["n/a"] * 5, "1.00000", "n/a"]
+    assert cells(comparison_table({"a": metrics}), "a ")[2:] == ["n/a"] * 10 + ["1.00000"]

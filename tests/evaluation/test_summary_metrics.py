@@ -82,6 +82,24 @@ def test_keys_are_the_same_where_nothing_exists():
     json.dumps(metrics, allow_nan=False)
 
 
+def test_what_needs_masks_is_none_where_no_mask_is_known():
+    evaluation = evaluation_of((BLACK, None, 0, 0, 0.1), (HALF, None, 1, 0, 0.4))
+    metrics = compute_metrics(evaluation, NO_THRESHOLD, class_names=["free", "crack"], free_class=0)
+    assert metrics.keys() == ALL
+    assert metrics["curve"] == dict.fromkeys(CURVE | {"defective"})
+    assert (metrics["mae"], metrics["max_f"], metrics["all_black"]["mae"]) == (None, None, None)
+    assert metrics["accuracy"] == 0.5
+    assert metrics["image_level"]["class_head"]["auroc"] == 1.0
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_without_a_defect_there_is_no_max_f():
+    """Precision and recall are 1 at threshold 255 then, whatever the map."""
+    metrics = compute_metrics(evaluation_of((HALF, BLACK), (BLACK, BLACK)), NO_THRESHOLD)
+    assert (metrics["max_f"], metrics["all_black"]["max_f"]) == (None, None)
+    assert metrics["mae"] == pytest.approx((150 + 200) / 255 / 4 / 2)
+
+
 def test_metrics_of_two_images_by_hand():
     """A sound image with a false alarm on a quarter of it, and a defect of one pixel found with one too many."""
     alarm = np.array([[250, 0], [0, 0]], np.uint8)

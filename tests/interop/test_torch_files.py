@@ -36,6 +36,13 @@ def test_what_was_written_is_read(name: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_files_of_both_kinds_may_be_read_by_whom_the_umask_says(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"")
+    for name in ("w.pth", "w.safetensors"):
+        write_tensors(tmp_path / name, TENSORS, {})
+        assert (tmp_path / name).stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_a_written_pth_is_a_plain_state_dict(tmp_path: Path) -> None:
     write_tensors(tmp_path / "w.pth", TENSORS, {})
     module = torch.nn.Module()

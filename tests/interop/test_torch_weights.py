@@ -75,6 +75,26 @@ def test_old_files_without_counters_or_classifier(origin: str, tensors: Any) -> 
 
 
 @every_origin
+@pytest.mark.parametrize(("first", "second"), [("module.encoder_k", "module.encoder_q"), ("", "ema")])
+def test_of_two_backbones_one_must_be_chosen(origin: str, first: str, second: str, tensors: Any) -> None:
+    both = {}
+    for factor, prefix in ((1, first), (2, second)):
+        start = prefix and prefix + "."
+        both |= {start + name: tensor * np.asarray(factor, tensor.dtype) for name, tensor in tensors.items()}
+    named = f"{first or 'no prefix'} and {second}"
+    with pytest.raises(UserError, match=rf"has 2 backbones, under {named}: say which one with --prefix, such as --pre"):
+        import_backbone(both)
+    with pytest.raises(UserError, match=rf"no backbone under 'head', but under {named}: name one"):
+        import_backbone(both, "head")
+    for prefix in (second, second + "."):
+        found = import_backbone(both, prefix)
+        plain = import_backbone(
+            {n.removeprefix(f"{second}."): t for n, t in both.items() if n.startswith(f"{second}.")}
+        )
+        jax.tree.map(np.testing.assert_array_equal, found.variables, plain.variables)
+
+
+@every_origin
 @pytest.mark.parametrize("prefix", ["module.", "backbone.", "net.0."])
 def test_names_under_a_prefix(origin: str, prefix: str, tensors: Any) -> None:
     under = {prefix + name: tensor for name, tensor in tensors.items()} | {"head.weight": np.zeros(2, np.float32)}

@@ -75,6 +75,11 @@ def test_without_a_source_everything_is_random_and_said_so() -> None:
     assert sentences == (NO_WEIGHTS,)
 
 
+def test_of_a_network_without_a_backbone_nothing_is_said_of_one() -> None:
+    fresh = {"params": {"convolution": {"kernel": np.ones(3, np.float32)}}, "batch_stats": {}}
+    assert initial_variables(fresh, config_with())[1] == ("this run starts from random weights",)
+
+
 def test_a_backbone_fills_the_backbone_and_nothing_else(backbone: Path) -> None:
     variables, sentences = initial_variables(filled(1.0), config_with(backbone=backbone))
     for kind in ("params", "batch_stats"):

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError
 from dms_jax.models.dms import SIZES
 from dms_jax.runs import loop, setup, warm_up
+from dms_jax.runs.lock import locked
 from dms_jax.runs.loop import train
 from dms_jax.runs.monitoring.metrics_file import read_metrics
 from dms_jax.runs.testing import evaluate_run
@@ -287,3 +289,61 @@ def test_without_selection_the_last_step_is_kept_also_of_a_run_that_is_made_long
     config.steps = 1
     with pytest.raises(UserError, match=r"config\.steps=1, but .* is at step 2"):
         train(config, tmp_path)
+
+
+def test_what_is_wrong_with_the_images_is_said_before_the_first_step(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise UserError("far enough")
+
+    monkeypatch.setattr(loop, "warm_up", stop)
+    config = tiny_config(data_dir)
+    config.data.synthetic.images = 15
+    with pytest.raises(UserError, match="far enough"):
+        train(config, tmp_path)
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning: ")]
+    assert any("Classes with fewer than 10 training images" in line for line in warnings)
+    assert len(warnings) == len(set(warnings))
+
+
+def test_a_second_run_in_a_work_directory_is_refused(
+    whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with locked(tmp_path), pytest.raises(UserError, match=r"is in use by another run"):
+        train(tiny_config(data_dir), tmp_path)
+    assert (tmp_path / "config.json").read_text() == "{}"
+    # A finished one has nothing left to do there.
+    with locked(whole):
+        train(tiny_config(data_dir), whole)
+
+
+def test_a_folder_named_like_a_later_step_is_named_before_anything_is_done(
+    whole: Path, tmp_path: Path, data_dir: Path
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole, workdir)
+    (workdir / "checkpoints" / "9").mkdir()
+    config = tiny_config(data_dir)
+    config.steps = STEPS + 1
+    with pytest.raises(UserError, match=r"checkpoints/9 is damaged: remove it, .* before it, of step 5"):
+        train(config, workdir)
+
+
+def test_of_equal_scores_the_later_network_is_kept(tmp_path: Path) -> None:
+    metrics = {"mae": None, "max_f": None, "accuracy": 0.5, "defective": {"mae": None, "max_f": None}}
+    said: list[str] = []
+    with Checkpoints(tmp_path) as checkpoints:
+        run = SimpleNamespace(
+            validation=SimpleNamespace(measure=lambda variables: metrics),
+            state=SimpleNamespace(inference_variables={"params": np.ones(3)}),
+            data=SimpleNamespace(splits=SimpleNamespace(selected_on="validation")),
+            writer=SimpleNamespace(write=lambda *_: None, text=said.append),
+            checkpoints=checkpoints,
+        )
+        for step, accuracy in ((2, 0.5), (4, 0.75), (6, 0.75), (8, 0.5)):
+            metrics["accuracy"] = accuracy
+            loop._Run._validate(run, step)  # type: ignore[arg-type]
+        assert checkpoints.best_step == 6
+    assert "max_f n/a" in said[0]

@@ -172,8 +172,12 @@ def _list_images(folder: Path, notes: list[str]) -> dict[str, str]:
     images: dict[str, str] = {}
     others: list[str] = []
     problems: list[str] = []
+    paths: list[str] = []
     # Not `Path.rglob`, which passes over folders that may not be read.
-    paths = [os.path.join(at, name) for at, *names in os.walk(folder, onerror=_refuse_folder) for name in chain(*names)]
+    for at, inner, files in os.walk(folder, onerror=_refuse_folder):
+        # Hidden ones are the system's: .DS_Store, ._x.png, .ipynb_checkpoints.
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        paths += [os.path.join(at, name) for name in chain(inner, files) if not name.startswith(".")]
     for path in map(Path, sorted(paths)):
         if path.is_symlink() and not path.is_file():
             others.append(f"{path} is a link to a folder or to nothing, and left out.")

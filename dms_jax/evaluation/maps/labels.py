@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from dms_jax.data.class_names import is_free_name
 from dms_jax.data.image_files import IMAGE_SUFFIXES
 from dms_jax.errors import UserError
 from dms_jax.evaluation.maps.files import match_names, refuse
-
-DEFAULT_FREE_CLASS = "free"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Labels:
         return {name: self.classes[partner[name]] for name in names}
 
 
-def read_labels(path: Path, free_class: str = DEFAULT_FREE_CLASS) -> Labels:
+def read_labels(path: Path, free_class: str | None = None) -> Labels:
     """Read a CSV file with a header: `name` (or `image`, or `map`), `label` and, if a method predicts it, `predicted`.
 
     A name is a path relative to the folder of masks, with or without suffix; a label is the name of a class, or empty
@@ -51,10 +50,12 @@ def read_labels(path: Path, free_class: str = DEFAULT_FREE_CLASS) -> Labels:
 
     Args:
       path: the file.
-      free_class: name of the defect-free class.
+      free_class: name of the defect-free class; None for the one that is so by its name (see
+        `dms_jax.data.class_names`), if there is one.
 
     Raises:
-      UserError: the file cannot be read, lacks a column, names an image twice, or holds no label.
+      UserError: the file cannot be read, lacks a column, names an image twice, holds no label, or several that may be
+        the defect-free one.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -79,12 +80,20 @@ def read_labels(path: Path, free_class: str = DEFAULT_FREE_CLASS) -> Labels:
     known = {text for pair in texts.values() for text in pair if text}
     if not any(label for label, _ in texts.values()):
         raise UserError(f"{path} holds no label: fill in the column label.")
+    if free_class is None:
+        named = sorted(name for name in known if is_free_name(name))
+        if len(named) > 1:
+            raise UserError(
+                f"{path}: {' and '.join(named)} are both free of defects by their names: name one with --free-class, "
+                "or write them alike."
+            )
+        free_class = named[0] if named else None
     class_names = tuple(sorted(known, key=lambda name: (name != free_class, name)))
     numbers = {name: number for number, name in enumerate(class_names)}
     return Labels(
         path=path,
         class_names=class_names,
-        free_class=numbers.get(free_class),
+        free_class=None if free_class is None else numbers.get(free_class),
         classes={name: (numbers.get(label), numbers.get(guess)) for name, (label, guess) in texts.items()},
     )
 

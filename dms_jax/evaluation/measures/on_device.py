@@ -153,7 +153,8 @@ def device_metrics(sums: EvaluationMetrics) -> dict[str, Any]:
     final, defective = computed["everything"][-1].compute(), computed["defective"][-1].compute()
     return {
         "mae": final.mae,
-        "max_f": final.max_f,
+        # Without a defect, precision and recall are 1 at threshold 255, whatever the map.
+        "max_f": final.max_f if defective.images else None,
         "images": final.images,
         "defective": {"mae": defective.mae, "max_f": defective.max_f, "images": defective.images},
         "accuracy": computed["accuracy"][-1].compute() if computed["accuracy"] else None,

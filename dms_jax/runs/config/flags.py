@@ -1,6 +1,6 @@
 """A run's configuration and work directory from the flags of a command line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -29,8 +29,7 @@ def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
     for override in overrides:
         name = override.lstrip("-").removeprefix("config.").partition("=")[0]
         if name not in known:
-            section = name.rpartition(".")[0]
-            nearby = [field for field in known if field.rpartition(".")[0] == section] or list(known)
+            nearby = _known_beside(name, known)
             raise UsageError(f"config.{name} is unknown; known are config.{', config.'.join(nearby)}.")
         if "=" not in override:
             raise UsageError(f"{override} has no value: write {override}=VALUE.")
@@ -38,6 +37,15 @@ def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
     if workdir == "":
         raise UsageError("--workdir is empty: name a folder, or leave the flag out.")
     return config, Path(workdir).expanduser() if workdir else default_workdir(file)
+
+
+def _known_beside(name: str, known: Iterable[str]) -> list[str]:
+    """The fields of the group that a name is in, and the groups in it as `GROUP.*`; of no group, those at the top."""
+    groups = {field.rpartition(".")[0] for field in known}
+    group = name if name in groups else name.rpartition(".")[0]
+    start = f"{group}." if group in groups and group else ""
+    inside = [field.removeprefix(start) for field in known if field.startswith(start)]
+    return [start + field for field in sorted({f"{f.partition('.')[0]}.*" if "." in f else f for f in inside})]
 
 
 def known_configs() -> list[str]:

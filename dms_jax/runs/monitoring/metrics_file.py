@@ -14,6 +14,7 @@ from typing import Any
 from dms_jax.errors import UserError
 
 METRICS_NAME = "metrics.jsonl"
+MAKE_ROOM = "make room, and run the same command to resume"
 
 
 class MetricsFile:
@@ -47,16 +48,20 @@ class MetricsFile:
 
         Raises:
           ValueError: a scalar is called `step`.
+          UserError: the line cannot be written.
         """
         if "step" in scalars:
             raise ValueError("a scalar may not be called 'step'")
         line = {"step": int(step), **{name: finite_or_none(value) for name, value in scalars.items()}}
-        self._file.write(json.dumps(line, allow_nan=False, ensure_ascii=False) + "\n")
-        self._file.flush()
+        with fixable(self.path, "written", MAKE_ROOM):
+            self._file.write(json.dumps(line, allow_nan=False, ensure_ascii=False) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""
-        self._file.close()
+        # What could not be written before is tried again.
+        with fixable(self.path, "written", MAKE_ROOM):
+            self._file.close()
 
     def _keep_until(self, resume_step: int | None) -> None:
         kept = []

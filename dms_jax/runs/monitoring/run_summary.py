@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict
 
 from dms_jax.data.prepare import PreparedDataset
 from dms_jax.runs.config.saved import CONFIG_NAME
+from dms_jax.runs.monitoring.metrics_file import fixable
 
 PARAMETERS_NAME = "parameters.txt"
 
@@ -28,10 +30,20 @@ def announce_devices(mesh: Mesh) -> None:
         )
 
 
+def warn(notes: Sequence[str], warnings: Sequence[str]) -> None:
+    """Say on standard error what has become of the dataset, and what is likely to be wrong with it."""
+    for sentence in notes:
+        print(f"Note: {sentence}", file=sys.stderr)
+    for sentence in warnings:
+        print(f"Warning: {sentence}", file=sys.stderr)
+
+
 def describe_run(config: ConfigDict, dataset: PreparedDataset, params: Any, workdir: Path) -> None:
     """Print the configuration, the dataset and the network's parts; store the table of every parameter."""
     path = workdir / PARAMETERS_NAME
-    path.write_text(parameter_overview.get_parameter_overview(params, include_stats=False) + "\n")
+    table = parameter_overview.get_parameter_overview(params, include_stats=False)
+    with fixable(path, "written", "make room, or choose another --workdir"):
+        path.write_text(table + "\n")
     parts = {name: int(parameter_overview.count_parameters(tree)) for name, tree in params.items()}
     sizes = ", ".join(f"{count} {name}" for name, count in dataset.sizes.items())
     lines = [

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from dms_jax.runs.monitoring.metrics_file import METRICS_NAME, MetricsFile, finite_or_none, fixable
+from dms_jax.runs.monitoring.metrics_file import MAKE_ROOM, METRICS_NAME, MetricsFile, finite_or_none, fixable
 from dms_jax.runs.monitoring.progress import Progress
+
+# TensorBoard looks at the file twice a minute.
+_FLUSH_SECONDS = 10
 
 
 class RunWriter:
@@ -30,7 +34,7 @@ class RunWriter:
       clock: monotonic seconds.
 
     Raises:
-      UserError: the work directory or a file in it cannot be written.
+      UserError: the work directory or a file in it cannot be written, then or later.
 
     Example::
 
@@ -123,32 +127,53 @@ def load_tensorboard() -> None:
 
 
 class _TensorBoard:
-    """A writer of events that is opened when the first scalars are written: a first step need not wait for it."""
+    """A writer of events that is opened when the first scalars are written: a first step need not wait for it.
+
+    Not tensorboardX's own `SummaryWriter`: its thread dies of a full disk, and the run then waits for it forever.
+    """
 
     def __init__(self, workdir: Path, resume_step: int | None) -> None:
         self._workdir, self._resume_step = workdir, resume_step
         self._writer: Any = None
+        self._flushed = time.monotonic()
 
     def _open(self) -> Any:
-        from tensorboardX import SummaryWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.record_writer import RecordWriter
 
         # Event files are named by the second: a run resumed within it would overwrite the earlier one's.
         number = len(list(self._workdir.glob("events.out.tfevents.*")))
-        return SummaryWriter(
-            str(self._workdir),
-            # TensorBoard hides earlier events from this step on.
-            purge_step=0 if self._resume_step is None else self._resume_step + 1,
-            flush_secs=10,
-            filename_suffix=f".{number:04d}",
-        )
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{number:04d}"
+        writer = RecordWriter(str(self._workdir / name))
+        # TensorBoard hides earlier events from this step on.
+        step = 0 if self._resume_step is None else self._resume_step + 1
+        for fields in (
+            {"file_version": "brain.Event:2"},
+            {"step": step, "session_log": SessionLog(status=SessionLog.START)},
+        ):
+            writer.write(Event(wall_time=time.time(), **fields).SerializeToString())
+        return writer
 
     def write(self, step: int, scalars: Mapping[str, Any]) -> None:
-        self._writer = self._writer or self._open()
-        for name, value in scalars.items():
-            number = finite_or_none(value)
-            if number is not None:
-                self._writer.add_scalar(name, number, int(step))
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        with self._told_to_make_room():
+            self._writer = self._writer or self._open()
+            for name, value in scalars.items():
+                number = finite_or_none(value)
+                if number is not None:
+                    event = Event(wall_time=time.time(), step=int(step), summary=scalar(name, number))
+                    self._writer.write(event.SerializeToString())
+            if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+                self._writer.flush()
+                self._flushed = time.monotonic()
 
     def close(self) -> None:
         if self._writer is not None:
-            self._writer.close()
+            writer, self._writer = self._writer, None
+            with self._told_to_make_room():
+                writer.close()
+
+    def _told_to_make_room(self) -> AbstractContextManager[None]:
+        return fixable(self._workdir / "events.out.tfevents.*", "written", MAKE_ROOM)

@@ -80,6 +80,15 @@ def test_two_files_of_one_name_are_refused(tmp_path):
     assert sentences(error) == [f"{maps}/a.bmp and {maps}/a.png have one name: remove one of them."]
 
 
+def test_hidden_files_are_passed_over(tmp_path):
+    maps, masks = folders(tmp_path, ["a", ".ipynb_checkpoints/a"], ["a", "b/._a", "._c"])
+    for folder in (maps, masks):
+        (folder / ".DS_Store").write_bytes(b"")
+        (folder / "._x.png").write_bytes(b"no image")
+    matching = match_maps(maps, masks)
+    assert ([pair.name for pair in matching.pairs], matching.notes) == (["a"], ())
+
+
 def test_files_that_are_no_images_are_reported(tmp_path):
     maps, masks = folders(tmp_path, ["a"], ["a"])
     (maps / "notes.txt").write_text("")

@@ -1,5 +1,6 @@
 import pytest
 
+from dms_jax.data.class_names import FREE_NAMES
 from dms_jax.errors import UserError
 from dms_jax.evaluation.maps.labels import read_labels
 
@@ -30,6 +31,25 @@ def test_free_class_may_have_another_name(tmp_path):
     labels = read_labels(write(tmp_path, "name,label\na,crack\nb,sound\n"), "sound")
     assert labels.class_names == ("sound", "crack")
     assert labels.free_class == 0
+
+
+@pytest.mark.parametrize("name", ["free", "Good", "NORMAL", "ok"])
+def test_the_defect_free_class_is_known_by_its_name(tmp_path, name):
+    labels = read_labels(write(tmp_path, f"name,label\na,crack\nb,{name}\n"))
+    assert (labels.class_names, labels.free_class) == ((name, "crack"), 0)
+
+
+def test_of_two_names_for_the_defect_free_class_one_must_be_chosen(tmp_path):
+    path = write(tmp_path, "name,label,predicted\na,crack,crack\nb,good,OK\n")
+    with pytest.raises(UserError, match=r"labels\.csv: OK and good are both free of .* name one with --free-class"):
+        read_labels(path)
+    assert read_labels(path, "good").class_names == ("good", "OK", "crack")
+
+
+@pytest.mark.parametrize("name", FREE_NAMES)
+def test_names_are_those_of_a_users_own_folder(tmp_path, name):
+    labels = read_labels(write(tmp_path, f"name,label\na,crack\nb,{name.title()}\n"))
+    assert labels.class_names[labels.free_class] == name.title()
 
 
 def test_lines_without_a_name_are_left_alone(tmp_path):

@@ -101,6 +101,14 @@ def test_padding_and_unknown_masks_do_not_count(tmp_path):
         assert metrics["defective"][name] == pytest.approx(expected["defective"][name], rel=1e-6)
 
 
+def test_without_a_defect_there_is_no_max_f():
+    batch = make_batch(5)
+    batch["mask"] = np.minimum(batch["mask"], 127)
+    metrics = device_metrics(sums_of([batch], 2))
+    assert (metrics["max_f"], metrics["defective"]["max_f"], metrics["images"]) == (None, None, BATCH)
+    assert metrics["mae"] > 0
+
+
 def test_batches_of_padding_add_nothing():
     batch, padding = make_batch(3), make_batch(4, valid=0)
     alone, padded = device_metrics(sums_of([batch], 2)), device_metrics(sums_of([batch, padding], 2))

@@ -360,3 +360,43 @@ class TestBar:
             writer.progress(2, loss=1.0)
         assert "\rbest so far\n" in stream.getvalue()
         assert "| 2/4" in self.frames(stream)[-1]
+
+
+@pytest.mark.parametrize("part", ["metrics.jsonl", "events"])
+def test_a_full_disk_is_named_once_and_nothing_waits_for_it(tmp_path, clock, part):
+    from tensorboardX.record_writer import RecordWriter
+
+    class Full(io.StringIO):
+        def flush(self):
+            full()
+
+        def close(self):
+            super().close()
+            self.flush()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    sentence = rf"{part}.* cannot be written \(No space left on device\): make room, and run the same command to resume"
+
+    class FullRecords(RecordWriter):
+        def write(self, data):
+            full()
+
+        def close(self):
+            super().close()
+            full()
+
+    writer = run_writer(tmp_path, clock)
+    writer.write(1, {"loss": 1.0})
+    if part == "events":
+        writer._events.close()
+        writer._events._writer = FullRecords(str(tmp_path / "events"))
+    else:
+        writer._metrics._file.close()
+        writer._metrics._file = Full()
+    for step in range(2, 40):
+        with pytest.raises(UserError, match=sentence):
+            writer.write(step, {"loss": 1.0})
+    with pytest.raises(UserError, match=sentence):
+        writer.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from dms_jax.data.class_names import FREE_NAMES, is_free_name
 from dms_jax.data.datasets.base import (
     LabelledImage,
     SurfaceDefectBuilder,
@@ -21,7 +22,6 @@ from dms_jax.data.datasets.folder.annotations import list_annotations
 from dms_jax.data.datasets.folder.csv_listing import list_csv
 from dms_jax.data.datasets.folder.listing import ListedImage, Listing, list_folder
 from dms_jax.data.datasets.folder.reading import Reading
-from dms_jax.data.datasets.folder.roles import FREE_NAMES, is_free_name
 from dms_jax.data.datasets.splitting import VALIDATION_SHARE, hold_out
 from dms_jax.errors import UsageError, UserError
 

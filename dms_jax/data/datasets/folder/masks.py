@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 
-from dms_jax.data.datasets.folder.roles import is_free_name, masked_names
+from dms_jax.data.class_names import is_free_name
+from dms_jax.data.datasets.folder.roles import masked_names
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-FREE_NAMES = ("free", "good", "normal", "ok", "defect-free", "no defect", "non-defective", "negative", "background")
-
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -76,11 +74,6 @@ def role_of(folder: str) -> Role:
     return Role(next(iter(splits), None), holds, words == ["groundtruth"])
 
 
-def is_free_name(label: str) -> bool:
-    """Whether a class of this name is free of defects by it: one of `FREE_NAMES`, however it is written."""
-    return _letters(label) in {_letters(name) for name in FREE_NAMES}
-
-
 def masked_names(stem: str) -> Iterator[tuple[str, bool]]:
     """Names that an image may have whose mask is called `stem`, likeliest first, without the name itself.
 
@@ -101,7 +94,3 @@ def masked_names(stem: str) -> Iterator[tuple[str, bool]]:
 def says_mask(stem: str) -> bool:
     """Whether a file of this name says by it that it is a mask, as `1_mask` does."""
     return bool(_MASK_SUFFIX.fullmatch(stem) or _MASK_PREFIX.fullmatch(stem))
-
-
-def _letters(text: str) -> str:
-    return re.sub(rf"{_SEPARATOR}+", "", text.lower())

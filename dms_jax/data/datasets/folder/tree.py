@@ -9,8 +9,9 @@ from typing import Self
 
 from PIL import Image
 
+from dms_jax.data.class_names import is_free_name
 from dms_jax.data.datasets.folder.masks import Place
-from dms_jax.data.datasets.folder.roles import is_free_name, role_of
+from dms_jax.data.datasets.folder.roles import role_of
 from dms_jax.errors import UserError
 
 # What archives and file servers add.

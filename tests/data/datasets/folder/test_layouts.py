@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dms_jax.data.class_names import is_free_name
 from dms_jax.data.datasets.folder.listing import Listing, list_folder
-from dms_jax.data.datasets.folder.roles import is_free_name, masked_names, role_of
+from dms_jax.data.datasets.folder.roles import masked_names, role_of
 from dms_jax.data.prepare import prepare
 from dms_jax.errors import UserError
 

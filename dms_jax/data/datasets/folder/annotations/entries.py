@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dms_jax.data.class_names import is_free_name
 from dms_jax.data.datasets.folder.annotations.drawing import LINE_WIDTH
 from dms_jax.data.datasets.folder.annotations.files import Files
 from dms_jax.data.datasets.folder.listing import ListedImage, Listing
-from dms_jax.data.datasets.folder.roles import is_free_name
 from dms_jax.data.datasets.folder.tree import is_text, printable
 from dms_jax.data.image_files import load_image
 from dms_jax.errors import UserError

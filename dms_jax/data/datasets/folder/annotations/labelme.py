@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dms_jax.data.class_names import FREE_NAMES, is_free_name
 from dms_jax.data.datasets.folder.annotations.drawing import draw_line, fill_box, fill_ellipse, fill_polygon, place
 from dms_jax.data.datasets.folder.annotations.entries import Entry, Findings, Region, as_listing
 from dms_jax.data.datasets.folder.annotations.files import Files
 from dms_jax.data.datasets.folder.annotations.values import label_of, points_of, size_of
 from dms_jax.data.datasets.folder.listing import Listing
-from dms_jax.data.datasets.folder.roles import FREE_NAMES, SPLIT_NAMES, is_free_name
+from dms_jax.data.datasets.folder.roles import SPLIT_NAMES
 
 _SHAPES = "polygon, rectangle, oriented_rectangle, circle, line, linestrip, point, points, mask"
 

@@ -1,0 +1,64 @@
+"""What is likely to be wrong with a run's images, to be said before its first step."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from dms_jax.data.examples import ExampleSource
+from dms_jax.data.inspect.summary import summarise
+from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.vanishing import vanished_defects, vanishing_sentence
+from dms_jax.runs.config import build
+from dms_jax.runs.splits import Splits
+
+
+def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) -> tuple[str, ...]:
+    """What `dms-jax prepare` warns of, and what is wrong with the images for this run; one sentence each."""
+    said = [*summarise(dataset).warnings, *_of_training(splits), *_of_selection(splits), *_of_framing(config, splits)]
+    return tuple(dict.fromkeys(said))
+
+
+def _of_training(splits: Splits) -> Iterator[str]:
+    if any(map(_shows_defects, splits.train)):
+        return
+    known = any(source.has_masks().any() for source in splits.train)
+    reason = "No training image has a defect in its mask" if known else "No training image has a mask"
+    yield (
+        f"{reason}, so that the saliency map can learn nothing: give some defective images with their masks to train, "
+        "or name no splits (CLASS/NAME.*, masks/CLASS/NAME.png), and every class is shared out among them."
+    )
+
+
+def _of_selection(splits: Splits) -> Iterator[str]:
+    """By what the best checkpoint is chosen, where that is not the maps of defective images."""
+    source, name = splits.selection, splits.selected_on
+    if source is None or _shows_defects(source):
+        return
+    if source.has_masks().any():
+        yield f"No mask of {name} shows a defect: the best checkpoint is chosen by the MAE, which black maps win."
+    elif _shows_classes(source):
+        yield (
+            f"No image of {name} has a mask: the best checkpoint is chosen by the accuracy of the classes alone, of "
+            "equals the last."
+        )
+    else:
+        yield f"No image of {name} has a mask: nothing tells checkpoints apart, and the last is kept."
+
+
+def _shows_defects(source: ExampleSource) -> bool:
+    return bool(np.any(source.defective() & source.has_masks()))
+
+
+def _shows_classes(source: ExampleSource) -> bool:
+    return bool(np.any(source.labels() >= 0))
+
+
+def _of_framing(config: ConfigDict, splits: Splits) -> Iterator[str]:
+    framing = build.framing_config(config)
+    sources = list(splits.train)
+    if splits.selection is not None and not any(splits.selection is source for source in sources):
+        sources.append(splits.selection)
+    sentence = vanishing_sentence(vanished_defects(sources, framing), framing)
+    if sentence is not None:
+        yield sentence

@@ -1,0 +1,41 @@
+"""What is said when the background cannot write."""
+
+import logging
+import sys
+from types import SimpleNamespace
+
+import pytest
+from absl import logging as absl_logging
+
+from dms_jax.checkpoints.background import told_once
+
+
+def record_of(pathname: str, level: int, with_exception: bool) -> logging.LogRecord:
+    error = OSError(28, "No space left on device")
+    info = (OSError, error, None) if with_exception else None
+    return logging.LogRecord("absl", level, pathname, 1, "failed", None, info)
+
+
+def test_what_orbax_raises_it_need_not_log_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    logger = absl_logging.get_absl_logger()
+    raised = record_of("/x/orbax/checkpoint/future.py", logging.ERROR, True)
+    others = [
+        record_of("/x/orbax/checkpoint/future.py", logging.ERROR, False),
+        record_of("/x/orbax/checkpoint/future.py", logging.WARNING, True),
+        record_of("/x/grain/options.py", logging.ERROR, True),
+    ]
+    with told_once():
+        assert [bool(logger.filter(record)) for record in (raised, *others)] == [False, True, True, True]
+    assert logger.filter(raised)
+
+
+def test_other_failures_of_threads_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr(sys, "unraisablehook", shown.append)
+    ours = sys.unraisablehook
+    failures = [SimpleNamespace(exc_value=error) for error in (RuntimeError("Event loop is closed"), OSError("other"))]
+    with told_once():
+        for failure in failures:
+            sys.unraisablehook(failure)
+    assert shown == failures[1:]
+    assert sys.unraisablehook is ours

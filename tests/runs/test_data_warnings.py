@@ -1,0 +1,74 @@
+"""What a run says of its images before its first step."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from image_records import ImageRecords
+
+from dms_jax.data.examples import ExampleSource
+from dms_jax.runs import data_warnings as module
+from dms_jax.runs.config.defaults import default_config
+from dms_jax.runs.data_warnings import data_warnings
+from dms_jax.runs.splits import Splits
+
+
+def source_of(*marks: int, known: bool = True, label: int = 1, size: int = 40) -> ExampleSource:
+    """Square images with a defect of so many rows each."""
+    masks = [np.zeros((size, size), np.uint8) for _ in marks]
+    for mask, rows in zip(masks, marks, strict=True):
+        mask[:rows] = 255
+    images = [np.zeros((size, size, 3), np.uint8)] * len(masks)
+    records = ImageRecords(images, masks, [label] * len(masks), [known] * len(masks))
+    return ExampleSource(records, "train", free_class=0)
+
+
+def said(
+    train: ExampleSource,
+    selection: ExampleSource | None,
+    monkeypatch: pytest.MonkeyPatch,
+    summary: tuple[str, ...] = (),
+) -> tuple[str, ...]:
+    monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=summary))
+    splits = Splits((train,), selection, train, "test", "validation", None, "")
+    config = default_config()
+    config.data.image_size = 32
+    return data_warnings(config, SimpleNamespace(), splits)
+
+
+def test_what_prepare_warns_of_comes_first_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = source_of(9, 0)
+    assert said(sound, sound, monkeypatch) == ()
+    assert said(sound, sound, monkeypatch, ("Few.", "Copies.", "Few.")) == ("Few.", "Copies.")
+
+
+@pytest.mark.parametrize(("known", "reason"), [(True, "has a defect in its mask"), (False, "has a mask")])
+def test_a_training_set_without_a_defect(known: bool, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As MVTec AD is published, for methods that learn what is normal."""
+    (sentence,) = said(source_of(0, 0, known=known), source_of(9), monkeypatch)
+    assert sentence.startswith(f"No training image {reason}, so that the saliency map can learn nothing: ")
+
+
+@pytest.mark.parametrize(
+    ("selection", "reason"),
+    [
+        (source_of(0), "No mask of validation shows a defect: the best checkpoint is chosen by the MAE"),
+        (
+            source_of(9, known=False),
+            "No image of validation has a mask: .* accuracy of the classes alone, of equals the",
+        ),
+        (source_of(9, known=False, label=-1), "No image of validation has a mask: nothing tells .*the last is kept"),
+    ],
+)
+def test_what_the_best_is_chosen_by(selection: ExampleSource, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sentence,) = said(source_of(9), selection, monkeypatch)
+    assert re.match(reason, sentence)
+
+
+@pytest.mark.parametrize("where", ["training", "validation"])
+def test_defects_that_vanish(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound, thin = source_of(9, 0, size=200), source_of(9, 1, size=200)
+    train, selection = (thin, sound) if where == "training" else (sound, thin)
+    (sentence,) = said(train, selection, monkeypatch)
+    assert "of 3 defective images nothing is left of the defect in 1 (n1): set config.data.resize=tiles" in sentence
