@@ -146,8 +146,10 @@ def _annotations(task: Mapping[str, Any]) -> list[_Annotation]:
             if (name == "choice" and isinstance(value, str)) or (isinstance(value, dict) and "choices" in value)
         ]
         return [_Annotation(str(task["annotation_id"]), (False, "", 0), results)]
-    submitted = []
-    for annotation in task.get("annotations", task.get("completions")) or ():
+    submitted, annotations = [], task.get("annotations", task.get("completions")) or []
+    if not isinstance(annotations, list):
+        raise ValueError("has annotations that are no list")
+    for annotation in annotations:
         if not isinstance(annotation, dict) or not isinstance(annotation.get("result"), list):
             raise ValueError("has an annotation without a list result")
         if not all(isinstance(result, dict) for result in annotation["result"]):

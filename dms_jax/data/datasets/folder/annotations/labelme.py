@@ -90,7 +90,7 @@ def _split(image: Path, files: Files) -> str | None:
 
 
 def _region(shape: Mapping[str, Any], number: int) -> Region:
-    kind = shape.get("shape_type") or "polygon"
+    kind = str(shape.get("shape_type") or "polygon")
     try:
         label = label_of(shape.get("label"))
         if kind == "mask":

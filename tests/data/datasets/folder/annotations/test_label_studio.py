@@ -366,6 +366,7 @@ class TestBadFiles:
             ({"data": {"text": "a"}}, "task 1, names 0 images in its data"),
             ({"data": {"left": "a.png", "right": "b.png"}}, "task 1, names 2 images in its data"),
             ({"data": {"image": "missing.png"}}, "task 1, is about missing.png, which does not exist"),
+            ({"annotations": 1}, "task 1, has annotations that are no list"),
             ({"annotations": [1]}, "task 1, has an annotation without a list result"),
             ({"annotations": [{"result": [1]}]}, "task 1, has an annotation with a result that is no object"),
         ],
