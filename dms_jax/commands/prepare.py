@@ -19,7 +19,7 @@ def add_to(commands: Any) -> None:
     )
     command.add_argument("--dataset", required=True, metavar="NAME", help="such as mtdd, or folder for your own")
     command.add_argument(
-        "--manual-dir", default="", metavar="DIR", help="its files as published, or your folder or CSV"
+        "--manual-dir", default="", metavar="DIR", help="its files as published, or your folder, CSV or annotations"
     )
     command.add_argument("--data-dir", default="", metavar="DIR", help="where to build it (~/tensorflow_datasets)")
     command.add_argument("--split", default="", metavar="NAME", help="which way to split it, where it knows several")

@@ -49,8 +49,9 @@ def list_annotations(source: Path) -> Listing | None:
     """Lists the images that annotation files are about, without opening an image.
 
     Args:
-      source: a folder, whose annotation files are found by their contents, or one such file. Images are looked for
-        beside the files and everywhere in the folder.
+      source: a folder, whose annotation files are found by their contents, or one such file, whose folder is the one
+        around it (around `annotations`, where it is in one). Images are looked for beside the files and everywhere in
+        the folder.
 
     Returns:
       What they hold; None for a folder without annotation files, and for a file of another kind.
@@ -60,7 +61,9 @@ def list_annotations(source: Path) -> Listing | None:
         folder can't be read.
     """
     if source.is_file() and source.suffix.lower() in (".json", ".xml"):
-        files, given = Files(source.parent), [source]
+        # COCO's own layout: annotations/instances_train2017.json beside train2017.
+        inside = source.parent.name.lower() == "annotations"
+        files, given = Files(source.parent.parent if inside else source.parent), [source]
     elif source.is_dir():
         files = Files(source)
         given = [path for path in files.all if path.suffix.lower() in (".json", ".xml")]

@@ -37,9 +37,13 @@ _NOT_SHAPES = ("choices", "labels", "number", "rating", "textarea", "relation", 
 
 def is_label_studio(content: Any) -> bool:
     """Whether a JSON file's contents look like Label Studio's: a list of tasks."""
-    if not isinstance(content, list) or not content or not all(isinstance(task, dict) for task in content):
+    return isinstance(content, list) and any(_is_task(task) for task in content)
+
+
+def _is_task(task: Any) -> bool:
+    if not isinstance(task, dict):
         return False
-    return all("id" in task and ("data" in task or "annotation_id" in task) for task in content)
+    return ("data" in task and ("id" in task or "annotations" in task)) or ("id" in task and "annotation_id" in task)
 
 
 def is_png_export(path: Path) -> bool:
@@ -65,20 +69,25 @@ def list_label_studio(contents: Mapping[Path, Sequence[Mapping[str, Any]]], file
     pngs = _png_files(files)
     unsubmitted, reviewed = 0, 0
     for path, tasks in contents.items():
-        for task in tasks:
-            task_pngs = pngs.get(str(task["id"]), {})
+        for number, task in enumerate(tasks, start=1):
+            if not _is_task(task):
+                found.problems.append(f"{path} has something else than a task as number {number}: export it again.")
+                continue
+            key = str(task.get("id"))
+            task_pngs = pngs.pop(key, {})
+            found.files += [png.path for of_annotation in task_pngs.values() for png in of_annotation]
             try:
                 annotations = _annotations(task)
                 if not annotations and not task_pngs:
                     unsubmitted += 1
                     found.unannotated.append(_find(task, path, files))
                     continue
-                reviewed += len(annotations) > 1
+                reviewed += max(len(annotations), len(task_pngs)) > 1
                 found.entries.append(_entry(path, task, annotations, task_pngs, files))
             except LookupError as error:
-                found.problems.append(f"{path}, task {task['id']}, is about {error.args[0]}.")
+                found.problems.append(f"{path}, task {key}, is about {error.args[0]}.")
             except ValueError as error:
-                found.problems.append(f"{path}, task {task['id']}, {error}: correct it in Label Studio, or remove it.")
+                found.problems.append(f"{path}, task {key}, {error}: correct it in Label Studio, or remove it.")
     if unsubmitted:
         found.notes.append(
             f"{unsubmitted} tasks without a submitted annotation are left out: submit an empty one where there is no "
@@ -88,11 +97,10 @@ def list_label_studio(contents: Mapping[Path, Sequence[Mapping[str, Any]]], file
         found.notes.append(
             f"{reviewed} tasks have several annotations: the one marked as ground truth counts, else the last."
         )
-    tasks = {str(task["id"]) for contained in contents.values() for task in contained}
-    for task in sorted(pngs.keys() - tasks):
-        first = next(iter(pngs[task].values()))[0].path
-        found.problems.append(f"{first} is of task {task}, which no JSON lists: export the tasks as JSON again.")
-    found.files += [png.path for of_task in pngs.values() for several in of_task.values() for png in several]
+    for key, of_task in sorted(pngs.items()):
+        paths = [png.path for of_annotation in of_task.values() for png in of_annotation]
+        found.files += paths
+        found.problems.append(f"{paths[0]} is of task {key}, which no JSON lists: export the tasks as JSON again.")
     return as_listing("Label Studio", tuple(contents), files, found)
 
 
@@ -139,8 +147,10 @@ def _annotations(task: Mapping[str, Any]) -> list[_Annotation]:
             if (name == "choice" and isinstance(value, str)) or (isinstance(value, dict) and "choices" in value)
         ]
         return [_Annotation(str(task["annotation_id"]), (False, "", 0), results)]
-    submitted = []
-    for annotation in task.get("annotations", task.get("completions")) or ():
+    submitted, annotations = [], task.get("annotations", task.get("completions")) or []
+    if not isinstance(annotations, list):
+        raise ValueError("has annotations that are no list")
+    for annotation in annotations:
         if not isinstance(annotation, dict) or not isinstance(annotation.get("result"), list):
             raise ValueError("has an annotation without a list result")
         if not all(isinstance(result, dict) for result in annotation["result"]):
@@ -161,7 +171,7 @@ def _entry(
 ) -> Entry:
     image = _find(task, path, files)
     results = annotations[-1].results if annotations else ()
-    labelled = {result.get("id") for result in results if "labels" in _value(result)}
+    labelled = {str(result["id"]) for result in results if "id" in result and "labels" in _value(result)}
     regions, sizes = [], set()
     for result in results:
         region = _region(result, labelled)
@@ -172,7 +182,9 @@ def _entry(
         raise ValueError("has regions of several original sizes")
     if not regions and pngs:
         key = annotations[-1].key if annotations else max(pngs, key=int)
-        regions = [Region(label_of(png.label), partial(_draw_png, png.path)) for png in pngs.get(key, ())]
+        if key not in pngs:
+            raise ValueError(f"counts by its annotation {key}, which is empty, but has PNG files of {', '.join(pngs)}")
+        regions = [Region(label_of(png.label), partial(_draw_png, png.path)) for png in pngs[key]]
     choices = [choice for result in results for choice in _choices(result)]
     if len(choices) > 1 and not regions:
         raise ValueError(f"has no region and the choices {' and '.join(choices)}, of which one can be its class")
@@ -201,7 +213,10 @@ def _find(task: Mapping[str, Any], path: Path, files: Files) -> Path:
 
 def _plain_name(address: str) -> str:
     """The path in an address: of a web server, a bucket, or Label Studio's own files."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address
     local = parse_qs(parts.query).get("d")
     return local[0] if local else unquote(parts.path if parts.scheme or parts.query else address)
 
@@ -216,7 +231,7 @@ def _choices(result: Mapping[str, Any]) -> Iterable[str]:
     return map(label_of, choices) if isinstance(choices, list) else ()
 
 
-def _region(result: Mapping[str, Any], labelled: set[Any]) -> Region | None:
+def _region(result: Mapping[str, Any], labelled: set[str]) -> Region | None:
     """The region of a result; None where it is none, or one whose class another result of the same id names."""
     value = _value(result)
     kind = str(result.get("type") or "").removesuffix("labels")
@@ -232,7 +247,7 @@ def _region(result: Mapping[str, Any], labelled: set[Any]) -> Region | None:
         raise ValueError(f"has a result of the unknown type {result.get('type')!r} ({', '.join(_SHAPES)} are known)")
     names = value.get(f"{shape}labels", value.get("labels"))
     if not names:
-        if result.get("id") in labelled:
+        if str(result.get("id")) in labelled:
             return None
         raise ValueError(f"has {a(shape)} without a label")
     if result.get("image_rotation"):

@@ -25,7 +25,18 @@ from dms_jax.data.datasets.folder.annotations.values import label_of, points_of,
 from dms_jax.data.datasets.folder.listing import Listing
 from dms_jax.data.datasets.folder.roles import SPLIT_NAMES
 
-_SHAPES = "polygon, rectangle, oriented_rectangle, circle, line, linestrip, point, points, mask"
+# The shapes, and how many points each has at least.
+_SHAPES = {
+    "polygon": 3,
+    "rectangle": 2,
+    "oriented_rectangle": 3,
+    "circle": 2,
+    "line": 2,
+    "linestrip": 2,
+    "point": 1,
+    "points": 1,
+    "mask": 2,
+}
 
 
 def is_labelme(content: Any) -> bool:
@@ -91,18 +102,16 @@ def _split(image: Path, files: Files) -> str | None:
 
 
 def _region(shape: Mapping[str, Any], number: int) -> Region:
-    kind = shape.get("shape_type") or "polygon"
+    kind = str(shape.get("shape_type") or "polygon")
+    if kind not in _SHAPES:
+        raise ValueError(f"has a shape (number {number}) of the unknown type {kind!r} ({', '.join(_SHAPES)} are known)")
     try:
-        label = label_of(shape.get("label"))
+        label, points = label_of(shape.get("label")), points_of(shape.get("points"), _SHAPES[kind])
         if kind == "mask":
-            return Region(label, _mask(shape))
-        least = {"point": 1, "points": 1, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2}.get(kind, 3)
-        points = points_of(shape.get("points"), least)
+            return Region(label, _mask(shape, points[0]))
         if kind == "rectangle" and len(points) == 2:
             (x0, y0), (x1, y1) = points
             return Region(label, partial(fill_box, (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))), "box")
-        if kind in ("polygon", "rectangle", "oriented_rectangle"):
-            return Region(label, partial(fill_polygon, points), "area" if kind == "polygon" else "box")
         if kind == "circle":
             radius = math.dist(*points[:2])
             if radius == 0:
@@ -112,17 +121,16 @@ def _region(shape: Mapping[str, Any], number: int) -> Region:
             return Region(label, partial(draw_line, points), "line")
         if kind in ("point", "points"):
             return Region(label, partial(fill_box, (0, 0, 0, 0)), "point")
+        return Region(label, partial(fill_polygon, points), "area" if kind == "polygon" else "box")
     except ValueError as error:
         raise ValueError(f"has a shape (number {number}, {kind}) that {error}") from error
-    raise ValueError(f"has a shape (number {number}) of the unknown type {kind!r} ({_SHAPES} are known)")
 
 
-def _mask(shape: Mapping[str, Any]) -> partial[np.ndarray]:
-    (left, top), *_ = points_of(shape.get("points"), 2)
+def _mask(shape: Mapping[str, Any], corner: tuple[float, float]) -> partial[np.ndarray]:
     data = shape.get("mask")
     if not isinstance(data, str):
         raise ValueError("has no mask")
-    return partial(_draw_mask, data, int(left), int(top))
+    return partial(_draw_mask, data, int(corner[0]), int(corner[1]))
 
 
 def _draw_mask(data: str, left: int, top: int, height: int, width: int) -> np.ndarray:

@@ -49,7 +49,7 @@ def size_of(width: object, height: object) -> tuple[int, int] | None:
         return None
     try:
         size = (int(width), int(height))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         size = (0, 0)
     if min(size) < 1 or max(size) > _LARGEST:
         raise ValueError(f"has the size {width!r} x {height!r}")
@@ -68,7 +68,7 @@ def points_of(points: object, least: int) -> tuple[tuple[float, float], ...]:
     """
     try:
         pairs = tuple((float(x), float(y)) for x, y in points)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError("has points that are not pairs of numbers") from error
     if not all(abs(value) <= _LARGEST for pair in pairs for value in pair):
         raise ValueError("has points that lie nowhere near an image")
@@ -90,7 +90,7 @@ def number_of(value: object) -> float:
     """
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not abs(number) <= _LARGEST:
         raise ValueError(f"has {value!r} where a number is needed")

@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -322,6 +323,12 @@ class TestPngExport:
         path = add_png(root, 8, 21, box_mask(2, 3, 6, 5))
         assert the_problem(root) == f"{path} is of task 8, which no JSON lists: export the tasks as JSON again."
 
+    def test_of_another_annotation(self, root):
+        """As where the tasks were imported into another project: not free of defects."""
+        write_one(root)
+        add_png(root, 1, 21, box_mask(2, 3, 6, 5))
+        assert "task 1, counts by its annotation 1, which is empty, but has PNG files of 21: " in the_problem(root)
+
     def test_of_another_size(self, root):
         add_image(root, "a.png")
         add_json(root, "tasks.json", [task(8, "a.png")])
@@ -359,6 +366,7 @@ class TestBadFiles:
             ({"data": {"text": "a"}}, "task 1, names 0 images in its data"),
             ({"data": {"left": "a.png", "right": "b.png"}}, "task 1, names 2 images in its data"),
             ({"data": {"image": "missing.png"}}, "task 1, is about missing.png, which does not exist"),
+            ({"annotations": 1}, "task 1, has annotations that are no list"),
             ({"annotations": [1]}, "task 1, has an annotation without a list result"),
             ({"annotations": [{"result": [1]}]}, "task 1, has an annotation with a result that is no object"),
         ],
@@ -366,6 +374,16 @@ class TestBadFiles:
     def test_tasks(self, root, others, sentence):
         write_one(root, rectangle(), **others)
         assert sentence in the_problem(root)
+
+    @pytest.mark.parametrize("other", [None, 1, {}, {"id": 7}])
+    def test_something_else_than_a_task(self, root, other):
+        path = write_one(root, rectangle())
+        path.write_text(path.read_text()[:-1] + f", {json.dumps(other)}]")
+        assert the_problem(root) == f"{path} has something else than a task as number 2: export it again."
+
+    def test_odd_values(self, root):
+        write_one(root, rectangle(id=[1]), data={"image": "a.png", "text": "http://[x"})
+        np.testing.assert_array_equal(the_mask(root), box_mask(2, 3, 6, 5))
 
     def test_sizes(self, root):
         write_one(root, rectangle(original_width=WIDTH + 1))

@@ -169,6 +169,13 @@ def test_a_file_alone_is_prepared(root):
     assert prepared(path).config != data.config
 
 
+def test_a_file_in_annotations(root):
+    path = coco(root, "annotations/train.json", names=["a.png"])
+    (root / "train2017").mkdir()
+    (root / "a.png").rename(root / "train2017/a.png")
+    assert [image.name for image in list_annotations(path).images] == ["train2017/a.png"]
+
+
 def test_all_problems_are_collected(root):
     path = coco(root, names=[f"{i}.png" for i in range(10)])
     for i in (3, 4):
