@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from dms_jax.data.image_files import as_rgb, load_image, read_image
-from dms_jax.data.mask_values import MaskValues, guess_colours, guess_grey, mask_of_alpha
+from dms_jax.data.mask_values import MaskValues, guess_colours, guess_grey, mask_of_alpha, refuse_photograph
 from dms_jax.errors import UserError
 
 # The palette entry with which PASCAL VOC marks borders that belong to no class.
@@ -34,9 +34,12 @@ def read_mask(path: str | Path, values: MaskValues | None = None) -> Image.Image
 
     Raises:
       UserError: the file is missing, is not an image or is damaged, or `values` do not fit it; or, without `values`, it
-        is not certain what is defective (see `dms_jax.data.mask_values`).
+        is not certain what is defective, or it is a photograph (see `dms_jax.data.mask_values`).
     """
-    return as_mask(load_image(path), path, values)
+    image = load_image(path)
+    if values is None and image.mode in ("L", "RGB"):
+        refuse_photograph(np.asarray(image), path)
+    return as_mask(image, path, values)
 
 
 def read_united_mask(path: str | Path, others: Sequence[str | Path], values: MaskValues | None = None) -> Image.Image:
@@ -66,7 +69,7 @@ def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = No
     """Turns a loaded image into a mask, as `read_mask` does; `path` is for the error message.
 
     Raises:
-      UserError: as `read_mask`.
+      UserError: as `read_mask`, but for photographs.
     """
     if values is not None:
         return Image.fromarray(values.select(_stored_values(image, path), path))

@@ -13,6 +13,8 @@ from dms_jax.errors import UsageError, UserError
 
 # More grey levels than this are soft edges, and not numbers of classes.
 _FEW_LEVELS = 40
+# More colours than this are no classes.
+_MANY_COLOURS = 1000
 # A grey that is neither black nor white, of a photograph.
 _GREYS = slice(9, 247)
 _HINT = "say which values are defective with mask_values"
@@ -76,6 +78,31 @@ class MaskValues:
         return _as_mask(np.any([(values == colour).all(-1) for colour in self.colours], axis=0))
 
 
+def refuse_photograph(pixels: NDArray[np.uint8], path: str | Path) -> None:
+    """Check that something that is to be a mask is none of the images.
+
+    Args:
+      pixels: uint8 [H, W] or [H, W, 3].
+      path: of the file, for the error message.
+
+    Raises:
+      UserError: most pixels are neither black nor white, but of many greys, or of thousands of colours.
+    """
+    levels = pixels if pixels.ndim == 2 else pixels.max(-1)
+    counts = np.bincount(levels.ravel(), minlength=256)
+    share = counts[_GREYS].sum() / levels.size
+    if share <= 0.5 or np.count_nonzero(counts) <= _FEW_LEVELS:
+        return
+    if pixels.ndim == 3 and (pixels != pixels[..., :1]).any():
+        numbers = pixels.reshape(-1, 3).astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)
+        if len(np.unique(numbers)) <= _MANY_COLOURS:
+            return
+    raise UserError(
+        f"{path} is no mask: {share:.0%} of its pixels are neither black nor white. Put the mask there, with 255 for "
+        "defective pixels and 0 for sound ones."
+    )
+
+
 def guess_grey(levels: NDArray[np.uint8], path: str | Path, *, is_lossy: bool) -> NDArray[np.uint8]:
     """A grey mask as it is, if there is no doubt that what is brighter than 127 is defective.
 
@@ -85,8 +112,8 @@ def guess_grey(levels: NDArray[np.uint8], path: str | Path, *, is_lossy: bool) -
       is_lossy: it was a JPEG, whose greys are noisy.
 
     Raises:
-      UserError: nothing is brighter than 127, though something is brighter than 0; darker greys fill areas, as numbers
-        or greys of classes do; or it is a photograph, most of whose pixels are neither black nor white.
+      UserError: nothing is brighter than 127, though something is brighter than 0; or darker greys fill areas, as
+        numbers or greys of classes do.
     """
     counts = np.bincount(levels.ravel(), minlength=256)
     present = np.flatnonzero(counts)
@@ -100,11 +127,6 @@ def guess_grey(levels: NDArray[np.uint8], path: str | Path, *, is_lossy: bool) -
                 f"for defective pixels and 0 for sound ones, or {_HINT}."
             )
         return levels
-    if len(present) > _FEW_LEVELS and counts[_GREYS].sum() > levels.size / 2:
-        raise UserError(
-            f"{path} is no mask: {counts[_GREYS].sum() / levels.size:.0%} of its pixels are neither black nor white. "
-            "Put the mask there, with 255 for defective pixels and 0 for sound ones."
-        )
     dark = _dark_areas(levels, counts, is_lossy)
     if dark:
         shown = ", ".join(map(str, present[:8])) + (" and more" if len(present) > 8 else "")
@@ -125,22 +147,16 @@ def guess_colours(colours: NDArray[np.uint8], path: str | Path, *, is_lossy: boo
       is_lossy: it was a JPEG.
 
     Raises:
-      UserError: no pixel is black, or it is a photograph.
+      UserError: no pixel is black.
     """
     levels = colours.max(-1)
-    counts = np.bincount(levels.ravel(), minlength=256)
-    kinds = len(np.unique(colours.reshape(-1, 3).astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)))
-    if kinds > 2000 and counts[_GREYS].sum() > levels.size / 2:
-        raise UserError(
-            f"{path} is no mask: it has {kinds} colours. Put the mask there, with white for defective pixels and black "
-            "for sound ones."
-        )
     if not is_lossy and levels.min() > 0:
         background = _hexadecimal(_most_frequent(colours))
         raise UserError(
             f"{path} has no black pixel, and most are {background}: {_HINT}, as colours, or save it with black for "
             "sound pixels."
         )
+    counts = np.bincount(levels.ravel(), minlength=256)
     return _as_mask(levels > 0) if not is_lossy and _dark_areas(levels, counts, is_lossy) else levels
 
 

@@ -100,9 +100,18 @@ def test_released_maps(released, tmp_path, capsys, method, metrics):
     assert cells(out, "all black")[1:4:2] == ["0.89900", "0.00000"]
     assert "226 maps, 74 of defective images" in out
     with (tmp_path / "p.csv").open() as file:
-        errors = [float(line["mae"]) for line in csv.DictReader(file)]
+        lines = list(csv.DictReader(file))
+    errors = [float(line["mae"]) for line in lines]
     assert len(errors) == 226
-    assert errors == sorted(errors, reverse=True)
+    # Missed defects, false alarms and the others, and the largest error first among each.
+    wrong = [line["iou"] == "0.0" or (line["iou"], line["maximum"]) == ("", "0") for line in lines]
+    kinds = [
+        0 if line["defective"] == "1" and none else 1 if line["iou"] == "0.0" else 2
+        for line, none in zip(lines, wrong, strict=True)
+    ]
+    assert (len(set(kinds)) > 1) == (method == "SDMS")
+    order = list(zip(kinds, (-error for error in errors), strict=True))
+    assert order == sorted(order)
     assert f"{np.mean(errors):.5f}" == metrics[0]
 
 
