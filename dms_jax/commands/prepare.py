@@ -24,6 +24,8 @@ def add_to(commands: Any) -> None:
     command.add_argument("--data-dir", default="", metavar="DIR", help="where to build it (~/tensorflow_datasets)")
     command.add_argument("--split", default="", metavar="NAME", help="which way to split it, where it knows several")
     command.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and list them")
+    command.add_argument("--mask-values", default="", metavar="LIST", help="defective values of masks, like 1-4,255")
+    command.add_argument("--value-range", default="", metavar="LOW,HIGH", help="black and white of deep images: 0,4095")
     command.add_argument("--contact-sheet", type=Path, metavar="FILE", help="PNG (default: beside the built dataset)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the counts and warnings to this file")
     command.set_defaults(run=run)
@@ -51,6 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
         data_dir=arguments.data_dir,
         manual_dir=arguments.manual_dir,
         skip_bad=arguments.skip_bad,
+        mask_values=arguments.mask_values,
+        value_range=arguments.value_range,
     )
     summary = summarise(dataset)
     print(summary_text(summary))

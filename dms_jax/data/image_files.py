@@ -1,13 +1,14 @@
-"""Reading images and masks of any common kind into one form, and PNG to keep them in."""
+"""Reading images of any common kind into one form, and PNG to keep them in."""
 
 import io
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
 from dms_jax.errors import UserError
@@ -17,6 +18,11 @@ _DAMAGE = (SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.De
 
 # Above this a mask's pixel is defective, in training and in the metrics.
 DEFECT_THRESHOLD = 127
+
+# The brightest pixel of 16 bits that is suspected to come from a camera of fewer: a quarter of the range.
+_DARK = 2**14 - 1
+# Of `load_image`: in the file there are 16 bits per channel, of which Pillow keeps the upper 8.
+_DEEP_COLOUR = "dms_jax: 16 bits per channel"
 
 # Level 1 to 3 cost about the same on camera images; higher ones take twice as long for a tenth of the size.
 _PNG_LEVEL = 3
@@ -35,8 +41,11 @@ def load_image(path: str | Path) -> Image.Image:
         # Pillow warns of what it reads all the same: many pixels, EXIF data cut short.
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             # In place, because the copy would forget the file's format.
+            deep = any("16" in str(tile[3]) for tile in image.tile) and image.mode in ("RGB", "RGBA")
             ImageOps.exif_transpose(image, in_place=True)
             image.load()
+            if deep:
+                image.info[_DEEP_COLOUR] = True
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist.") from error
     except IsADirectoryError as error:
@@ -48,7 +57,7 @@ def load_image(path: str | Path) -> Image.Image:
     return image
 
 
-def read_image(path: str | Path) -> Image.Image:
+def read_image(path: str | Path, value_range: tuple[float, float] | None = None) -> Image.Image:
     """Reads an image of any kind as 8-bit RGB.
 
     Greyscale is repeated to three equal channels. 1-bit becomes 0 and 255, a palette becomes its colours.
@@ -59,108 +68,18 @@ def read_image(path: str | Path) -> Image.Image:
 
     Args:
       path: the file.
+      value_range: (low, high) of the camera's values, which become 0 and 255, in greyscale of more than 8 bits; None
+        for (0, 65535).
 
     Returns:
       An image of mode RGB.
 
     Raises:
-      UserError: the file is missing, is not an image, is damaged, or has a pixel format without a known range (32-bit
-        integers beyond 65535, floating point).
+      UserError: the file is missing, is not an image, is damaged, has a pixel format without a known range (32-bit
+        integers beyond 65535, floating point), or keeps fewer bits in 16 (its brightest pixel is at most 16383), and
+        `value_range` is not given.
     """
-    return _as_rgb(load_image(path), path)
-
-
-def read_mask(path: str | Path) -> Image.Image:
-    """Reads a mask of any kind as 8-bit greyscale: 0 is sound, 255 is defective, grey edges are kept.
-
-    Greyscale is kept as it is, 1-bit becomes 0 and 255, 16-bit is scaled by 1 / 257, alpha is dropped. A
-    palette of greys becomes its greys; in a palette with colours, which stand for class numbers, everything
-    but black becomes 255. Of an RGB mask the brightest channel is taken: that is the grey of a grey pixel,
-    and a mark painted in pure red or blue counts in full, where luminance would put it below the threshold of
-    127.
-
-    Args:
-      path: the file.
-
-    Returns:
-      An image of mode L.
-
-    Raises:
-      UserError: the file is missing, is not an image or is damaged; or its brightest pixel is above 0 and at most 127,
-        so that it would count as empty everywhere (class numbers or 0/1 instead of 0/255). JPEG masks, whose black is
-        noisy, are exempt from the latter.
-    """
-    return as_mask(load_image(path), path)
-
-
-def as_mask(image: Image.Image, path: str | Path) -> Image.Image:
-    """Turns a loaded image into a mask, as `read_mask` does; `path` is for the error message.
-
-    Raises:
-      UserError: as `read_mask`.
-    """
-    if image.mode in ("1", "L", "LA"):
-        mask = np.asarray(image.convert("L"))
-    elif image.mode in ("P", "PA"):
-        colours = np.asarray(_as_rgb(image, path))
-        all_grey = bool((colours == colours[..., :1]).all())
-        mask = colours[..., 0] if all_grey else np.where(colours.any(-1), 255, 0).astype(np.uint8)
-    else:
-        mask = np.asarray(_as_rgb(image, path)).max(-1)
-    brightest = int(mask.max())
-    if 0 < brightest <= 127 and image.format != "JPEG":
-        raise UserError(
-            f"{path} has no pixel above {brightest}, so that no defect would be seen in it: "
-            "save the mask with 255 for defective pixels and 0 for sound ones."
-        )
-    return Image.fromarray(mask)
-
-
-def read_class_numbers(path: str | Path, largest: int) -> np.ndarray:
-    """Reads an annotation whose pixels are class numbers, 0 for none: greyscale, or the indices of a palette.
-
-    Args:
-      path: the file.
-      largest: the largest class number.
-
-    Returns:
-      uint8 [H, W], 0..largest.
-
-    Raises:
-      UserError: the file is missing, is not an image, is damaged, or has other pixels or larger numbers.
-    """
-    image = load_image(path)
-    if image.mode not in ("L", "P"):
-        raise UserError(f"{path} has pixels of kind {image.mode!r}: save the class numbers as 8-bit greyscale.")
-    numbers = np.asarray(image)
-    if numbers.max() > largest:
-        raise UserError(f"{path} has a pixel of value {numbers.max()}: class numbers are 0 to {largest}.")
-    return numbers
-
-
-def read_pair(
-    image_path: str | Path, mask_path: str | Path, mask_reader: Callable[[Path], Image.Image] = read_mask
-) -> tuple[Image.Image, Image.Image]:
-    """Reads an image and its mask.
-
-    Args:
-      image_path: the image, read by `read_image`.
-      mask_path: its mask.
-      mask_reader: reads the mask, as an image of mode L.
-
-    Returns:
-      The image (RGB) and the mask (L), of one size.
-
-    Raises:
-      UserError: one of them cannot be read, or their sizes differ.
-    """
-    image, mask = read_image(image_path), mask_reader(Path(mask_path))
-    if image.size != mask.size:
-        raise UserError(
-            f"{image_path} is {_size(image)} pixels but its mask {mask_path} is {_size(mask)}: "
-            "a mask must have the size of its image."
-        )
-    return image, mask
+    return as_rgb(load_image(path), path, value_range)
 
 
 def encode_png(image: Image.Image) -> bytes:
@@ -212,26 +131,59 @@ def png_size(data: bytes) -> tuple[int, int]:
     return height, width
 
 
-def _as_rgb(image: Image.Image, path: str | Path) -> Image.Image:
-    if image.mode.startswith("I"):
-        pixels = np.asarray(image).astype(np.int64)
-        if pixels.min() < 0 or pixels.max() > 65535:
-            raise UserError(f"{path} has 32-bit pixels: save it with 8 or 16 bits per channel.")
-        image = Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
-    elif image.mode == "F":
-        raise UserError(f"{path} has floating-point pixels: save it with 8 or 16 bits per channel.")
+def as_rgb(image: Image.Image, path: str | Path, value_range: tuple[float, float] | None = None) -> Image.Image:
+    """Turns a loaded image into 8-bit RGB, as `read_image` does; `path` is for the error message.
+
+    Raises:
+      UserError: as `read_image`.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_eight_bits(np.asarray(image), path, value_range))
     elif image.mode in ("P", "PA", "La", "RGBa"):
         # Through RGBA, because a palette may hold transparency, and premultiplied colours must be divided
         # first.
         image = image.convert("LA" if image.mode == "La" else "RGBA")
+    elif image.info.get(_DEEP_COLOUR) and 0 < (brightest := max(high for _, high in image.getextrema())) <= _DARK >> 8:
+        raise UserError(
+            f"{path} has 16 bits per channel, of which it uses fewer (nothing is brighter than {brightest} of 255): "
+            "save it with 8 bits per channel, scaled to the camera's range."
+        )
     try:
-        return image.convert("RGB")
+        image = image.convert("RGB")
     except ValueError as error:
         raise UserError(f"{path} has pixels of kind {image.mode!r}: save it as an 8-bit RGB image.") from error
+    # A transparent colour that Pillow leaves there would be written again, for other channels.
+    image.info.pop("transparency", None)
+    return image
 
 
-def _size(image: Image.Image) -> str:
-    return f"{image.width} x {image.height}"
+def _eight_bits(pixels: NDArray[Any], path: str | Path, value_range: tuple[float, float] | None) -> NDArray[np.uint8]:
+    if value_range is not None:
+        low, high = value_range
+        scaled = np.round((pixels.astype(np.float64) - low) * (255 / (high - low)))
+        if np.isnan(scaled).any():
+            raise UserError(f"{path} has pixels that are no numbers (NaN): save it without.")
+        return scaled.clip(0, 255).astype(np.uint8)
+    if pixels.dtype.kind == "f":
+        raise UserError(
+            f"{path} has floating-point pixels ({pixels.min():.4g} to {pixels.max():.4g}): say which values are black "
+            "and white with value_range, or save it with 8 or 16 bits per channel."
+        )
+    integers = pixels.astype(np.int64)
+    brightest = int(integers.max())
+    if integers.min() < 0 or brightest > 65535:
+        raise UserError(
+            f"{path} has 32-bit pixels ({integers.min()} to {brightest}): say which values are black and white with "
+            "value_range, or save it with 8 or 16 bits per channel."
+        )
+    if 0 < brightest <= _DARK:
+        bits = next(bits for bits in (8, 10, 12, 14) if brightest < 2**bits)
+        raise UserError(
+            f"{path} has 16-bit pixels, the brightest of which is {brightest} of 65535, and would be nearly black: say "
+            f"which values are black and white with value_range (0,{2**bits - 1} for a camera of {bits} bits; 0,65535 "
+            "if the image is as dark as that)."
+        )
+    return ((integers + 128) // 257).astype(np.uint8)
 
 
 def _first_line(error: BaseException) -> str:

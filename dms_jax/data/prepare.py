@@ -5,7 +5,7 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from absl import logging
 from dms_jax.data.datasets import DATASETS
 from dms_jax.data.datasets.base import SPLITS, SurfaceDefectBuilder
 from dms_jax.data.datasets.folder.builder import Folder, config_name
+from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.datasets.synthetic import SyntheticConfig
 from dms_jax.data.examples import ExampleSource
 from dms_jax.errors import UsageError, UserError
@@ -72,6 +73,8 @@ def prepare(
     manual_dir: str = "",
     synthetic: Mapping[str, Any] | None = None,
     skip_bad: bool = False,
+    mask_values: str = "",
+    value_range: str = "",
 ) -> PreparedDataset:
     """Prepares a dataset, or opens it where it is prepared already.
 
@@ -89,6 +92,10 @@ def prepare(
       synthetic: `seed`, `size` and `images` of `SyntheticConfig`, all optional; other datasets ignore it.
       skip_bad: leave out files that can't be used, see `PreparedDataset.skipped`, rather than refuse the dataset for
         the first of them.
+      mask_values: of `folder`: which values of the masks' files are defective, such as `1-4,255` or `#ff0000`; empty to
+        go by what they look like.
+      value_range: of `folder`: the values of images of more than 8 bits that are black and white, such as `0,4095`;
+        empty for those of the files' type.
 
     Returns:
       The dataset, opened.
@@ -101,14 +108,17 @@ def prepare(
     builder_class = _builder_class(dataset)
     root = str(Path(data_dir).expanduser().absolute()) if data_dir else None
     if dataset == Folder.name:
-        config = _folder_config_name(split, manual_dir, root)
+        config = _folder_config_name(split, manual_dir, root, (mask_values, value_range))
+        reading = {"reading": Reading.parse(mask_values, value_range)}
     else:
-        config = _config_name(builder_class, split, synthetic)
+        if mask_values or value_range:
+            raise UsageError(f"dataset {dataset} has no mask_values or value_range: they are of dataset folder.")
+        config, reading = _config_name(builder_class, split, synthetic), {}
     try:
         builder = _open(builder_class, root, config)
         if not builder.data_path.exists():
             try:
-                _build(builder, manual_dir, skip_bad)
+                _build(builder, manual_dir, skip_bad, reading)
             except BaseException:
                 _remove_note(builder)
                 raise
@@ -164,10 +174,10 @@ def _config_name(builder_class: type[SurfaceDefectBuilder], split: str, syntheti
     return SyntheticConfig(**values).name
 
 
-def _folder_config_name(split: str, manual_dir: str, data_dir: str | None) -> str:
+def _folder_config_name(split: str, manual_dir: str, data_dir: str | None, declared: Sequence[str]) -> str:
     if split:
         raise UsageError(f"split {split!r} is unknown: the splits of dataset folder are its folders, leave it empty.")
-    return config_name(manual_dir, Path(data_dir or tfds.core.constants.DATA_DIR).expanduser())
+    return config_name(manual_dir, Path(data_dir or tfds.core.constants.DATA_DIR).expanduser(), declared)
 
 
 def _open(builder_class: type[SurfaceDefectBuilder], data_dir: str | None, config: str) -> SurfaceDefectBuilder:
@@ -183,7 +193,7 @@ def _open(builder_class: type[SurfaceDefectBuilder], data_dir: str | None, confi
         raise UserError(f"{folder} is damaged: remove that folder, and it will be prepared anew.") from error
 
 
-def _build(builder: SurfaceDefectBuilder, manual_dir: str, skip_bad: bool) -> None:
+def _build(builder: SurfaceDefectBuilder, manual_dir: str, skip_bad: bool, reading: Mapping[str, Any]) -> None:
     manual = Path(os.path.abspath(Path(manual_dir).expanduser())) if manual_dir else None
     is_file = isinstance(builder, Folder) and manual is not None and manual.is_file()
     if manual is not None and not is_file and not (manual.is_dir() and any(manual.iterdir())):
@@ -198,6 +208,7 @@ def _build(builder: SurfaceDefectBuilder, manual_dir: str, skip_bad: bool) -> No
                 file_format="array_record",
                 download_config=tfds.download.DownloadConfig(manual_dir=manual),
                 skip_bad=skip_bad,
+                **reading,
             )
     except OSError:
         # Another process may have prepared the same dataset meanwhile: its folder then was there first.

@@ -29,6 +29,8 @@ def open_dataset(config: ConfigDict) -> PreparedDataset:
         manual_dir=config.data.manual_dir,
         synthetic=config.data.synthetic,
         skip_bad=config.data.skip_bad,
+        mask_values=config.data.mask_values,
+        value_range=config.data.value_range,
     )
 
 
@@ -113,7 +115,8 @@ def _other_classes(where: str, names: tuple[str, ...], description: RunDescripti
 def _has_changed(config: ConfigDict, began_in: Path) -> bool:
     data_dir = Path(config.data.data_dir or tfds.core.constants.DATA_DIR).expanduser()
     try:
-        return config_name(config.data.manual_dir, data_dir) != began_in.parent.name
+        declared = config.data.mask_values, config.data.value_range
+        return config_name(config.data.manual_dir, data_dir, declared) != began_in.parent.name
     except UserError:
         # The folder is gone, which its images are not, or cannot be read any more.
         return Path(config.data.manual_dir).expanduser().exists()

@@ -1,11 +1,13 @@
 import io
+import struct
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dms_jax.data.image_files import decode_png, encode_png, read_class_numbers, read_image, read_mask, read_pair
+from dms_jax.data.image_files import decode_png, encode_png, read_image
+from dms_jax.data.mask_files import read_class_numbers, read_mask, read_pair
 from dms_jax.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -240,3 +242,72 @@ class TestPng:
     def test_other_modes_are_refused(self):
         with pytest.raises(ValueError, match="not RGBA"):
             encode_png(Image.new("RGBA", (2, 2)))
+
+
+class TestDepth:
+    """Cameras of 10 or 12 bits, and floating point: scaled by a declared range, never nearly black unsaid."""
+
+    GREY = np.linspace(40, 250, 35).reshape(7, 5).astype(np.uint16)
+
+    @pytest.mark.parametrize(("bits", "name"), [(8, "a.tif"), (10, "a.tif"), (12, "a.png"), (14, "a.png")])
+    def test_fewer_bits_in_16_are_refused_with_the_range(self, tmp_path, bits, name):
+        path = saved(tmp_path, Image.fromarray(self.GREY << (bits - 8)), name)
+        with pytest.raises(UserError, match=rf"which is {250 << (bits - 8)} of 65535.*0,{2**bits - 1} for"):
+            read_image(path)
+        scaled = np.asarray(read_image(path, (0, 2**bits - 1)))
+        assert np.abs(scaled[..., 0].astype(int) - self.GREY).max() <= 1
+
+    def test_the_whole_range_needs_no_word(self, tmp_path):
+        path = saved(tmp_path, Image.fromarray(self.GREY << 8))
+        assert np.abs(np.asarray(read_image(path))[..., 0].astype(int) - self.GREY).max() <= 1
+
+    def test_black_is_black(self, tmp_path):
+        assert not np.asarray(read_image(saved(tmp_path, Image.fromarray(0 * self.GREY)))).any()
+
+    @pytest.mark.parametrize("kind", [np.float32, np.int32])
+    def test_floats_and_large_integers_need_a_range(self, tmp_path, kind):
+        path = saved(tmp_path, Image.fromarray((self.GREY.astype(np.float64) * 1000 - 5000).astype(kind)), "a.tif")
+        with pytest.raises(UserError, match="say which values are black and white with value_range"):
+            read_image(path)
+        scaled = np.asarray(read_image(path, (-5000, 250_000)))[..., 0].astype(int)
+        assert np.abs(scaled - self.GREY).max() <= 1
+
+    def test_what_lies_outside_of_the_range_is_black_or_white(self, tmp_path):
+        path = saved(tmp_path, Image.fromarray(np.array([[0, 100, 200, 300]], np.uint16)))
+        assert np.asarray(read_image(path, (100, 200)))[0, :, 0].tolist() == [0, 0, 255, 255]
+
+    def test_no_number(self, tmp_path):
+        path = saved(tmp_path, Image.fromarray(np.array([[0, np.nan]], np.float32)), "a.tif")
+        with pytest.raises(UserError, match=r"a\.tif has pixels that are no numbers"):
+            read_image(path, (0, 1))
+
+    @pytest.mark.parametrize(("shift", "refused"), [(4, True), (8, False)])
+    def test_16_bits_of_colour(self, tmp_path, shift, refused):
+        """Pillow reads these, but cannot write them: of 12 bits it would keep the upper 4."""
+        height, width = self.GREY.shape
+        rows = [b"\0" + np.repeat(row << shift, 3).astype(">u2").tobytes() for row in self.GREY]
+        chunks = [
+            (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)),
+            (b"IDAT", zlib.compress(b"".join(rows))),
+            (b"IEND", b""),
+        ]
+        data = b"".join(
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in chunks
+        )
+        path = tmp_path / "deep.png"
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+        if refused:
+            with pytest.raises(UserError, match=r"deep\.png has 16 bits per channel, of which it uses fewer"):
+                read_image(path)
+        else:
+            np.testing.assert_array_equal(np.asarray(read_image(path))[..., 1], self.GREY)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P"])
+def test_a_transparent_colour_is_dropped(tmp_path, mode):
+    grey = np.array([[10, 110, 200]], np.uint8)
+    image = Image.fromarray(grey).convert(mode)
+    path = saved(tmp_path, image, transparency=(110, 110, 110) if mode == "RGB" else 110)
+    read = read_image(path)
+    np.testing.assert_array_equal(decode_png(encode_png(read), 3)[..., 0], grey)

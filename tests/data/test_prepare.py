@@ -220,7 +220,9 @@ class TestUsage:
         with pytest.raises(UsageError, match=r"dataset 'mvtec' is unknown: it is one of mtdd, .*synthetic"):
             prepare("mvtec", data_dir=data_dir)
 
-    @pytest.mark.parametrize("dataset", ["mtdd", "neu_seg", "crackforest", "rsdds", "synthetic"])
+    @pytest.mark.parametrize(
+        "dataset", ["mtdd", "neu_seg", "neu_det", "crackforest", "rsdds", "kolektor_sdd2", "synthetic"]
+    )
     def test_unknown_split(self, data_dir, dataset):
         with pytest.raises(UsageError, match="split 'random'"):
             prepare(dataset, split="random", data_dir=data_dir)

@@ -11,7 +11,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from dms_jax.data.datasets.archives import fetch, unpack
-from dms_jax.data.image_files import encode_png, read_image, read_mask, read_pair
+from dms_jax.data.image_files import encode_png, read_image
+from dms_jax.data.mask_files import read_mask, read_pair
 from dms_jax.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -29,6 +30,7 @@ class LabelledImage:
       mask_path: the mask's file; None where there is none.
       has_mask: whether the mask is known; without a file, a known one is all black.
       mask_reader: reads that file, as an image of mode L: 0 is sound, 255 is defective.
+      image_reader: reads the image's file, as one of mode RGB.
     """
 
     name: str
@@ -38,6 +40,7 @@ class LabelledImage:
     mask_path: Path | None
     has_mask: bool = True
     mask_reader: Callable[[Path], Image.Image] = read_mask
+    image_reader: Callable[[Path], Image.Image] = read_image
 
 
 class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -210,8 +213,8 @@ def skip_or_raise(sentence: str, skipped: list[str] | None) -> None:
 
 def _read(labelled: LabelledImage) -> tuple[Image.Image, Image.Image | None]:
     if labelled.mask_path is not None:
-        return read_pair(labelled.image_path, labelled.mask_path, labelled.mask_reader)
-    image = read_image(labelled.image_path)
+        return read_pair(labelled.image_path, labelled.mask_path, labelled.mask_reader, labelled.image_reader)
+    image = labelled.image_reader(labelled.image_path)
     return image, Image.new("L", image.size) if labelled.has_mask else None
 
 

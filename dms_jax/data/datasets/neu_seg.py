@@ -13,7 +13,8 @@ from dms_jax.data.datasets.files import files_by_stem, find_folder, pair_files
 from dms_jax.data.datasets.near_duplicates import first_copies, thumbnail
 from dms_jax.data.datasets.published import PublishedDatasetBuilder
 from dms_jax.data.datasets.splitting import split_by_hash, with_validation
-from dms_jax.data.image_files import read_class_numbers, read_image
+from dms_jax.data.image_files import read_image
+from dms_jax.data.mask_files import read_class_numbers
 from dms_jax.errors import UserError
 
 # In the order of their numbers in the annotations, from 1.

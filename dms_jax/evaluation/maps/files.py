@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dms_jax.data.image_files import DEFECT_THRESHOLD, IMAGE_SUFFIXES, as_mask, load_image
+from dms_jax.data.image_files import DEFECT_THRESHOLD, IMAGE_SUFFIXES, load_image
+from dms_jax.data.mask_files import as_mask
 from dms_jax.errors import UserError
 
 # How many sentences of one kind are shown before the rest is counted.

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from dms_jax.data.class_names import is_free_name
 from dms_jax.data.image_files import IMAGE_SUFFIXES
 from dms_jax.errors import UserError
 from dms_jax.evaluation.maps.files import match_names, refuse
-
-# Labels that say of themselves that there is no defect, in upper or lower case: those of `dataset=folder`.
-FREE_NAMES = ("free", "good", "normal", "ok")
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,8 @@ def read_labels(path: Path, free_class: str | None = None) -> Labels:
 
     Args:
       path: the file.
-      free_class: name of the defect-free class; None for the one named as in `FREE_NAMES`, if there is one.
+      free_class: name of the defect-free class; None for the one that is so by its name (see
+        `dms_jax.data.class_names`), if there is one.
 
     Raises:
       UserError: the file cannot be read, lacks a column, names an image twice, holds no label, or several that may be
@@ -82,7 +81,7 @@ def read_labels(path: Path, free_class: str | None = None) -> Labels:
     if not any(label for label, _ in texts.values()):
         raise UserError(f"{path} holds no label: fill in the column label.")
     if free_class is None:
-        named = sorted(name for name in known if name.lower() in FREE_NAMES)
+        named = sorted(name for name in known if is_free_name(name))
         if len(named) > 1:
             raise UserError(
                 f"{path}: {' and '.join(named)} are both free of defects by their names: name one with --free-class, "

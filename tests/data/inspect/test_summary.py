@@ -10,8 +10,8 @@ from hand_made_dataset import HandMadeDataset, make_example
 
 from dms_jax.data.datasets.mtdd import Mtdd, find_images, split_images
 from dms_jax.data.examples import defective_share
-from dms_jax.data.image_files import read_pair
 from dms_jax.data.inspect.summary import summarise, summary_text
+from dms_jax.data.mask_files import read_pair
 from dms_jax.data.pipeline import defective_flags
 from dms_jax.data.prepare import prepare
 

@@ -1,8 +1,7 @@
 import pytest
 
-from dms_jax.data.datasets.folder import builder
+from dms_jax.data.class_names import FREE_NAMES
 from dms_jax.errors import UserError
-from dms_jax.evaluation.maps import labels
 from dms_jax.evaluation.maps.labels import read_labels
 
 
@@ -47,8 +46,10 @@ def test_of_two_names_for_the_defect_free_class_one_must_be_chosen(tmp_path):
     assert read_labels(path, "good").class_names == ("good", "OK", "crack")
 
 
-def test_names_are_those_of_a_users_own_folder():
-    assert builder.FREE_NAMES == labels.FREE_NAMES
+@pytest.mark.parametrize("name", FREE_NAMES)
+def test_names_are_those_of_a_users_own_folder(tmp_path, name):
+    labels = read_labels(write(tmp_path, f"name,label\na,crack\nb,{name.title()}\n"))
+    assert labels.class_names[labels.free_class] == name.title()
 
 
 def test_lines_without_a_name_are_left_alone(tmp_path):

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from dms_jax.data.class_names import FREE_NAMES, is_free_name
 from dms_jax.data.datasets.base import (
     LabelledImage,
     SurfaceDefectBuilder,
@@ -17,12 +18,13 @@ from dms_jax.data.datasets.base import (
     read_examples,
     skip_or_raise,
 )
+from dms_jax.data.datasets.folder.annotations import list_annotations
 from dms_jax.data.datasets.folder.csv_listing import list_csv
 from dms_jax.data.datasets.folder.listing import ListedImage, Listing, list_folder
+from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.datasets.splitting import VALIDATION_SHARE, hold_out
 from dms_jax.errors import UsageError, UserError
 
-FREE_NAMES = ("free", "good", "normal", "ok")
 TEST_SHARE = 0.2
 # The one class of a dataset without any label: a network needs one, and no image is of it.
 UNLABELLED_CLASS = "defect"
@@ -64,10 +66,21 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
         del version
         return tfds.core.BuilderConfig(name=name) if _CONFIG_NAME.fullmatch(name) else None
 
-    def download_and_prepare(self, *, download_config: tfds.download.DownloadConfig, **kwargs: Any) -> None:
-        """Prepares the dataset from `download_config.manual_dir`, a folder or a CSV file."""
+    _reading = Reading()
+
+    def download_and_prepare(
+        self, *, download_config: tfds.download.DownloadConfig, reading: Reading = _reading, **kwargs: Any
+    ) -> None:
+        """Prepares the dataset from `download_config.manual_dir`, a folder or a CSV file.
+
+        Args:
+          download_config: see TFDS.
+          reading: what is declared of the files' values.
+          **kwargs: see `SurfaceDefectBuilder`.
+        """
         # The download manager would give it to `_split_generators` only if it is a folder.
         self._root = Path(download_config.manual_dir)
+        self._reading = reading
         super().download_and_prepare(download_config=download_config, **kwargs)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
@@ -78,10 +91,11 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
             skip_or_raise(sentence, self._skipped)
         if not listing.images:
             raise UserError(f"{root} has no images that can be used: put each into a folder named after its class.")
-        free_class = choose_free_class(listing)
         labels = {image.label for image in listing.images} - {None}
+        _check_names(labels)
+        free_class = choose_free_class(listing)
         class_names = sorted(labels, key=lambda label: (label != free_class, label)) or [UNLABELLED_CLASS]
-        images = label_images(listing, free_class)
+        images = label_images(listing, free_class, self._reading)
         splits = split_images(images, listing)
         check_splits(splits, root)
         self.info.features["label"].names = class_names
@@ -95,25 +109,32 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
 
 
 def list_images(source: Path) -> Listing:
-    """Lists what a folder or a CSV file holds.
+    """Lists what a folder, a CSV file or a file of annotations holds.
 
     Raises:
-      UserError: it is neither, or can't be read.
+      UserError: it is none of them, or can't be read.
     """
+    annotated = list_annotations(source)
+    if annotated is not None:
+        return annotated
     if source.is_dir():
         return list_folder(source)
     if source.is_file() and source.suffix.lower() == ".csv":
         return list_csv(source)
-    raise UserError(f"manual_dir {source} is neither a folder nor a .csv file: name your folder of images.")
+    raise UserError(
+        f"manual_dir {source} is neither a folder nor a .csv file, nor one of annotations (.json, .xml): name your "
+        "folder of images."
+    )
 
 
-def config_name(manual_dir: str, data_dir: Path) -> str:
+def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = ()) -> str:
     """The name of a source's configuration, which changes with its path and with its contents.
 
     Args:
       manual_dir: a folder or a CSV file.
       data_dir: where datasets are prepared. If the source is not there any more, the configuration is the one that was
         prepared from it last.
+      declared: what the user says of the files' values, which is part of their contents.
 
     Returns:
       The source's name, a hash of its path and a hash of its files' names, sizes and times of change.
@@ -128,12 +149,23 @@ def config_name(manual_dir: str, data_dir: Path) -> str:
     readable = re.sub(r"[^\w.-]+", "_", source.name, flags=re.ASCII)[:40] or "images"
     prefix = f"{readable}-{_short_hash([os.fsencode(source)])}"
     if source.exists():
-        return f"{prefix}-{_short_hash(map(_fingerprint, list_images(source).files))}"
+        # As in earlier versions where nothing is declared.
+        said = [text.encode() for text in declared] if any(declared) else []
+        return f"{prefix}-{_short_hash([*map(_fingerprint, list_images(source).files), *said])}"
     prepared = (data_dir / Folder.name).glob(f"{prefix}-*/{Folder.VERSION}/dataset_info.json")
     latest = max(prepared, key=lambda path: path.stat().st_mtime, default=None)
     if latest is None:
         raise UserError(f"manual_dir {source} does not exist: name your folder of images, or the CSV that lists them.")
     return latest.parent.parent.name
+
+
+def _check_names(labels: Iterable[str]) -> None:
+    """Refuse names of classes that differ in case alone, which some file systems take for one."""
+    folded: dict[str, str] = {}
+    for label in sorted(labels):
+        other = folded.setdefault(label.casefold(), label)
+        if other != label:
+            raise UserError(f"The classes {other} and {label} differ in case alone: give them one name.")
 
 
 def choose_free_class(listing: Listing) -> str | None:
@@ -143,7 +175,7 @@ def choose_free_class(listing: Listing) -> str | None:
       UserError: several classes have the name of one.
     """
     labels = sorted({image.label for image in listing.images} - {None})
-    named = [label for label in labels if label.lower() in FREE_NAMES]
+    named = [label for label in labels if is_free_name(label)]
     if len(named) > 1:
         raise UserError(f"The classes {' and '.join(named)} are both free of defects by their names: merge them.")
     unmasked = [label for label in labels if label not in listing.masked]
@@ -152,17 +184,18 @@ def choose_free_class(listing: Listing) -> str | None:
     return unmasked[0] if len(unmasked) == 1 < len(labels) else None
 
 
-def label_images(listing: Listing, free_class: str | None) -> list[LabelledImage]:
+def label_images(listing: Listing, free_class: str | None, reading: Reading | None = None) -> list[LabelledImage]:
     """The listed images as the dataset takes them, copies of one image in one group.
 
     Args:
       listing: the images.
       free_class: the class whose images have an all-black mask where they have no other.
+      reading: how the files are read.
 
     Returns:
       The images, in the same order.
     """
-    groups = group_copies(listing.images)
+    groups, reading = group_copies(listing.images), reading or Reading()
     return [
         LabelledImage(
             name=image.name,
@@ -171,7 +204,8 @@ def label_images(listing: Listing, free_class: str | None) -> list[LabelledImage
             image_path=image.image_path,
             mask_path=image.mask_path,
             has_mask=image.mask_path is not None or image.label == free_class,
-            mask_reader=image.mask_reader,
+            mask_reader=reading.mask_reader(image.mask_reader),
+            image_reader=reading.image_reader(),
         )
         for image in listing.images
     ]
@@ -220,10 +254,10 @@ def _notes(listing: Listing, images: Sequence[LabelledImage], free_class: str | 
     yield from listing.notes
     unknown = Counter(image.label for image in images if not image.has_mask)
     total = Counter(image.label for image in images)
-    if free_class is not None and free_class.lower() not in FREE_NAMES:
+    if free_class is not None and not is_free_name(free_class):
         yield f"Class {free_class} is taken to be free of defects, because it alone has no masks."
     elif free_class is None and unknown:
-        yield f"No class is taken to be free of defects: if one is, name it {' or '.join(FREE_NAMES)}."
+        yield f"No class is taken to be free of defects: if one is, name it {' or '.join(FREE_NAMES[:4])}."
     for label, count in sorted(unknown.items()):
         yield f"{count} of the {total[label]} images of class {label} have no mask: they teach the class alone."
     if total[None]:

@@ -6,7 +6,9 @@ import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 
-from dms_jax.data.datasets.folder.listing import SPLIT_NAMES, ListedImage, Listing, class_name
+from dms_jax.data.datasets.folder.listing import ListedImage, Listing
+from dms_jax.data.datasets.folder.roles import SPLIT_NAMES
+from dms_jax.data.datasets.folder.tree import class_name
 from dms_jax.errors import UserError
 
 COLUMNS = ("image", "mask", "label", "split")

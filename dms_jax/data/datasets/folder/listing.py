@@ -1,22 +1,18 @@
 """Finding images and their masks in a folder of class folders, without opening an image."""
 
-import os
-import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 from PIL import Image
 
-from dms_jax.data.image_files import read_mask
-from dms_jax.errors import UserError
-
-SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-
-_MASKS, _GROUND_TRUTH = "masks", "ground_truth"
+from dms_jax.data.datasets.folder.masks import Pairing, Place, pair_masks
+from dms_jax.data.datasets.folder.roles import masked_names, says_mask
+from dms_jax.data.datasets.folder.tree import Tree, refuse_several_datasets, unwrap
+from dms_jax.data.mask_files import read_mask, read_united_mask
 
 
 @dataclass(frozen=True)
@@ -64,13 +60,15 @@ class Listing:
 
 
 def list_folder(root: Path) -> Listing:
-    """Lists images in class folders and pairs them with their masks, by their names without extension.
+    """Lists images in class folders and pairs them with their masks, by the names of folders and files.
 
-    With split folders (`train`, `validation` or `val`, `test`), images are `<split>/<class>/NAME.*` and masks
-    `masks/<split>/<class>/NAME.*`, or for test images `ground_truth/<class>/NAME.*`, as in MVTec AD. Without, they
-    are `<class>/NAME.*`, and `masks/<class>/NAME.*` or `ground_truth/<class>/NAME.*`. A mask may also be named
-    `NAME_mask.*`. There may be folders within a class, which then are within its masks too. A file is an image if
-    Pillow reads files of that extension. Hidden files and folders (`.NAME`) are passed over.
+    Folders whose names say a split (`train`, `training`, `val`, `validation`, `test`, `testing`), masks (`masks`, `gt`,
+    `ground_truth`, `labels`, `annotations`) or images (`images`, `img`), also together or with `dir` and the like
+    (`train_masks`, `img_dir`), may be nested in any order; the first other folder on the way to an image is its class.
+    `docs/layouts.md` shows what that comes to. Masks may also lie beside their images, as `NAME_mask.*` and the like.
+    A mask's image is found by `dms_jax.data.datasets.folder.masks.pair_masks`. Images that have a mask need no class
+    folder. One outer folder around everything is passed through. A file is an image if Pillow reads files of that
+    ending. Hidden files and folders (`.NAME`) are passed over, and links to a folder that they lie in.
 
     Args:
       root: the folder.
@@ -79,143 +77,109 @@ def list_folder(root: Path) -> Listing:
       What it holds.
 
     Raises:
-      UserError: a folder can't be read.
+      UserError: a folder can't be read, or `root` holds several datasets.
     """
-    layout = _Layout.of(root)
-    image_files: dict[str, list[Path]] = defaultdict(list)
-    masks: dict[str, list[Path]] = defaultdict(list)
-    mask_files, problems, ignored, masked, splits = [], [], [], set(), set()
-    for path in layout.files():
-        parts = path.relative_to(root).parts
-        label = layout.label(parts)
-        if _is_mask(parts) and label is not None:
-            masked.add(label)
-        if not is_text(path):
-            problems.append(f"{printable(path)} has a name that is not valid UTF-8: rename it.")
-        elif label is None or path.suffix.lower() not in _image_endings():
-            ignored.append(str(path))
-        elif _is_mask(parts):
-            mask_files.append(path)
-        else:
-            image_files[layout.key(parts)].append(path)
-            splits.add(layout.split(parts))
-
-    for path in mask_files:
-        key = layout.key(path.relative_to(root).parts)
-        key = next((name for name in (key, key.removesuffix("_mask")) if name in image_files), None)
-        if key is None:
-            problems.append(f"{path} is a mask of no image: remove it, or name it like its image.")
-        else:
-            masks[key].append(path)
-
-    images = []
-    for key, paths in image_files.items():
-        several = next((same for same in (paths, masks[key]) if len(same) > 1), None)
-        if several is not None:
-            listed = " and ".join(map(str, several))
-            problems.append(f"{listed} have the same name but for its ending: rename or remove all but one.")
-            continue
-        parts = paths[0].relative_to(root).parts
-        mask_path = masks[key][0] if masks[key] else None
-        images.append(ListedImage("/".join(parts), paths[0], mask_path, layout.label(parts), layout.split(parts)))
+    inner, notes = unwrap(root)
+    refuse_several_datasets(root, inner)
+    tree = Tree.read(inner)
+    beside = _masks_beside(tree.images, tree.masks)
+    if beside:
+        notes.append(f"{len(beside)} files beside images are taken for their masks, such as {beside[0].path.name}.")
+    images = [place for place in tree.images if place not in beside]
+    masks = [*tree.masks, *beside]
+    same_name = _same_names(images)
+    doubled = {place for places in same_name for place in places}
+    pairing = pair_masks(
+        [place for place in images if place not in doubled],
+        masks,
+        has_splits=any(place.split for place in (*images, *masks)),
+    )
+    usable = [place for place in images if place not in doubled and place not in pairing.clashes]
+    # What has neither a class nor a mask says nothing.
+    mute = [place for place in usable if place.label is None and place not in pairing.masks]
+    listed = [_listed_image(place, pairing, root) for place in usable if place not in mute]
+    stray_masks, ignored_masks = _strays(pairing, doubled, set(beside))
+    if any(image.label is None for image in listed):
+        mute_problems, ignored_images = [_mute(place) for place in mute], []
+    else:
+        mute_problems, ignored_images = [], [str(place.path) for place in mute]
     return Listing(
-        images=tuple(sorted(images, key=lambda image: image.name)),
-        problems=tuple(problems),
-        ignored=tuple(ignored),
-        files=(*(path for paths in image_files.values() for path in paths), *mask_files),
-        masked=frozenset(masked),
-        splits=frozenset(splits - {None}),
+        images=tuple(sorted(listed, key=lambda image: image.name)),
+        problems=(
+            *tree.problems,
+            *(_same_name(places) for places in (*same_name, *pairing.clashes.values())),
+            *stray_masks,
+            *mute_problems,
+        ),
+        ignored=(*tree.ignored, *ignored_masks, *ignored_images),
+        files=tuple(place.path for place in (*tree.images, *tree.masks)),
+        masked=frozenset({*tree.masked, *(place.label for place in beside if place.label)}),
+        splits=frozenset({place.split for place in images} - {None}),
+        notes=(*notes, *pairing.notes),
     )
 
 
-def class_name(text: str) -> str | None:
-    """The class that a user's text names: composed characters, single spaces; None where there is no text."""
-    return " ".join(unicodedata.normalize("NFC", text).split()) or None
+def _listed_image(place: Place, pairing: Pairing, root: Path) -> ListedImage:
+    masks = sorted(mask.path for mask in pairing.masks.get(place, ()))
+    return ListedImage(
+        name=place.path.relative_to(root).as_posix(),
+        image_path=place.path,
+        mask_path=masks[0] if masks else None,
+        label=place.label,
+        split=place.split,
+        mask_reader=partial(read_united_mask, others=tuple(masks[1:])) if masks[1:] else read_mask,
+    )
 
 
-def is_text(path: Path) -> bool:
-    """Whether a path is valid UTF-8."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _strays(pairing: Pairing, doubled: set[Place], beside: set[Place]) -> tuple[list[str], list[str]]:
+    """A sentence about each mask that has no image, or several, and the paths of those that are no matter."""
+    problems, ignored = [], []
+    # Masks of an image that cannot be used are no problem of their own.
+    unusable = {(place.split, place.label, place.below, place.stem) for place in doubled}
+    # Outside of class folders, files are masks if some of them are.
+    flat_masks = any(mask.label is None for masks in pairing.masks.values() for mask in masks)
+    for mask in pairing.unmatched:
+        if mask.label is None and mask not in beside and not flat_masks:
+            ignored.append(str(mask.path))
+        elif (mask.split, mask.label, mask.below, mask.stem) not in unusable:
+            problems.append(f"{mask.path} is a mask of no image: remove it, or name it like its image.")
+    for mask, owners in pairing.ambiguous.items():
+        problems.append(
+            f"{mask.path} could be the mask of {' or of '.join(str(owner.path) for owner in owners[:3])}: put masks "
+            "into folders of splits and classes, as the images are."
+        )
+    return problems, ignored
 
 
-def printable(path: Path) -> str:
-    """A path as text that can be printed, whatever its bytes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+def _mute(place: Place) -> str:
+    return (
+        f"{place.path} has no mask and lies in no class folder: add its mask, black if it shows no defect, or put "
+        "images into folders named after their classes."
+    )
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where a folder has what; paths in it are tuples of names.
-
-    Attributes:
-      root: the folder.
-      split_of: the split that each of its split folders holds; empty where it holds class folders.
-    """
-
-    root: Path
-    split_of: Mapping[str, str]
-
-    @classmethod
-    def of(cls, root: Path) -> Self:
-        names = [path.name for path in _entries(root) if path.is_dir()]
-        return cls(root, {name: SPLIT_NAMES[name.lower()] for name in names if name.lower() in SPLIT_NAMES})
-
-    def files(self) -> Iterator[Path]:
-        """All files of images and masks, and whatever else the root holds, not opened if it is a folder."""
-        for path in _entries(self.root):
-            belongs = not self.split_of or path.name in self.split_of or _is_mask((path.name,))
-            if path.is_dir() and belongs:
-                yield from _files_below(path)
-            else:
-                yield path
-
-    def label(self, parts: Sequence[str]) -> str | None:
-        """The class that an image or a mask belongs to; None if it lies in no class folder."""
-        place = self._place(parts)[1 if self.split_of else 0 :]
-        return class_name(place[0]) if len(place) > 1 else None
-
-    def split(self, parts: Sequence[str]) -> str | None:
-        """The split that an image belongs to; None if that is not given."""
-        return self.split_of.get(parts[0])
-
-    def key(self, parts: Sequence[str]) -> str:
-        """What an image and its mask have in common: split, class and name without extension."""
-        split, *rest = self._place(parts)
-        place = [SPLIT_NAMES.get(split.lower(), split) if self.split_of else split, *rest]
-        # A file system may have decomposed the characters of one name and not of the other.
-        return unicodedata.normalize("NFC", os.path.splitext("/".join(place))[0])
-
-    def _place(self, parts: Sequence[str]) -> tuple[str, ...]:
-        """The place of an image, or of the image that a mask belongs to."""
-        if not _is_mask(parts):
-            return tuple(parts)
-        tested = parts[0].lower() == _GROUND_TRUTH and self.split_of
-        return ("test", *parts[1:]) if tested else tuple(parts[1:])
+def _same_name(places: Sequence[Place]) -> str:
+    listed = " and ".join(sorted(str(place.path) for place in places))
+    return f"{listed} have the same name but for its ending: rename or remove all but one."
 
 
-def _is_mask(parts: Sequence[str]) -> bool:
-    return parts[0].lower() in (_MASKS, _GROUND_TRUTH)
+def _masks_beside(images: Sequence[Place], masks: Sequence[Place]) -> list[Place]:
+    """Files among the images that are called like the mask of another one in their folder, and have no mask."""
+    stems = {(image.path.parent, image.stem) for image in images}
+    # 1_mask may be an image, if there is a mask for it.
+    owned = {(mask.split, mask.label, mask.below, mask.stem) for mask in masks}
+    return [
+        image
+        for image in images
+        if says_mask(image.stem)
+        and (image.split, image.label, image.below, image.stem) not in owned
+        and any((image.path.parent, name) in stems for name, _ in masked_names(image.stem))
+    ]
 
 
-@cache
-def _image_endings() -> frozenset[str]:
-    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN)
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise UserError(f"{printable(folder)} cannot be read ({error.strerror}): change its permissions.") from error
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for path in _entries(folder):
-        if path.is_dir():
-            yield from _files_below(path)
-        else:
-            yield path
+def _same_names(images: Sequence[Place]) -> list[list[Place]]:
+    """Images that differ in the ending of their names alone."""
+    places: dict[Any, list[Place]] = defaultdict(list)
+    for image in images:
+        places[image.path.parent, image.stem].append(image)
+    return [sorted(same, key=lambda place: place.path) for same in places.values() if len(same) > 1]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dms_jax.data.datasets.folder.listing import class_name, list_folder
+from dms_jax.data.datasets.folder.listing import list_folder
+from dms_jax.data.datasets.folder.tree import class_name
 from dms_jax.errors import UserError
 
 

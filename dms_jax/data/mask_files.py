@@ -1,0 +1,181 @@
+"""Reading masks of any common kind into one form."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageChops
+
+from dms_jax.data.image_files import as_rgb, load_image, read_image
+from dms_jax.data.mask_values import MaskValues, guess_colours, guess_grey, mask_of_alpha
+from dms_jax.errors import UserError
+
+# The palette entry with which PASCAL VOC marks borders that belong to no class.
+_VOID = 255
+
+
+def read_mask(path: str | Path, values: MaskValues | None = None) -> Image.Image:
+    """Reads a mask of any kind as 8-bit greyscale: 0 is sound, 255 is defective, grey edges are kept.
+
+    Without `values`: greyscale is kept as it is, 1-bit becomes 0 and 255. 16-bit values are taken for 8-bit ones if
+    none is above 255, and scaled by 1 / 257 otherwise. A palette of greys becomes its greys; in a palette with colours,
+    which stand for class numbers, everything but black becomes 255. Of an RGB mask the brightest channel is taken: that
+    is the grey of a grey pixel, and a mark painted in pure red or blue counts in full, where luminance would put it
+    below the threshold of 127; where darker colours fill areas, everything but black becomes 255. An alpha channel is
+    the mask if the colours are the same everywhere, or wherever they can be seen; it is dropped if only black is hidden
+    by it.
+
+    Args:
+      path: the file.
+      values: which of the file's values are defective.
+
+    Returns:
+      An image of mode L.
+
+    Raises:
+      UserError: the file is missing, is not an image or is damaged, or `values` do not fit it; or, without `values`, it
+        is not certain what is defective (see `dms_jax.data.mask_values`).
+    """
+    return as_mask(load_image(path), path, values)
+
+
+def read_united_mask(path: str | Path, others: Sequence[str | Path], values: MaskValues | None = None) -> Image.Image:
+    """Reads several masks of one image as one: a pixel is as defective as in that which has it brightest.
+
+    Args:
+      path: the first.
+      others: the others.
+      values: see `read_mask`.
+
+    Raises:
+      UserError: as `read_mask`; or the masks differ in size.
+    """
+    united = read_mask(path, values)
+    for other in others:
+        mask = read_mask(other, values)
+        if mask.size != united.size:
+            raise UserError(
+                f"{path} is {_size(united)} pixels but {other}, another mask of its image, is {_size(mask)}: "
+                "save them in one size."
+            )
+        united = ImageChops.lighter(united, mask)
+    return united
+
+
+def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = None) -> Image.Image:
+    """Turns a loaded image into a mask, as `read_mask` does; `path` is for the error message.
+
+    Raises:
+      UserError: as `read_mask`.
+    """
+    if values is not None:
+        return Image.fromarray(values.select(_stored_values(image, path), path))
+    is_lossy = image.format == "JPEG"
+    if image.has_transparency_data:
+        rgba = np.asarray(image.convert("RGBA"))
+        alpha = mask_of_alpha(rgba[..., :3], rgba[..., 3], path)
+        if alpha is not None:
+            return Image.fromarray(guess_grey(np.ascontiguousarray(alpha), path, is_lossy=False))
+    if image.mode in ("1", "L", "LA"):
+        return Image.fromarray(guess_grey(np.asarray(image.convert("L")), path, is_lossy=is_lossy))
+    if image.mode.startswith("I") and (pixels := np.asarray(image)).min() >= 0 and pixels.max() <= 255:
+        return Image.fromarray(guess_grey(pixels.astype(np.uint8), path, is_lossy=False))
+    if image.mode.startswith("I"):
+        # The upper 8 bits are what counts, however dark.
+        colours = np.asarray(as_rgb(image, path, (0, 65535)))
+    else:
+        colours = np.asarray(as_rgb(image, path))
+    if (colours == colours[..., :1]).all():
+        return Image.fromarray(guess_grey(np.ascontiguousarray(colours[..., 0]), path, is_lossy=is_lossy))
+    if image.mode in ("P", "PA"):
+        _refuse_void(image, path)
+        if not (colours == 0).all(-1).any():
+            guess_colours(colours, path, is_lossy=False)
+        return Image.fromarray(np.where(colours.any(-1), 255, 0).astype(np.uint8))
+    return Image.fromarray(guess_colours(colours, path, is_lossy=is_lossy))
+
+
+def read_class_numbers(path: str | Path, largest: int) -> np.ndarray:
+    """Reads an annotation whose pixels are class numbers, 0 for none: greyscale, or the indices of a palette.
+
+    Args:
+      path: the file.
+      largest: the largest class number.
+
+    Returns:
+      uint8 [H, W], 0..largest.
+
+    Raises:
+      UserError: the file is missing, is not an image, is damaged, or has other pixels or larger numbers.
+    """
+    image = load_image(path)
+    if image.mode not in ("L", "P"):
+        raise UserError(f"{path} has pixels of kind {image.mode!r}: save the class numbers as 8-bit greyscale.")
+    numbers = np.asarray(image)
+    if numbers.max() > largest:
+        raise UserError(f"{path} has a pixel of value {numbers.max()}: class numbers are 0 to {largest}.")
+    return numbers
+
+
+def read_pair(
+    image_path: str | Path,
+    mask_path: str | Path,
+    mask_reader: Callable[[Path], Image.Image] = read_mask,
+    image_reader: Callable[[Path], Image.Image] = read_image,
+) -> tuple[Image.Image, Image.Image]:
+    """Reads an image and its mask.
+
+    Args:
+      image_path: the image.
+      mask_path: its mask.
+      mask_reader: reads the mask, as an image of mode L.
+      image_reader: reads the image, as one of mode RGB.
+
+    Returns:
+      The image (RGB) and the mask (L), of one size.
+
+    Raises:
+      UserError: one of them cannot be read, their sizes differ, or the mask is a copy of the image.
+    """
+    image, mask = image_reader(Path(image_path)), mask_reader(Path(mask_path))
+    if image.size != mask.size:
+        turned = image.size == mask.size[::-1] and _is_turned(image_path)
+        reason = (
+            ", and the image is turned by its EXIF data: turn the mask likewise, or save the image without them."
+            if turned
+            else ": a mask must have the size of its image."
+        )
+        raise UserError(f"{image_path} is {_size(image)} pixels but its mask {mask_path} is {_size(mask)}{reason}")
+    if mask.getextrema()[1] and image.convert("L").tobytes() == mask.tobytes():
+        raise UserError(f"{mask_path} is a copy of its image {image_path}: put the mask there.")
+    return image, mask
+
+
+def _stored_values(image: Image.Image, path: str | Path) -> np.ndarray:
+    """What a declared rule is about: numbers [H, W] or colours [H, W, 3]."""
+    if image.mode in ("L", "P") or image.mode.startswith("I"):
+        return np.asarray(image)
+    if image.mode in ("1", "LA"):
+        return np.asarray(image.convert("L"))
+    if image.mode == "PA":
+        return np.asarray(image.getchannel("P"))
+    return np.asarray(as_rgb(image, path))
+
+
+def _refuse_void(image: Image.Image, path: str | Path) -> None:
+    indices = np.unique(np.asarray(image.getchannel("P") if image.mode == "PA" else image))
+    if _VOID in indices and len(indices) > 2 and indices[-2] < _VOID // 2:
+        numbers = f"{indices[1]}-{indices[-2]}" if indices[-2] > indices[1] else f"{indices[1]}"
+        raise UserError(
+            f"{path} has the class numbers {', '.join(map(str, indices[:-1]))} and {_VOID}, which often marks borders "
+            f"of no class: say which values are defective with mask_values, such as {numbers}."
+        )
+
+
+def _is_turned(path: str | Path) -> bool:
+    with Image.open(path) as image:
+        return image.getexif().get(0x0112, 1) != 1
+
+
+def _size(image: Image.Image) -> str:
+    return f"{image.width} x {image.height}"

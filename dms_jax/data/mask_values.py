@@ -1,0 +1,211 @@
+"""Which pixels of a mask are defective: by a rule that the user declares, or by what the mask looks like."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dms_jax.data.image_files import DEFECT_THRESHOLD
+from dms_jax.errors import UsageError, UserError
+
+# More grey levels than this are soft edges, and not numbers of classes.
+_FEW_LEVELS = 40
+# A grey that is neither black nor white, of a photograph.
+_GREYS = slice(9, 247)
+_HINT = "say which values are defective with mask_values"
+
+_ITEM = re.compile(r"(?P<low>\d+)(?:-(?P<high>\d+))?|#(?P<colour>[0-9a-fA-F]{6})")
+
+
+@dataclass(frozen=True)
+class MaskValues:
+    """The values of a mask's file that are defective; all others are sound.
+
+    Attributes:
+      ranges: (lowest, highest) of grey values, of palette indices (class numbers), or of 16-bit values as they are.
+      colours: (red, green, blue), 0..255 each, of masks in colour.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    colours: tuple[tuple[int, int, int], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The rule that a text like `1-4,7` or `#ff0000,#00ff00` declares; None for an empty one.
+
+        Raises:
+          UsageError: it declares none.
+        """
+        ranges, colours = [], []
+        for item in filter(None, (part.strip() for part in text.split(","))):
+            match = _ITEM.fullmatch(item)
+            if match is None or (match["high"] and int(match["high"]) < int(match["low"])):
+                raise UsageError(
+                    f"mask_values {text!r} is not understood at {item!r}: list defective values like 1-4,255 or "
+                    "colours like #ff0000."
+                )
+            if match["colour"]:
+                red, green, blue = bytes.fromhex(match["colour"])
+                colours.append((red, green, blue))
+            else:
+                ranges.append((int(match["low"]), int(match["high"] or match["low"])))
+        return cls(tuple(ranges), tuple(colours)) if ranges or colours else None
+
+    def select(self, values: NDArray[np.integer], path: str | Path) -> NDArray[np.uint8]:
+        """The mask of an image's stored values, uint8 [H, W], 0 or 255.
+
+        Args:
+          values: [H, W], grey values or palette indices; or [H, W, 3], colours.
+          path: of the file, for the error message.
+
+        Raises:
+          UserError: the rule is of colours and the file of numbers, or the other way round.
+        """
+        if values.ndim == 3 and (values == values[..., :1]).all():
+            values = values[..., 0]
+        if values.ndim == 2:
+            if self.ranges or not values.any():
+                found = [(low <= values) & (values <= high) for low, high in self.ranges]
+                return _as_mask(np.any(found, axis=0) if found else np.zeros(values.shape, bool))
+            raise UserError(f"{path} has numbers and no colours: give mask_values in numbers, such as 1-255.")
+        if not self.colours:
+            raise UserError(f"{path} is in colour: give mask_values as colours, such as #ff0000.")
+        return _as_mask(np.any([(values == colour).all(-1) for colour in self.colours], axis=0))
+
+
+def guess_grey(levels: NDArray[np.uint8], path: str | Path, *, is_lossy: bool) -> NDArray[np.uint8]:
+    """A grey mask as it is, if there is no doubt that what is brighter than 127 is defective.
+
+    Args:
+      levels: uint8 [H, W].
+      path: of the file, for the error message.
+      is_lossy: it was a JPEG, whose greys are noisy.
+
+    Raises:
+      UserError: nothing is brighter than 127, though something is brighter than 0; darker greys fill areas, as numbers
+        or greys of classes do; or it is a photograph, most of whose pixels are neither black nor white.
+    """
+    counts = np.bincount(levels.ravel(), minlength=256)
+    present = np.flatnonzero(counts)
+    brightest = int(present[-1])
+    if 0 < brightest <= DEFECT_THRESHOLD:
+        # Black that was saved as JPEG may be noisy, in a few pixels or in all alike.
+        share = counts[1:].sum() / levels.size
+        if not (is_lossy and (share < 0.005 or len(present) == 1)):
+            raise UserError(
+                f"{path} has no pixel above {brightest}, so that no defect would be seen in it: save the mask with 255 "
+                f"for defective pixels and 0 for sound ones, or {_HINT}."
+            )
+        return levels
+    if len(present) > _FEW_LEVELS and counts[_GREYS].sum() > levels.size / 2:
+        raise UserError(
+            f"{path} is no mask: {counts[_GREYS].sum() / levels.size:.0%} of its pixels are neither black nor white. "
+            "Put the mask there, with 255 for defective pixels and 0 for sound ones."
+        )
+    dark = _dark_areas(levels, counts, is_lossy)
+    if dark:
+        shown = ", ".join(map(str, present[:8])) + (" and more" if len(present) > 8 else "")
+        lowest = present[1] if present[0] == 0 else dark[0]
+        raise UserError(
+            f"{path} has areas of the value {dark[0]}, which is not above {DEFECT_THRESHOLD} and would count as sound, "
+            f"beside others (its values are {shown}): {_HINT}, such as {lowest}-255."
+        )
+    return levels
+
+
+def guess_colours(colours: NDArray[np.uint8], path: str | Path, *, is_lossy: bool) -> NDArray[np.uint8]:
+    """A mask in colour as a grey one: the brightest channel; where a dark colour fills areas, all but black is white.
+
+    Args:
+      colours: uint8 [H, W, 3].
+      path: of the file, for the error message.
+      is_lossy: it was a JPEG.
+
+    Raises:
+      UserError: no pixel is black, or it is a photograph.
+    """
+    levels = colours.max(-1)
+    counts = np.bincount(levels.ravel(), minlength=256)
+    kinds = len(np.unique(colours.reshape(-1, 3).astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)))
+    if kinds > 2000 and counts[_GREYS].sum() > levels.size / 2:
+        raise UserError(
+            f"{path} is no mask: it has {kinds} colours. Put the mask there, with white for defective pixels and black "
+            "for sound ones."
+        )
+    if not is_lossy and levels.min() > 0:
+        background = _hexadecimal(_most_frequent(colours))
+        raise UserError(
+            f"{path} has no black pixel, and most are {background}: {_HINT}, as colours, or save it with black for "
+            "sound pixels."
+        )
+    return _as_mask(levels > 0) if not is_lossy and _dark_areas(levels, counts, is_lossy) else levels
+
+
+def mask_of_alpha(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], path: str | Path) -> NDArray[np.uint8] | None:
+    """The mask of an image with transparency if its alpha channel is one; None where its colours are.
+
+    Raises:
+      UserError: both might be.
+    """
+    if (alpha == alpha.flat[0]).all():
+        return None
+    if (colours == colours[0, 0]).all():
+        return alpha
+    if not colours[alpha == 0].any():
+        # What is transparent is black besides.
+        return None
+    seen = colours[alpha > 0]
+    if (seen == seen[0]).all():
+        # Marks of one colour on something transparent.
+        return alpha
+    raise UserError(
+        f"{path} has one mask in its colours and another in its alpha channel: save it without transparency, with "
+        "white for defective pixels and black for sound ones."
+    )
+
+
+def _dark_areas(levels: NDArray[np.uint8], counts: NDArray[np.integer], is_lossy: bool) -> list[int]:
+    """The levels of 1 to 127 that fill areas, but for a background that is not quite black."""
+    marked = levels.size - int(counts[0])
+    if is_lossy:
+        grey = (levels > 16) & (levels <= DEFECT_THRESHOLD)
+        return [int(np.median(levels[grey]))] if marked and _inner(grey, 2).sum() > 0.1 * (levels > 16).sum() else []
+    present = np.flatnonzero(counts)
+    dark = [int(level) for level in present if 0 < level <= DEFECT_THRESHOLD]
+    if dark and counts[0] == 0:
+        dark = dark[1:]
+    few = len(present) <= _FEW_LEVELS
+    found = []
+    for level in dark:
+        enough = max(9, 0.02 * marked) if few else max(9, 0.3 * marked)
+        if counts[level] >= enough and _inner(levels == level, 1).sum() >= enough / 2:
+            found.append(level)
+    return found
+
+
+def _inner(area: NDArray[np.bool_], times: int) -> NDArray[np.bool_]:
+    """The pixels of an area whose neighbours above, below, left and right are in it, so many times over."""
+    for _ in range(times):
+        inner = area.copy()
+        inner[1:] &= area[:-1]
+        inner[:-1] &= area[1:]
+        inner[:, 1:] &= area[:, :-1]
+        inner[:, :-1] &= area[:, 1:]
+        area = inner
+    return area
+
+
+def _most_frequent(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    kinds, counts = np.unique(colours.reshape(-1, 3), axis=0, return_counts=True)
+    return kinds[counts.argmax()]
+
+
+def _hexadecimal(colour: NDArray[np.uint8]) -> str:
+    return "#" + bytes(colour.tolist()).hex()
+
+
+def _as_mask(defective: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.where(defective, 255, 0).astype(np.uint8)

@@ -1,0 +1,86 @@
+"""What users declare of the values in their files, and names that cannot be used."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dms_jax.data.datasets.folder.reading import Reading
+from dms_jax.data.prepare import PreparedDataset, prepare
+from dms_jax.errors import UsageError, UserError
+
+MARK = np.s_[4:8, 5:15]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Images of 12 bits in 16, whose masks hold the numbers 0, 1 and 2 of classes."""
+    random, root = np.random.default_rng(0), tmp_path / "files"
+    for i in range(12):
+        for label in ("good", "scratch"):
+            image = random.integers(1000, 3000, (16, 20)).astype(np.uint16)
+            mask = np.zeros(image.shape, np.uint8)
+            mask[0, 0] = 2
+            if label == "scratch":
+                image[MARK], mask[MARK] = 4095, 1
+            for folder, array in ((root / label, image), (root / "masks" / label, mask)):
+                folder.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(array).save(folder / f"{i}.png")
+    return root
+
+
+def prepared(root: Path, **declared: str) -> PreparedDataset:
+    return prepare("folder", manual_dir=str(root), data_dir=str(root.parent / "data"), **declared)
+
+
+def test_declared_values_are_read(root: Path) -> None:
+    dataset = prepared(root, mask_values="1", value_range="0,4095")
+    for split in dataset.sizes:
+        for example in dataset.source(split):
+            defective = np.zeros((16, 20, 1), bool)
+            if example["label"]:
+                defective[MARK] = True
+                assert (example["image"][MARK] == 255).all()
+            np.testing.assert_array_equal(example["mask"], np.where(defective, 255, 0))
+            assert 90 < example["image"].mean() < 150
+
+
+def test_another_declaration_is_another_dataset(root: Path) -> None:
+    first = prepared(root, mask_values="1", value_range="0,4095")
+    second = prepared(root, mask_values="1-2", value_range="0,4095")
+    assert first.directory != second.directory
+    masks = [dataset.source("test")[0]["mask"] for dataset in (first, second)]
+    assert [int(mask[0, 0, 0]) for mask in masks] == [0, 255]
+
+
+def test_nothing_is_guessed_without_a_declaration(root: Path) -> None:
+    with pytest.raises(UserError, match="would be nearly black"):
+        prepared(root)
+    with pytest.raises(UserError, match="has no pixel above 2"):
+        prepared(root, value_range="0,4095")
+
+
+@pytest.mark.parametrize("text", ["4095", "0", "4095,0", "1,1", "a,b", "0,1,2", "0;1"])
+def test_ranges_that_are_not_understood(text: str) -> None:
+    with pytest.raises(UsageError, match=r"value_range .* is not understood"):
+        Reading.parse("", text)
+
+
+@pytest.mark.parametrize("text", ["0,4095", " -5 , 1.5e3 ", "0.0,1"])
+def test_ranges(text: str) -> None:
+    low, high = (float(part) for part in text.split(","))
+    assert Reading.parse("", text).value_range == (low, high)
+
+
+def test_other_datasets_have_nothing_to_declare() -> None:
+    with pytest.raises(UsageError, match="dataset synthetic has no mask_values"):
+        prepare("synthetic", mask_values="1")
+
+
+def test_classes_that_differ_in_case_are_refused(root: Path) -> None:
+    for folder in (root / "scratch", root / "masks" / "scratch"):
+        (folder.parent / "Scratch").mkdir()
+        (folder / "0.png").rename(folder.parent / "Scratch" / "0.png")
+    with pytest.raises(UserError, match="The classes Scratch and scratch differ in case alone: give them one name"):
+        prepared(root, mask_values="1", value_range="0,4095")
