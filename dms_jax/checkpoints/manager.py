@@ -170,8 +170,10 @@ class Checkpoints:
         try:
             return self._best.restore(self.best_step, args=args).variables
         except DAMAGE as error:
+            before = [step for step in _steps(Path(self._best.directory)) if step != self.best_step]
+            fix = f"remove it, to use the one of step {max(before)}" if before else "bring back a copy, or train anew"
             folder = self._best.directory / str(self.best_step)
-            raise UserError(f"{folder} is damaged: bring back a copy, or train anew ({first_words(error)}).") from error
+            raise UserError(f"{folder} is damaged: {fix} ({first_words(error)}).") from error
 
     def close(self) -> None:
         """Wait until everything is written."""

@@ -61,19 +61,21 @@ def vanishing_sentence(found: VanishedDefects, framing: Framing) -> str | None:
     """What is to be said of them, with the fix; None where no defect is lost."""
     if not (found.gone or found.faint):
         return None
-    parts = []
-    if found.gone:
-        parts.append(f"nothing is left of the defect in {len(found.gone)} ({_listed(found.gone)})")
-    if found.faint:
-        parts.append(f"fewer than {FAINT} defective pixels in {len(found.faint)} ({_listed(found.faint)})")
+    parts = [
+        f"{what} {len(names)} of {found.looked_at} defective images ({_listed(names)})"
+        for what, names in (
+            ("nothing is left of the defect in", found.gone),
+            (f"fewer than {FAINT} defective pixels are left in", found.faint),
+        )
+        if names
+    ]
     fix = (
         f"set a config.data.tile_size nearer to {framing.size}"
         if framing.mode == "tiles"
         else "set config.data.resize=tiles, or a larger config.data.image_size"
     )
     return (
-        f"Where images become {framing.size} x {framing.size} squares ({framing.mode}), of {found.looked_at} defective "
-        f"images {', and '.join(parts)}: {fix}."
+        f"Where images become {framing.size} x {framing.size} squares ({framing.mode}), {', and '.join(parts)}: {fix}."
     )
 
 

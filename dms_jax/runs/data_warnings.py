@@ -15,7 +15,12 @@ from dms_jax.runs.splits import Splits
 
 def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) -> tuple[str, ...]:
     """What `dms-jax prepare` warns of, and what is wrong with the images for this run; one sentence each."""
-    said = [*summarise(dataset).warnings, *_of_training(splits), *_of_selection(splits), *_of_framing(config, splits)]
+    said = [
+        *summarise(dataset).warnings,
+        *_of_training(splits),
+        *_of_selection(splits, len(dataset.class_names)),
+        *_of_framing(config, splits),
+    ]
     return tuple(dict.fromkeys(said))
 
 
@@ -25,33 +30,30 @@ def _of_training(splits: Splits) -> Iterator[str]:
     known = any(source.has_masks().any() for source in splits.train)
     reason = "No training image has a defect in its mask" if known else "No training image has a mask"
     yield (
-        f"{reason}, so that the saliency map can learn nothing: give some defective images with their masks to train, "
-        "or name no splits (CLASS/NAME.*, masks/CLASS/NAME.png), and every class is shared out among them."
+        f"{reason}, so that the saliency map can learn nothing: put defective images with their masks into train (in "
+        "a folder without train/ and test/, every class is shared out among the splits)."
     )
 
 
-def _of_selection(splits: Splits) -> Iterator[str]:
+def _of_selection(splits: Splits, num_classes: int) -> Iterator[str]:
     """By what the best checkpoint is chosen, where that is not the maps of defective images."""
     source, name = splits.selection, splits.selected_on
     if source is None or _shows_defects(source):
         return
-    if source.has_masks().any():
-        yield f"No mask of {name} shows a defect: the best checkpoint is chosen by the MAE, which black maps win."
-    elif _shows_classes(source):
-        yield (
-            f"No image of {name} has a mask: the best checkpoint is chosen by the accuracy of the classes alone, of "
-            "equals the last."
-        )
+    has_masks = source.has_masks().any()
+    reason = f"No mask of {name} shows a defect" if has_masks else f"No image of {name} has a mask"
+    # See `dms_jax.runs.validation.validation_score`; a single class cannot be missed.
+    if num_classes > 1 and np.any(source.labels() >= 0):
+        by = "the best checkpoint is chosen by the accuracy of the classes alone, of equals the last"
+    elif has_masks:
+        by = "the best checkpoint is chosen by the MAE, which black maps win"
     else:
-        yield f"No image of {name} has a mask: nothing tells checkpoints apart, and the last is kept."
+        by = "nothing tells checkpoints apart, and the last is kept"
+    yield f"{reason}: {by}."
 
 
 def _shows_defects(source: ExampleSource) -> bool:
     return bool(np.any(source.defective() & source.has_masks()))
-
-
-def _shows_classes(source: ExampleSource) -> bool:
-    return bool(np.any(source.labels() >= 0))
 
 
 def _of_framing(config: ConfigDict, splits: Splits) -> Iterator[str]:

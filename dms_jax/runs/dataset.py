@@ -101,8 +101,8 @@ def _check_classes_of_source(config: ConfigDict, description: RunDescription) ->
         return
     # In the run's order, which is the order that the user knows.
     names = tuple(name for name in description.class_names if name in found)
-    names += tuple(sorted(found - set(names)))
-    if (names or (UNLABELLED_CLASS,)) != description.class_names:
+    names = (*names, *sorted(found - set(names))) or (UNLABELLED_CLASS,)
+    if names != description.class_names:
         raise _other_classes(str(source), names, description)
 
 

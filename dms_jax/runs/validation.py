@@ -125,9 +125,11 @@ def validation_score(metrics: dict[str, Any]) -> float:
     """What the best checkpoint is chosen by, higher is better: maxF on the defective images.
 
     Over all images a map that never fires scores 0.9 where most are free of defects. Without any defective image
-    it is the negative MAE, and without any known mask the accuracy.
+    whose mask is known it is the accuracy, and without classes the negative MAE, which black maps win.
     """
-    max_f = metrics["defective"]["max_f"]
+    max_f, accuracy, mae = metrics["defective"]["max_f"], metrics.get("accuracy"), metrics["mae"]
     if max_f is not None:
         return max_f
-    return (metrics["accuracy"] or 0.0) if metrics["mae"] is None else -metrics["mae"]
+    if accuracy is not None:
+        return accuracy
+    return 0.0 if mae is None else -mae

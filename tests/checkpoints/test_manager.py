@@ -174,6 +174,15 @@ def test_what_was_begun_and_what_others_put_there_is_no_checkpoint(tmp_path: Pat
         checkpoints.check_latest()
 
 
+def test_a_folder_beside_the_best_is_named(tmp_path: Path) -> None:
+    variables = {"params": jax.numpy.ones(3)}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(5, variables, 0.5)
+    (tmp_path / "best" / "9").mkdir()
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(UserError, match=r"9 is damaged: remove it, .* of step 5"):
+        checkpoints.restore_best(variables)
+
+
 def test_a_damaged_best_checkpoint_is_named(tmp_path: Path) -> None:
     variables = {"params": jax.numpy.ones(3)}
     with Checkpoints(tmp_path) as checkpoints:

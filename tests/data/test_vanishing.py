@@ -59,9 +59,9 @@ def test_the_sentence_counts_names_and_gives_the_fix() -> None:
     assert vanishing_sentence(VanishedDefects(5, (), ()), Framing()) is None
     found = VanishedDefects(7, ("a", "b", "c", "d"), ("e",))
     assert vanishing_sentence(found, Framing(size=96)) == (
-        "Where images become 96 x 96 squares (squash), of 7 defective images nothing is left of the defect in 4 (a, b, "
-        "c and 1 more), and fewer than 4 defective pixels in 1 (e): set config.data.resize=tiles, or a larger "
-        "config.data.image_size."
+        "Where images become 96 x 96 squares (squash), nothing is left of the defect in 4 of 7 defective images (a, b, "
+        "c and 1 more), and fewer than 4 defective pixels are left in 1 of 7 defective images (e): set "
+        "config.data.resize=tiles, or a larger config.data.image_size."
     )
     tiles = vanishing_sentence(found, Framing("tiles", size=96, tile=960))
     assert tiles is not None

@@ -20,7 +20,7 @@ from dms_jax import cli
 from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError
 from dms_jax.models.dms import SIZES
-from dms_jax.runs import loop, setup, warm_up
+from dms_jax.runs import loop, setup, testing, warm_up
 from dms_jax.runs.lock import locked
 from dms_jax.runs.loop import train
 from dms_jax.runs.monitoring.metrics_file import read_metrics
@@ -347,3 +347,15 @@ def test_of_equal_scores_the_later_network_is_kept(tmp_path: Path) -> None:
             loop._Run._validate(run, step)  # type: ignore[arg-type]
         assert checkpoints.best_step == 6
     assert "max_f n/a" in said[0]
+
+
+def test_what_has_become_of_the_dataset_is_said_beside_the_results(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole, workdir)
+    real = testing.reopen_dataset
+    monkeypatch.setattr(testing, "reopen_dataset", lambda *given, **named: (real(*given, **named)[0], ("Changed.",)))
+    for arguments in (["--workdir", str(workdir)], ["--compare", str(workdir)]):
+        assert cli.main(["evaluate", *arguments]) == 0
+        assert "dms-jax: Changed.\n" in capsys.readouterr().err

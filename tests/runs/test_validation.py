@@ -19,6 +19,9 @@ def test_selection_prefers_the_f_measure_on_defective_images() -> None:
     none = {"mae": 0.1, "max_f": 0.9, "defective": {"max_f": None}}
     assert validation_score(some) == 0.5
     assert validation_score(none) == -0.1
+    # Black maps win that: where classes can be told apart, they say more.
+    assert validation_score({**none, "accuracy": 0.75}) == 0.75
+    assert validation_score({**none, "accuracy": None}) == -0.1
 
 
 def test_selection_without_any_mask_goes_by_the_labels() -> None:
