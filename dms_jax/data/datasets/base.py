@@ -1,6 +1,9 @@
 """What all datasets of surface defects have in common."""
 
+import contextlib
 import tempfile
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +14,19 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from dms_jax.data.datasets.archives import fetch, unpack
+from dms_jax.data.datasets.split_writer import SplitWriter
+from dms_jax.data.datasets.threads import in_threads
+from dms_jax.data.facts import ImageFacts, measure
 from dms_jax.data.image_files import encode_png, read_image, read_mask, read_pair
 from dms_jax.errors import UserError
 
 SPLITS = ("train", "validation", "test")
+
+# The key of an example's `PixelFacts`, which are for the summary and not part of the dataset.
+_FACTS = "facts"
+# So many files that can't be used are named in an error; the others are counted.
+_NAMED = 20
+_SKIP = "--skip-bad (dms-jax prepare) or --config.data.skip_bad=True (train.py)"
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,44 @@ class LabelledImage:
     mask_reader: Callable[[Path], Image.Image] = read_mask
 
 
+class SkippedFiles(list[str]):
+    """Sentences about the files that are left out of a dataset, and what becomes of the masks of each class.
+
+    Attributes:
+      masks_kept: of each class, how many images with a mask in a file are in the dataset.
+      masks_lost: of each class, how many are left out.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.masks_kept: Counter[str] = Counter()
+        self.masks_lost: Counter[str] = Counter()
+
+    def refuse_lost_masks(self) -> None:
+        """Refuses a dataset in which a class has lost all of its masks: a network would learn that it has no defects.
+
+        Raises:
+          UserError: there is such a class.
+        """
+        for label in sorted(self.masks_lost.keys() - self.masks_kept.keys()):
+            raise UserError(
+                f"Class {label} would lose all of its masks to skip_bad, which is for single files: correct them "
+                f"({self.masks_lost[label]} masks; the first file: {self[0].removesuffix('.')})."
+            )
+
+
+class BadFilesError(UserError):
+    """Files can't be used, and are not to be left out.
+
+    Attributes:
+      sentences: one about each file.
+    """
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        self.sentences = tuple(sentences)
+        super().__init__(_refusal(self.sentences))
+
+
 class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base of all datasets: images with a mask of the defect and one label.
 
@@ -59,7 +109,10 @@ class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tr
     FREE_CLASS: ClassVar[str | None]
 
     # Sentences about the files that are left out of the dataset; None where such files are refused.
-    _skipped: list[str] | None = None
+    _skipped: SkippedFiles | None = None
+
+    # What was learnt of each split's examples while they were written, in their order; see `SplitWriter.facts`.
+    facts: Mapping[str, Sequence[ImageFacts] | None] | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -84,11 +137,36 @@ class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tr
           **kwargs: see TFDS.
         """
         # TFDS keeps the metadata beside the dataset, and writes it when all examples have been read.
-        self._skipped = [] if skip_bad else None
+        self._skipped = SkippedFiles() if skip_bad else None
         self.info.metadata["skipped"] = self._skipped
         with tempfile.TemporaryDirectory(prefix="dms-jax-") as folder:
             self._unpacked = Path(folder)
             super().download_and_prepare(**kwargs)
+
+    def _generate_splits(
+        self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig
+    ) -> list[tfds.core.SplitInfo]:
+        """Writes the splits in place of TFDS, see `SplitWriter`; bad files of all splits are named together."""
+        generators = self._split_generators(dl_manager)
+        infos, facts, sizes, bad = [], {}, {}, []
+        for split, generator in generators.items():
+            template = self._get_filename_template(split_name=split)
+            with SplitWriter(self.info.features, template, download_config.get_shard_config()) as writer:
+                try:
+                    _add_all(writer, generator, split)
+                except BadFilesError as error:
+                    bad += error.sentences
+                if not bad:
+                    infos.append(writer.finish())
+                    facts[split] = writer.facts
+                    sizes |= writer.files
+        if bad:
+            raise UserError(_refusal(bad))
+        if self._skipped is not None:
+            self._skipped.refuse_lost_masks()
+        self.info.metadata["file_sizes"] = sizes
+        self.facts = facts
+        return infos
 
     def _info(self) -> tfds.core.DatasetInfo:
         return _LocalInfo(
@@ -145,7 +223,7 @@ class _LocalInfo(tfds.core.DatasetInfo):
 def encode_example(
     image: Image.Image, mask: Image.Image | None, label: str | None, name: str, group: str
 ) -> tuple[str, dict[str, Any]]:
-    """One example as TFDS takes it.
+    """One example as a builder's generators yield it.
 
     Args:
       image: mode RGB.
@@ -155,7 +233,7 @@ def encode_example(
       group: the group's name.
 
     Returns:
-      The key, and the features with the images as PNG.
+      The key, and the features with the images as PNG, beside `facts` for the dataset's summary.
     """
     features = {
         "image": encode_png(image),
@@ -164,6 +242,8 @@ def encode_example(
         "label": -1 if label is None else label,
         "name": name,
         "group": group,
+        # Here, where the pixels are at hand: to decode all images again for the summary took a third of the time.
+        _FACTS: measure(np.asarray(image), None if mask is None else np.asarray(mask)),
     }
     return name, features
 
@@ -171,41 +251,90 @@ def encode_example(
 def read_examples(
     images: Iterable[LabelledImage], skipped: list[str] | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Reads images from their files, as TFDS takes them.
+    """Reads images from their files, several at a time, as a builder's generators yield them.
 
     Args:
       images: where they are and what they show.
       skipped: where given, images that can't be used are left out, and it gets a sentence about each.
 
     Yields:
-      The key and the features of each, see `encode_example`.
+      The key and the features of each, see `encode_example`, in the order of the images.
 
     Raises:
-      UserError: a file can't be read, or a mask differs from its image in size, and `skipped` is not given; or none of
-        the images can be used.
+      BadFilesError: files can't be read, or masks differ from their images in size, and `skipped` is not given; all
+        images have been tried.
+      UserError: none of the images can be used.
     """
-    usable = False
-    for labelled in images:
-        try:
-            image, mask = _read(labelled)
-        except UserError as error:
-            skip_or_raise(str(error), skipped)
+    usable, bad = False, []
+    for labelled, example in in_threads(_example, images):
+        if isinstance(example, UserError):
+            bad.append(str(example))
         else:
             usable = True
-            yield encode_example(image, mask, labelled.label, labelled.name, labelled.group)
+            # Those of a dataset that is refused are not wanted.
+            if skipped is not None or not bad:
+                yield example
+        if isinstance(skipped, SkippedFiles) and labelled.mask_path is not None and labelled.label is not None:
+            counts = skipped.masks_lost if isinstance(example, UserError) else skipped.masks_kept
+            counts[labelled.label] += 1
+    skip_or_raise(bad, skipped)
     if skipped and not usable:
         raise UserError(f"No image of a split can be used, the last one because {skipped[-1]}")
 
 
-def skip_or_raise(sentence: str, skipped: list[str] | None) -> None:
-    """Adds a sentence about a file that can't be used to those about skipped files.
+def skip_or_raise(sentences: str | Sequence[str], skipped: list[str] | None) -> None:
+    """Adds sentences about files that can't be used to those about skipped files.
+
+    Args:
+      sentences: one, or several; none does nothing.
+      skipped: where to add them; None where files are not to be skipped.
 
     Raises:
-      UserError: `skipped` is None: files are not to be skipped.
+      BadFilesError: `skipped` is None: the first 20 sentences, a line each, and the number of the others.
     """
-    if skipped is None:
-        raise UserError(f"{sentence.removesuffix('.')}, or leave such files out with skip_bad.")
-    skipped.append(sentence)
+    sentences = [sentences] if isinstance(sentences, str) else sentences
+    if sentences and skipped is None:
+        raise BadFilesError(sentences)
+    if skipped is not None:
+        skipped.extend(sentences)
+
+
+def _refusal(sentences: Sequence[str]) -> str:
+    """A sentence about the only bad file; or their number, and a sentence about each of the first, a line each."""
+    if len(sentences) == 1:
+        return f"{sentences[0].removesuffix('.')}, or leave such files out with {_SKIP}."
+    more = len(sentences) - _NAMED
+    return "\n".join(
+        [
+            f"{len(sentences)} files cannot be used: correct them, or leave such files out with {_SKIP}.",
+            *sentences[:_NAMED],
+            *([f"{more} more cannot be used either."] if more > 0 else []),
+        ]
+    )
+
+
+def _add_all(writer: SplitWriter, generator: Iterator[tuple[Any, dict[str, Any]]], split: str) -> None:
+    """Write all examples of a generator, and close it, which ends its threads."""
+    with contextlib.ExitStack() as stack:
+        if hasattr(generator, "close"):
+            stack.enter_context(contextlib.closing(generator))
+        # Around what the threads do: the filters of warnings are the whole process's, and a thread that sets them for
+        # Pillow, as `load_image` does, may set them back while another still reads.
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        description = f"Generating {split} examples..."
+        for key, example in tfds.core.utils.tqdm(generator, desc=description, unit=" examples", leave=False):
+            features = dict(example)
+            writer.add(key, features, features.pop(_FACTS, None))
+
+
+def _example(labelled: LabelledImage) -> tuple[str, dict[str, Any]] | UserError:
+    """An image's example, or why it can't be used."""
+    try:
+        image, mask = _read(labelled)
+    except UserError as error:
+        return error
+    return encode_example(image, mask, labelled.label, labelled.name, labelled.group)
 
 
 def _read(labelled: LabelledImage) -> tuple[Image.Image, Image.Image | None]:

@@ -74,8 +74,7 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
         del dl_manager
         root = self._root
         listing = list_images(root)
-        for sentence in listing.problems:
-            skip_or_raise(sentence, self._skipped)
+        skip_or_raise(listing.problems, self._skipped)
         if not listing.images:
             raise UserError(f"{root} has no images that can be used: put each into a folder named after its class.")
         free_class = choose_free_class(listing)

@@ -349,7 +349,9 @@ class TestBadFiles:
             prepared(root)
         sentence = str(caught.value)
         assert f"{root}/{message}" in sentence
-        assert sentence.endswith(", or leave such files out with skip_bad.")
+        assert sentence.endswith(
+            ", or leave such files out with --skip-bad (dms-jax prepare) or --config.data.skip_bad=True (train.py)."
+        )
         assert len(sentence.splitlines()) == 1
         # A refused preparation leaves nothing behind.
         assert not [path for path in (tmp_path / "prepared").rglob("*") if "folder" in path.parts]
@@ -390,7 +392,10 @@ class TestBadFiles:
         for i in range(10):
             add(root, f"{i}.png")
         csv = write_csv(root, *(f"{i}.png,,good," for i in range(10)), "x.png,,good,", "0.png,,good,")
-        with pytest.raises(UserError, match=r"list\.csv, line 12, names x\.png, which does not exist in .*skip_bad\.$"):
+        with pytest.raises(
+            UserError,
+            match=r"list\.csv, line 12, names x\.png, which does not exist in .*skip_bad=True \(train\.py\)\.$",
+        ):
             prepared(csv)
         data = prepared(csv, skip_bad=True)
         assert sum(data.sizes.values()) == 10
