@@ -26,7 +26,7 @@ SPLITS = ("train", "validation", "test")
 _FACTS = "facts"
 # So many files that can't be used are named in an error; the others are counted.
 _NAMED = 20
-_SKIP = "--skip-bad (dms-jax prepare) or --config.data.skip_bad=True (train.py)"
+_SKIP = "--skip-bad (of dms-jax prepare) or config.data.skip_bad"
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,19 @@ class SkippedFiles(list[str]):
         self.masks_kept: Counter[str] = Counter()
         self.masks_lost: Counter[str] = Counter()
 
-    def refuse_lost_masks(self) -> None:
-        """Refuses a dataset in which a class has lost all of its masks: a network would learn that it has no defects.
+    def refuse_without_masks(self, labels: Iterable[str]) -> None:
+        """Refuses classes that have lost all of their masks: a network would learn that they show no defects.
+
+        Args:
+          labels: the classes.
 
         Raises:
-          UserError: there is such a class.
+          UserError: there is one, and files were left out.
         """
-        for label in sorted(self.masks_lost.keys() - self.masks_kept.keys()):
+        for label in sorted(labels if self else ()):
             raise UserError(
-                f"Class {label} would lose all of its masks to skip_bad, which is for single files: correct them "
-                f"({self.masks_lost[label]} masks; the first file: {self[0].removesuffix('.')})."
+                f"Class {label} would lose all of its masks to skip_bad, which is for single files: correct them (the "
+                f"first file: {self[0].removesuffix('.')})."
             )
 
 
@@ -163,7 +166,7 @@ class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tr
         if bad:
             raise UserError(_refusal(bad))
         if self._skipped is not None:
-            self._skipped.refuse_lost_masks()
+            self._skipped.refuse_without_masks(self._skipped.masks_lost.keys() - self._skipped.masks_kept.keys())
         self.info.metadata["file_sizes"] = sizes
         self.facts = facts
         return infos

@@ -75,6 +75,10 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
         root = self._root
         listing = list_images(root)
         skip_or_raise(listing.problems, self._skipped)
+        if self._skipped is not None:
+            kept = {image.label for image in listing.images if image.mask_path is not None}
+            lost = listing.masked - kept
+            self._skipped.refuse_without_masks(label for label in lost if label.lower() not in FREE_NAMES)
         if not listing.images:
             raise UserError(f"{root} has no images that can be used: put each into a folder named after its class.")
         free_class = choose_free_class(listing)
