@@ -5,7 +5,7 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,14 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import logging
 
+from dms_jax.data.damage import damaged
 from dms_jax.data.datasets import DATASETS
 from dms_jax.data.datasets.base import SPLITS, SurfaceDefectBuilder
 from dms_jax.data.datasets.folder.builder import Folder, config_name
 from dms_jax.data.datasets.synthetic import SyntheticConfig
 from dms_jax.data.examples import ExampleSource
+from dms_jax.data.inspect.summary import keep_summary
+from dms_jax.data.preparation_lock import preparation_lock
 from dms_jax.errors import UsageError, UserError
 from dms_jax.references import is_reference, resolve
 
@@ -35,6 +38,7 @@ class PreparedDataset:
       directory: where it is on disk.
       skipped: a sentence about each file that was left out because it can't be used.
       notes: what those who use the dataset should know, one sentence each.
+      understood: how the user's files were understood, one sentence; empty for datasets other than `folder`.
     """
 
     name: str
@@ -46,6 +50,7 @@ class PreparedDataset:
     builder: SurfaceDefectBuilder = field(repr=False, compare=False)
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    understood: str = ""
 
     def source(self, split: str) -> ExampleSource:
         """Opens a split.
@@ -58,6 +63,7 @@ class PreparedDataset:
 
         Raises:
           UsageError: there is no such split.
+          UserError: its files are damaged.
         """
         if split not in self.sizes:
             raise UsageError(f"split {split!r} is unknown: it is one of {_listed(self.sizes)}.")
@@ -72,11 +78,13 @@ def prepare(
     manual_dir: str = "",
     synthetic: Mapping[str, Any] | None = None,
     skip_bad: bool = False,
+    overwrite: bool = False,
 ) -> PreparedDataset:
     """Prepares a dataset, or opens it where it is prepared already.
 
     The source files of a prepared dataset are not looked at again, except for `folder`: where the user's files have
-    changed since, they are prepared anew, in another directory.
+    changed since, they are prepared anew, in another directory. Several processes may prepare the same dataset at once:
+    one does, and the others wait for it. A prepared dataset may be in a directory that can only be read.
 
     Args:
       dataset: a name of `dms_jax.data.datasets.DATASETS`, or a reference (`dms_jax.references`) to a subclass of
@@ -88,7 +96,8 @@ def prepare(
         `folder` the user's folder or CSV, see `dms_jax.data.datasets.folder.builder.Folder`; `synthetic` ignores it.
       synthetic: `seed`, `size` and `images` of `SyntheticConfig`, all optional; other datasets ignore it.
       skip_bad: leave out files that can't be used, see `PreparedDataset.skipped`, rather than refuse the dataset for
-        the first of them.
+        them. A class never loses all of its masks so.
+      overwrite: prepare it anew even if it is prepared already; where that fails, what was there stays.
 
     Returns:
       The dataset, opened.
@@ -96,7 +105,8 @@ def prepare(
     Raises:
       UsageError: `dataset`, `split` or a key of `synthetic` is unknown, or a value out of range.
       UserError: the dataset's files are missing, damaged or can't be downloaded, or `data_dir` can't be written; or the
-        dataset was prepared with `skip_bad`, which left out files, and is now opened without it.
+        dataset is prepared, but damaged; or it was prepared with `skip_bad`, which left out files, and is now opened
+        without it.
     """
     builder_class = _builder_class(dataset)
     root = str(Path(data_dir).expanduser().absolute()) if data_dir else None
@@ -104,16 +114,18 @@ def prepare(
         config = _folder_config_name(split, manual_dir, root)
     else:
         config = _config_name(builder_class, split, synthetic)
+    place = Path(root or tfds.core.constants.DATA_DIR).expanduser()
+    directory = place / builder_class.name / config / str(builder_class.VERSION)
     try:
-        builder = _open(builder_class, root, config)
-        if not builder.data_path.exists():
-            try:
-                _build(builder, manual_dir, skip_bad)
-            except BaseException:
-                _remove_note(builder)
-                raise
+        builder = None if overwrite else _opened(builder_class, root, config, directory)
+        if builder is None:
+            manual = _manual_folder(builder_class, manual_dir)
+            with preparation_lock(place, builder_class.name, config):
+                # Another process may have prepared it meanwhile.
+                builder = None if overwrite else _opened(builder_class, root, config, directory)
+                if builder is None:
+                    builder = _build(builder_class, root, config, directory, manual, skip_bad)
     except OSError as error:
-        place = root or tfds.core.constants.DATA_DIR
         raise UserError(f"{dataset} cannot be prepared in {place} ({error}): choose another data_dir.") from error
     _check_whole(builder)
     free = builder.free_class
@@ -121,9 +133,10 @@ def prepare(
     if skipped and not skip_bad:
         raise UserError(
             f"{builder.data_dir} was prepared with skip_bad, which left out {len(skipped)} file(s) (the first: "
-            f"{skipped[0].removesuffix('.')}): set skip_bad again, or remove that folder to prepare it anew."
+            f"{skipped[0].removesuffix('.')}): set --skip-bad (of dms-jax prepare) or config.data.skip_bad again, or "
+            "remove that folder to prepare it anew."
         )
-    return PreparedDataset(
+    prepared = PreparedDataset(
         name=builder_class.name,
         config=config,
         class_names=builder.class_names,
@@ -133,7 +146,13 @@ def prepare(
         builder=builder,
         skipped=skipped,
         notes=builder.notes,
+        understood=builder.info.metadata.get("understood", ""),
     )
+    # Known where it has just been prepared, unless the builder is the user's own and does not use `encode_example`.
+    facts, builder.facts = builder.facts, None
+    if facts and all(facts.values()):
+        keep_summary(prepared, facts)
+    return prepared
 
 
 def _builder_class(dataset: str) -> type[SurfaceDefectBuilder]:
@@ -170,6 +189,13 @@ def _folder_config_name(split: str, manual_dir: str, data_dir: str | None) -> st
     return config_name(manual_dir, Path(data_dir or tfds.core.constants.DATA_DIR).expanduser())
 
 
+def _opened(
+    builder_class: type[SurfaceDefectBuilder], data_dir: str | None, config: str, directory: Path
+) -> SurfaceDefectBuilder | None:
+    """The dataset, if it is prepared."""
+    return _open(builder_class, data_dir, config) if directory.exists() else None
+
+
 def _open(builder_class: type[SurfaceDefectBuilder], data_dir: str | None, config: str) -> SurfaceDefectBuilder:
     try:
         builder = builder_class(data_dir=data_dir, config=config)
@@ -179,31 +205,67 @@ def _open(builder_class: type[SurfaceDefectBuilder], data_dir: str | None, confi
     except OSError:
         raise
     except Exception as error:  # TFDS raises all kinds of errors where it can't parse its dataset_info.json.
-        folder = Path(data_dir or tfds.core.constants.DATA_DIR) / builder_class.name / config
-        raise UserError(f"{folder} is damaged: remove that folder, and it will be prepared anew.") from error
+        raise damaged(Path(data_dir or tfds.core.constants.DATA_DIR) / builder_class.name / config) from error
 
 
-def _build(builder: SurfaceDefectBuilder, manual_dir: str, skip_bad: bool) -> None:
+def _manual_folder(builder_class: type[SurfaceDefectBuilder], manual_dir: str) -> Path | None:
     manual = Path(os.path.abspath(Path(manual_dir).expanduser())) if manual_dir else None
-    is_file = isinstance(builder, Folder) and manual is not None and manual.is_file()
+    is_file = issubclass(builder_class, Folder) and manual is not None and manual.is_file()
     if manual is not None and not is_file and not (manual.is_dir() and any(manual.iterdir())):
         raise UserError(f"manual_dir {manual} is not a folder with files: give the folder of the dataset.")
+    return manual
+
+
+def _build(
+    builder_class: type[SurfaceDefectBuilder],
+    data_dir: str | None,
+    config: str,
+    directory: Path,
+    manual: Path | None,
+    skip_bad: bool,
+) -> SurfaceDefectBuilder:
+    """Prepare a dataset; nothing is left of a preparation that fails, and what it would have replaced is back."""
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    logging.info("Preparing %s in %s", builder.info.full_name, builder.data_dir)
-    try:
-        # TFDS prints its progress on standard output, where results belong.
-        with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare(
-                file_format="array_record",
-                download_config=tfds.download.DownloadConfig(manual_dir=manual),
-                skip_bad=skip_bad,
-            )
-    except OSError:
-        # Another process may have prepared the same dataset meanwhile: its folder then was there first.
-        if not builder.data_path.exists():
+    with _set_aside(directory):
+        builder = _open(builder_class, data_dir, config)
+        logging.info("Preparing %s in %s", builder.info.full_name, builder.data_dir)
+        try:
+            # TFDS prints its progress on standard output, where results belong.
+            with contextlib.redirect_stdout(io.StringIO()):
+                builder.download_and_prepare(
+                    file_format="array_record",
+                    download_config=tfds.download.DownloadConfig(manual_dir=manual),
+                    skip_bad=skip_bad,
+                )
+        except OSError:
+            # Where there are no locks, another process may have prepared it meanwhile: its folder then was there first.
+            if not builder.data_path.exists():
+                raise
+            builder.info.read_from_directory(builder.data_dir)
+            builder.facts = None
+        except BaseException:
+            _remove_note(builder)
             raise
-        builder.info.read_from_directory(builder.data_dir)
+    return builder
+
+
+@contextlib.contextmanager
+def _set_aside(directory: Path) -> Iterator[None]:
+    """Moves a prepared dataset away meanwhile, if it is there, and back if the new one fails."""
+    # Named as TFDS names what is not whole, so that it is removed like that should this process be killed.
+    aside = directory.with_name(f"incomplete.overwritten_{directory.name}")
+    try:
+        directory.rename(aside)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        yield
+    except BaseException:
+        aside.rename(directory)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _remove_note(builder: SurfaceDefectBuilder) -> None:
@@ -211,17 +273,23 @@ def _remove_note(builder: SurfaceDefectBuilder) -> None:
     with contextlib.suppress(OSError):  # not there, or another version is in it
         Path(builder.data_dir).parent.rmdir()
     folder = Path(builder.data_dir).parent.parent
-    if all(".config" in path.parts for path in folder.rglob("*") if path.is_file()):
+    others = (path for path in folder.rglob("*") if path.is_file() or path.name.startswith("incomplete."))
+    if all(".config" in path.parts for path in others):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_whole(builder: SurfaceDefectBuilder) -> None:
+    """Refuse a dataset that lacks a file or a part of one; what is garbled is noticed when it is read."""
     splits = builder.info.splits
+    # Earlier versions did not note the files' sizes.
+    sizes = builder.info.metadata.get("file_sizes", {})
     whole = all(name in splits for name in SPLITS) and all(
-        Path(path).exists() for name in SPLITS for path in splits[name].filepaths
+        path.exists() and path.stat().st_size == sizes.get(path.name, path.stat().st_size)
+        for name in SPLITS
+        for path in map(Path, splits[name].filepaths)
     )
     if not (whole and builder.class_names):
-        raise UserError(f"{builder.data_dir} is damaged: remove that folder, and it will be prepared anew.")
+        raise damaged(builder.data_dir)
 
 
 def _listed(names: Any) -> str:

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -169,25 +170,17 @@ class TestPrepare:
         assert prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL).sizes["train"] == 5
 
     def test_another_process_was_first(self, tmp_path, monkeypatch):
-        original = SurfaceDefectBuilder.download_and_prepare
+        """Where there are no locks: its folder then is there before ours is renamed."""
+        elsewhere = prepare("synthetic", data_dir=str(tmp_path / "elsewhere"), synthetic=SMALL).directory
+        original = SurfaceDefectBuilder._generate_splits
 
-        def slow(builder, **kwargs):
-            monkeypatch.setattr(SurfaceDefectBuilder, "download_and_prepare", original)
-            taken = builder.data_path
-            # The other process ends between our look at the folder and our renaming of ours.
-            generate = builder._generate_splits
+        def overtaken(builder, *arguments):
+            result = original(builder, *arguments)
+            shutil.copytree(elsewhere, tmp_path / "here" / elsewhere.relative_to(tmp_path / "elsewhere"))
+            return result
 
-            def overtaken(*arguments):
-                result = generate(*arguments)
-                prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
-                assert taken.exists()
-                return result
-
-            builder._generate_splits = overtaken
-            original(builder, **kwargs)
-
-        monkeypatch.setattr(SurfaceDefectBuilder, "download_and_prepare", slow)
-        data = prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
+        monkeypatch.setattr(SurfaceDefectBuilder, "_generate_splits", overtaken)
+        data = prepare("synthetic", data_dir=str(tmp_path / "here"), synthetic=SMALL)
         assert len(data.source("train")) == 5
         assert not list(tmp_path.rglob("*incomplete*"))
 

@@ -3,7 +3,6 @@
 import contextlib
 import tempfile
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from dms_jax.data.datasets.archives import fetch, unpack
+from dms_jax.data.datasets.bad_files import BadFilesError, SkippedFiles, refusal, skip_or_raise
 from dms_jax.data.datasets.split_writer import SplitWriter
 from dms_jax.data.datasets.threads import in_threads
 from dms_jax.data.facts import ImageFacts, measure
@@ -24,9 +24,6 @@ SPLITS = ("train", "validation", "test")
 
 # The key of an example's `PixelFacts`, which are for the summary and not part of the dataset.
 _FACTS = "facts"
-# So many files that can't be used are named in an error; the others are counted.
-_NAMED = 20
-_SKIP = "--skip-bad (of dms-jax prepare) or config.data.skip_bad"
 
 
 @dataclass(frozen=True)
@@ -50,47 +47,6 @@ class LabelledImage:
     mask_path: Path | None
     has_mask: bool = True
     mask_reader: Callable[[Path], Image.Image] = read_mask
-
-
-class SkippedFiles(list[str]):
-    """Sentences about the files that are left out of a dataset, and what becomes of the masks of each class.
-
-    Attributes:
-      masks_kept: of each class, how many images with a mask in a file are in the dataset.
-      masks_lost: of each class, how many are left out.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.masks_kept: Counter[str] = Counter()
-        self.masks_lost: Counter[str] = Counter()
-
-    def refuse_without_masks(self, labels: Iterable[str]) -> None:
-        """Refuses classes that have lost all of their masks: a network would learn that they show no defects.
-
-        Args:
-          labels: the classes.
-
-        Raises:
-          UserError: there is one, and files were left out.
-        """
-        for label in sorted(labels if self else ()):
-            raise UserError(
-                f"Class {label} would lose all of its masks to skip_bad, which is for single files: correct them (the "
-                f"first file: {self[0].removesuffix('.')})."
-            )
-
-
-class BadFilesError(UserError):
-    """Files can't be used, and are not to be left out.
-
-    Attributes:
-      sentences: one about each file.
-    """
-
-    def __init__(self, sentences: Sequence[str]) -> None:
-        self.sentences = tuple(sentences)
-        super().__init__(_refusal(self.sentences))
 
 
 class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -164,7 +120,7 @@ class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tr
                     facts[split] = writer.facts
                     sizes |= writer.files
         if bad:
-            raise UserError(_refusal(bad))
+            raise UserError(refusal(bad))
         if self._skipped is not None:
             self._skipped.refuse_without_masks(self._skipped.masks_lost.keys() - self._skipped.masks_kept.keys())
         self.info.metadata["file_sizes"] = sizes
@@ -283,37 +239,6 @@ def read_examples(
     skip_or_raise(bad, skipped)
     if skipped and not usable:
         raise UserError(f"No image of a split can be used, the last one because {skipped[-1]}")
-
-
-def skip_or_raise(sentences: str | Sequence[str], skipped: list[str] | None) -> None:
-    """Adds sentences about files that can't be used to those about skipped files.
-
-    Args:
-      sentences: one, or several; none does nothing.
-      skipped: where to add them; None where files are not to be skipped.
-
-    Raises:
-      BadFilesError: `skipped` is None: the first 20 sentences, a line each, and the number of the others.
-    """
-    sentences = [sentences] if isinstance(sentences, str) else sentences
-    if sentences and skipped is None:
-        raise BadFilesError(sentences)
-    if skipped is not None:
-        skipped.extend(sentences)
-
-
-def _refusal(sentences: Sequence[str]) -> str:
-    """A sentence about the only bad file; or their number, and a sentence about each of the first, a line each."""
-    if len(sentences) == 1:
-        return f"{sentences[0].removesuffix('.')}, or leave such files out with {_SKIP}."
-    more = len(sentences) - _NAMED
-    return "\n".join(
-        [
-            f"{len(sentences)} files cannot be used: correct them, or leave such files out with {_SKIP}.",
-            *sentences[:_NAMED],
-            *([f"{more} more cannot be used either."] if more > 0 else []),
-        ]
-    )
 
 
 def _add_all(writer: SplitWriter, generator: Iterator[tuple[Any, dict[str, Any]]], split: str) -> None:

@@ -19,6 +19,7 @@ from dms_jax.data.datasets.base import (
 )
 from dms_jax.data.datasets.folder.csv_listing import list_csv
 from dms_jax.data.datasets.folder.listing import ListedImage, Listing, list_folder
+from dms_jax.data.datasets.folder.understood import understood
 from dms_jax.data.datasets.splitting import VALIDATION_SHARE, hold_out
 from dms_jax.errors import UsageError, UserError
 
@@ -89,7 +90,10 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
         check_splits(splits, root)
         self.info.features["label"].names = class_names
         self.info.metadata.update(
-            class_names=class_names, free_class=free_class, notes=list(_notes(listing, images, free_class))
+            class_names=class_names,
+            free_class=free_class,
+            notes=list(_notes(listing, images, free_class)),
+            understood=understood(images, free_class),
         )
         return {split: self._generate_examples(members) for split, members in splits.items()}
 
