@@ -1,4 +1,4 @@
-"""How long `dms-jax prepare` takes, and how much memory: python benchmarks/prepare.py [--images 2000,10000] [--tree DIR].
+"""The time and the memory of `dms-jax prepare`: python benchmarks/prepare.py [--images 2000,10000] [--tree DIR].
 
 It generates a folder of camera-like images, 300 x 300, half of them PNG and half JPEG, half grey and half RGB: a class
 `good` and two of defects with PNG masks. `--tree` names further source trees, such as that of the version before: all

@@ -1,4 +1,4 @@
-"""Preparing a dataset once, and opening what is prepared."""
+"""Preparing a dataset once, or opening what is prepared."""
 
 import contextlib
 import io
@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,56 +17,11 @@ from dms_jax.data.datasets import DATASETS
 from dms_jax.data.datasets.base import SPLITS, SurfaceDefectBuilder
 from dms_jax.data.datasets.folder.builder import Folder, config_name
 from dms_jax.data.datasets.synthetic import SyntheticConfig
-from dms_jax.data.examples import ExampleSource
 from dms_jax.data.inspect.summary import keep_summary
 from dms_jax.data.preparation_lock import preparation_lock
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UsageError, UserError
 from dms_jax.references import is_reference, resolve
-
-
-@dataclass(frozen=True)
-class PreparedDataset:
-    """A dataset on disk, ready to be read; can be pickled.
-
-    Attributes:
-      name: the dataset's name.
-      config: the name of its configuration: which split of the dataset, or what was drawn.
-      class_names: names of the classes, in the order of their indices.
-      free_class: index of the defect-free class; None where every image has a defect.
-      sizes: number of examples of `train`, `validation` and `test`.
-      directory: where it is on disk.
-      skipped: a sentence about each file that was left out because it can't be used.
-      notes: what those who use the dataset should know, one sentence each.
-      understood: how the user's files were understood, one sentence; empty for datasets other than `folder`.
-    """
-
-    name: str
-    config: str
-    class_names: tuple[str, ...]
-    free_class: int | None
-    sizes: Mapping[str, int]
-    directory: Path
-    builder: SurfaceDefectBuilder = field(repr=False, compare=False)
-    skipped: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    understood: str = ""
-
-    def source(self, split: str) -> ExampleSource:
-        """Opens a split.
-
-        Args:
-          split: `train`, `validation` or `test`.
-
-        Returns:
-          Its examples, with random access.
-
-        Raises:
-          UsageError: there is no such split.
-          UserError: its files are damaged.
-        """
-        if split not in self.sizes:
-            raise UsageError(f"split {split!r} is unknown: it is one of {_listed(self.sizes)}.")
-        return ExampleSource(self.builder, split, self.free_class)
 
 
 def prepare(
@@ -231,23 +185,25 @@ def _build(
         builder = _open(builder_class, data_dir, config)
         logging.info("Preparing %s in %s", builder.info.full_name, builder.data_dir)
         try:
-            # TFDS prints its progress on standard output, where results belong.
-            with contextlib.redirect_stdout(io.StringIO()):
-                builder.download_and_prepare(
-                    file_format="array_record",
-                    download_config=tfds.download.DownloadConfig(manual_dir=manual),
-                    skip_bad=skip_bad,
-                )
-        except OSError:
-            # Where there are no locks, another process may have prepared it meanwhile: its folder then was there first.
-            if not builder.data_path.exists():
-                raise
-            builder.info.read_from_directory(builder.data_dir)
-            builder.facts = None
+            _download_and_prepare(builder, manual, skip_bad)
         except BaseException:
             _remove_note(builder)
             raise
     return builder
+
+
+def _download_and_prepare(builder: SurfaceDefectBuilder, manual: Path | None, skip_bad: bool) -> None:
+    config = tfds.download.DownloadConfig(manual_dir=manual)
+    try:
+        # TFDS prints its progress on standard output, where results belong.
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(file_format="array_record", download_config=config, skip_bad=skip_bad)
+    except OSError:
+        # Where there are no locks, another process may have prepared it meanwhile: its folder then was there first.
+        if not builder.data_path.exists():
+            raise
+        builder.info.read_from_directory(builder.data_dir)
+        builder.facts = None
 
 
 @contextlib.contextmanager

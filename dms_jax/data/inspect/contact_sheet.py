@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from dms_jax.data.examples import one_of_each_class
 from dms_jax.data.image_files import DEFECT_THRESHOLD
-from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.data.whole_files import write_whole
 from dms_jax.errors import UsageError, UserError
 

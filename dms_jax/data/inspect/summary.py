@@ -1,24 +1,20 @@
 """What is in a prepared dataset: counts, sizes and shares, and what is likely to be wrong with it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dms_jax.data.facts import UNLABELLED, ImageFacts, measure
 from dms_jax.data.inspect.warnings import class_warnings, copy_warnings, mask_warnings
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.data.whole_files import write_whole
 from dms_jax.tables import format_table
-
-if TYPE_CHECKING:
-    from dms_jax.data.prepare import PreparedDataset
 
 # Beside the dataset. Its version changes when the warnings or the numbers do: another version's is computed anew.
 SUMMARY_NAME = "summary.json"
