@@ -129,9 +129,12 @@ class ExampleSource:
             raise IndexError(f"index {position} is out of range for {len(self)} examples")
         position %= len(self)
         try:
-            return self._records[position if self._indices is None else int(self._indices[position])]
+            record = self._records[position if self._indices is None else int(self._indices[position])]
         except _DAMAGE as error:
             raise damaged(self._directory) from error
+        if record["image"] is None:  # read beyond the end of a file that is cut short
+            raise damaged(self._directory)
+        return record
 
 
 def _defective_share(mask: bytes) -> float:
