@@ -17,12 +17,14 @@ class ImageRecords:
       masks: uint8 [H, W] each.
       labels: one for each; the names are n0, n1 and so on.
       has_masks: whether each mask is known; empty: all are.
+      data_dir: the folder that errors name.
     """
 
     images: list[np.ndarray]
     masks: list[np.ndarray]
     labels: list[int]
     has_masks: list[bool] = field(default_factory=list)
+    data_dir: str = "nowhere"
 
     def as_data_source(self, split: str, decoders: dict[str, Any]) -> list[dict[str, Any]]:
         assert split == "train"

@@ -26,6 +26,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and list them")
     command.add_argument("--mask-values", default="", metavar="LIST", help="defective values of masks, like 1-4,255")
     command.add_argument("--value-range", default="", metavar="LOW,HIGH", help="black and white of deep images: 0,4095")
+    command.add_argument("--overwrite", action="store_true", help="build it anew, even if it is built already")
     command.add_argument("--contact-sheet", type=Path, metavar="FILE", help="PNG (default: beside the built dataset)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the counts and warnings to this file")
     command.set_defaults(run=run)
@@ -36,10 +37,10 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises:
       UsageError: a flag's value makes no sense.
-      UserError: the dataset cannot be built or a file cannot be written.
+      UserError: the dataset cannot be built, or the file of --json or --contact-sheet cannot be written.
     """
     # Imported late: a mistyped flag is answered at once.
-    from dms_jax.data.inspect.contact_sheet import check_sheet_name, write_contact_sheet
+    from dms_jax.data.inspect.contact_sheet import SheetNotWrittenError, check_sheet_name, write_contact_sheet
     from dms_jax.data.inspect.summary import summarise, summary_text
     from dms_jax.data.prepare import prepare
     from dms_jax.evaluation.result_files import write_results
@@ -55,6 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
         skip_bad=arguments.skip_bad,
         mask_values=arguments.mask_values,
         value_range=arguments.value_range,
+        overwrite=arguments.overwrite,
     )
     summary = summarise(dataset)
     print(summary_text(summary))
@@ -62,8 +64,20 @@ def run(arguments: argparse.Namespace) -> None:
         for sentence in sentences:
             print(f"{title}: {sentence}")
     sheet = arguments.contact_sheet or dataset.directory / CONTACT_SHEET_NAME
-    write_contact_sheet(dataset, "train", sheet)
-    print(f"Contact sheet: {sheet}")
+    try:
+        write_contact_sheet(dataset, "train", sheet)
+        print(f"Contact sheet: {sheet}")
+    except SheetNotWrittenError as error:
+        # Beside a dataset that may only be read, it is not asked for.
+        if arguments.contact_sheet:
+            raise
+        print(f"Note: {str(error).removesuffix(': choose another file.')}: name a file by --contact-sheet.")
+    if dataset.understood:
+        print(f"Understood: {dataset.understood}")
     if arguments.json:
-        facts = {"skipped": list(dataset.skipped), "notes": list(dataset.notes)}
+        facts = {
+            "skipped": list(dataset.skipped),
+            "notes": list(dataset.notes),
+            "understood": dataset.understood or None,
+        }
         write_results({**summary.as_dict(), **facts}, arguments.json)

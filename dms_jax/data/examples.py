@@ -9,7 +9,11 @@ from typing import Any, Literal, Self, SupportsIndex
 import numpy as np
 import tensorflow_datasets as tfds
 
+from dms_jax.data.damage import damaged
 from dms_jax.data.image_files import DEFECT_THRESHOLD, decode_png, png_size
+
+# What TFDS and the reader of records raise where a file is missing, cut short or garbled.
+_DAMAGE = (RuntimeError, ValueError, IndexError, OSError)
 
 
 class ExampleSource:
@@ -31,15 +35,22 @@ class ExampleSource:
           builder: a prepared dataset.
           split: one of its splits.
           free_class: index of the defect-free class; None where there is none.
+
+        Raises:
+          UserError: the split's files are damaged; also later, at the first example that cannot be read.
         """
         self.free_class = free_class
+        self._directory = str(builder.data_dir)
         self._indices: np.ndarray | None = None
         # Of all examples, once asked for: reading a thousand records takes a quarter of a second.
         self._columns: dict[str, np.ndarray] = {}
         # Decoded here rather than by TFDS, which decodes with OpenCV or else logs a warning, and so that
         # masks and labels can be had without decoding the images.
         skip = tfds.decode.SkipDecoding()
-        self._records = builder.as_data_source(split, decoders={"image": skip, "mask": skip})
+        try:
+            self._records = builder.as_data_source(split, decoders={"image": skip, "mask": skip})
+        except _DAMAGE as error:
+            raise damaged(self._directory) from error
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Self:
         """A source of some of the examples, in the given order; an index may come more than once.
@@ -123,7 +134,13 @@ class ExampleSource:
         if not -len(self) <= position < len(self):
             raise IndexError(f"index {position} is out of range for {len(self)} examples")
         position %= len(self)
-        return self._records[position if self._indices is None else int(self._indices[position])]
+        try:
+            record = self._records[position if self._indices is None else int(self._indices[position])]
+        except _DAMAGE as error:
+            raise damaged(self._directory) from error
+        if record["image"] is None:  # read beyond the end of a file that is cut short
+            raise damaged(self._directory)
+        return record
 
 
 def _defective_share(mask: bytes) -> float:

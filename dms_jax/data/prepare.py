@@ -1,68 +1,28 @@
-"""Preparing a dataset once, and opening what is prepared."""
+"""Preparing a dataset once, or opening what is prepared."""
 
 import contextlib
 import io
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import logging
 
+from dms_jax.data.damage import damaged
 from dms_jax.data.datasets import DATASETS
 from dms_jax.data.datasets.base import SPLITS, SurfaceDefectBuilder
 from dms_jax.data.datasets.folder.builder import Folder, config_name
 from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.datasets.synthetic import SyntheticConfig
-from dms_jax.data.examples import ExampleSource
+from dms_jax.data.inspect.summary import keep_summary
+from dms_jax.data.preparation_lock import preparation_lock
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UsageError, UserError
 from dms_jax.references import is_reference, resolve
-
-
-@dataclass(frozen=True)
-class PreparedDataset:
-    """A dataset on disk, ready to be read; can be pickled.
-
-    Attributes:
-      name: the dataset's name.
-      config: the name of its configuration: which split of the dataset, or what was drawn.
-      class_names: names of the classes, in the order of their indices.
-      free_class: index of the defect-free class; None where every image has a defect.
-      sizes: number of examples of `train`, `validation` and `test`.
-      directory: where it is on disk.
-      skipped: a sentence about each file that was left out because it can't be used.
-      notes: what those who use the dataset should know, one sentence each.
-    """
-
-    name: str
-    config: str
-    class_names: tuple[str, ...]
-    free_class: int | None
-    sizes: Mapping[str, int]
-    directory: Path
-    builder: SurfaceDefectBuilder = field(repr=False, compare=False)
-    skipped: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def source(self, split: str) -> ExampleSource:
-        """Opens a split.
-
-        Args:
-          split: `train`, `validation` or `test`.
-
-        Returns:
-          Its examples, with random access.
-
-        Raises:
-          UsageError: there is no such split.
-        """
-        if split not in self.sizes:
-            raise UsageError(f"split {split!r} is unknown: it is one of {_listed(self.sizes)}.")
-        return ExampleSource(self.builder, split, self.free_class)
 
 
 def prepare(
@@ -75,11 +35,13 @@ def prepare(
     skip_bad: bool = False,
     mask_values: str = "",
     value_range: str = "",
+    overwrite: bool = False,
 ) -> PreparedDataset:
     """Prepares a dataset, or opens it where it is prepared already.
 
     The source files of a prepared dataset are not looked at again, except for `folder`: where the user's files have
-    changed since, they are prepared anew, in another directory.
+    changed since, they are prepared anew, in another directory. Several processes may prepare the same dataset at once:
+    one does, and the others wait for it. A prepared dataset may be in a directory that can only be read.
 
     Args:
       dataset: a name of `dms_jax.data.datasets.DATASETS`, or a reference (`dms_jax.references`) to a subclass of
@@ -91,11 +53,12 @@ def prepare(
         `folder` the user's folder or CSV, see `dms_jax.data.datasets.folder.builder.Folder`; `synthetic` ignores it.
       synthetic: `seed`, `size` and `images` of `SyntheticConfig`, all optional; other datasets ignore it.
       skip_bad: leave out files that can't be used, see `PreparedDataset.skipped`, rather than refuse the dataset for
-        the first of them.
+        them. A class never loses all of its masks so.
       mask_values: of `folder`: which values of the masks' files are defective, such as `1-4,255` or `#ff0000`; empty to
         go by what they look like.
       value_range: of `folder`: the values of images of more than 8 bits that are black and white, such as `0,4095`;
         empty for those of the files' type.
+      overwrite: prepare it anew even if it is prepared already; where that fails, what was there stays.
 
     Returns:
       The dataset, opened.
@@ -103,7 +66,8 @@ def prepare(
     Raises:
       UsageError: `dataset`, `split` or a key of `synthetic` is unknown, or a value out of range.
       UserError: the dataset's files are missing, damaged or can't be downloaded, or `data_dir` can't be written; or the
-        dataset was prepared with `skip_bad`, which left out files, and is now opened without it.
+        dataset is prepared, but damaged; or it was prepared with `skip_bad`, which left out files, and is now opened
+        without it.
     """
     builder_class = _builder_class(dataset)
     root = str(Path(data_dir).expanduser().absolute()) if data_dir else None
@@ -114,16 +78,19 @@ def prepare(
         if mask_values or value_range:
             raise UsageError(f"dataset {dataset} has no mask_values or value_range: they are of dataset folder.")
         config, reading = _config_name(builder_class, split, synthetic), {}
+    place = Path(root or tfds.core.constants.DATA_DIR).expanduser()
+    directory = place / builder_class.name / config / str(builder_class.VERSION)
     try:
-        builder = _open(builder_class, root, config)
-        if not builder.data_path.exists():
-            try:
-                _build(builder, manual_dir, skip_bad, reading)
-            except BaseException:
-                _remove_note(builder)
-                raise
+        builder = None if overwrite else _opened(builder_class, root, config, directory)
+        if builder is None:
+            manual = _manual_folder(builder_class, manual_dir)
+            with preparation_lock(place, builder_class.name, config):
+                # Another process may have prepared it meanwhile.
+                builder = None if overwrite else _opened(builder_class, root, config, directory)
+                if builder is None:
+                    options = {"skip_bad": skip_bad, **reading}
+                    builder = _build(builder_class, root, config, directory, manual, options)
     except OSError as error:
-        place = root or tfds.core.constants.DATA_DIR
         raise UserError(f"{dataset} cannot be prepared in {place} ({error}): choose another data_dir.") from error
     _check_whole(builder)
     free = builder.free_class
@@ -131,9 +98,10 @@ def prepare(
     if skipped and not skip_bad:
         raise UserError(
             f"{builder.data_dir} was prepared with skip_bad, which left out {len(skipped)} file(s) (the first: "
-            f"{skipped[0].removesuffix('.')}): set skip_bad again, or remove that folder to prepare it anew."
+            f"{skipped[0].removesuffix('.')}): set --skip-bad (of dms-jax prepare) or config.data.skip_bad again, or "
+            "remove that folder to prepare it anew."
         )
-    return PreparedDataset(
+    prepared = PreparedDataset(
         name=builder_class.name,
         config=config,
         class_names=builder.class_names,
@@ -143,7 +111,13 @@ def prepare(
         builder=builder,
         skipped=skipped,
         notes=builder.notes,
+        understood=builder.info.metadata.get("understood", ""),
     )
+    # Known where it has just been prepared, unless the builder is the user's own and does not use `encode_example`.
+    facts, builder.facts = builder.facts, None
+    if facts and all(facts.values()):
+        keep_summary(prepared, facts)
+    return prepared
 
 
 def _builder_class(dataset: str) -> type[SurfaceDefectBuilder]:
@@ -180,6 +154,13 @@ def _folder_config_name(split: str, manual_dir: str, data_dir: str | None, decla
     return config_name(manual_dir, Path(data_dir or tfds.core.constants.DATA_DIR).expanduser(), declared)
 
 
+def _opened(
+    builder_class: type[SurfaceDefectBuilder], data_dir: str | None, config: str, directory: Path
+) -> SurfaceDefectBuilder | None:
+    """The dataset, if it is prepared."""
+    return _open(builder_class, data_dir, config) if directory.exists() else None
+
+
 def _open(builder_class: type[SurfaceDefectBuilder], data_dir: str | None, config: str) -> SurfaceDefectBuilder:
     try:
         builder = builder_class(data_dir=data_dir, config=config)
@@ -189,32 +170,69 @@ def _open(builder_class: type[SurfaceDefectBuilder], data_dir: str | None, confi
     except OSError:
         raise
     except Exception as error:  # TFDS raises all kinds of errors where it can't parse its dataset_info.json.
-        folder = Path(data_dir or tfds.core.constants.DATA_DIR) / builder_class.name / config
-        raise UserError(f"{folder} is damaged: remove that folder, and it will be prepared anew.") from error
+        raise damaged(Path(data_dir or tfds.core.constants.DATA_DIR) / builder_class.name / config) from error
 
 
-def _build(builder: SurfaceDefectBuilder, manual_dir: str, skip_bad: bool, reading: Mapping[str, Any]) -> None:
+def _manual_folder(builder_class: type[SurfaceDefectBuilder], manual_dir: str) -> Path | None:
     manual = Path(os.path.abspath(Path(manual_dir).expanduser())) if manual_dir else None
-    is_file = isinstance(builder, Folder) and manual is not None and manual.is_file()
+    is_file = issubclass(builder_class, Folder) and manual is not None and manual.is_file()
     if manual is not None and not is_file and not (manual.is_dir() and any(manual.iterdir())):
         raise UserError(f"manual_dir {manual} is not a folder with files: give the folder of the dataset.")
+    return manual
+
+
+def _build(
+    builder_class: type[SurfaceDefectBuilder],
+    data_dir: str | None,
+    config: str,
+    directory: Path,
+    manual: Path | None,
+    options: Mapping[str, Any],
+) -> SurfaceDefectBuilder:
+    """Prepare a dataset; nothing is left of a preparation that fails, and what it would have replaced is back."""
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    logging.info("Preparing %s in %s", builder.info.full_name, builder.data_dir)
+    with _set_aside(directory):
+        builder = _open(builder_class, data_dir, config)
+        logging.info("Preparing %s in %s", builder.info.full_name, builder.data_dir)
+        try:
+            _download_and_prepare(builder, manual, options)
+        except BaseException:
+            _remove_note(builder)
+            raise
+    return builder
+
+
+def _download_and_prepare(builder: SurfaceDefectBuilder, manual: Path | None, options: Mapping[str, Any]) -> None:
+    config = tfds.download.DownloadConfig(manual_dir=manual)
     try:
         # TFDS prints its progress on standard output, where results belong.
         with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare(
-                file_format="array_record",
-                download_config=tfds.download.DownloadConfig(manual_dir=manual),
-                skip_bad=skip_bad,
-                **reading,
-            )
+            builder.download_and_prepare(file_format="array_record", download_config=config, **options)
     except OSError:
-        # Another process may have prepared the same dataset meanwhile: its folder then was there first.
+        # Where there are no locks, another process may have prepared it meanwhile: its folder then was there first.
         if not builder.data_path.exists():
             raise
         builder.info.read_from_directory(builder.data_dir)
+        builder.facts = None
+
+
+@contextlib.contextmanager
+def _set_aside(directory: Path) -> Iterator[None]:
+    """Moves a prepared dataset away meanwhile, if it is there, and back if the new one fails."""
+    # Named as TFDS names what is not whole, so that it is removed like that should this process be killed.
+    aside = directory.with_name(f"incomplete.overwritten_{directory.name}")
+    try:
+        directory.rename(aside)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        yield
+    except BaseException:
+        aside.rename(directory)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _remove_note(builder: SurfaceDefectBuilder) -> None:
@@ -222,17 +240,23 @@ def _remove_note(builder: SurfaceDefectBuilder) -> None:
     with contextlib.suppress(OSError):  # not there, or another version is in it
         Path(builder.data_dir).parent.rmdir()
     folder = Path(builder.data_dir).parent.parent
-    if all(".config" in path.parts for path in folder.rglob("*") if path.is_file()):
+    others = (path for path in folder.rglob("*") if path.is_file() or path.name.startswith("incomplete."))
+    if all(".config" in path.parts for path in others):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_whole(builder: SurfaceDefectBuilder) -> None:
+    """Refuse a dataset that lacks a file or a part of one; what is garbled is noticed when it is read."""
     splits = builder.info.splits
+    # Earlier versions did not note the files' sizes.
+    sizes = builder.info.metadata.get("file_sizes", {})
     whole = all(name in splits for name in SPLITS) and all(
-        Path(path).exists() for name in SPLITS for path in splits[name].filepaths
+        path.exists() and path.stat().st_size == sizes.get(path.name, path.stat().st_size)
+        for name in SPLITS
+        for path in map(Path, splits[name].filepaths)
     )
     if not (whole and builder.class_names):
-        raise UserError(f"{builder.data_dir} is damaged: remove that folder, and it will be prepared anew.")
+        raise damaged(builder.data_dir)
 
 
 def _listed(names: Any) -> str:

@@ -44,6 +44,46 @@ def test_shows_what_is_in_a_folder(images, tmp_path, capsys):
     facts = json.loads((tmp_path / "facts.json").read_text())
     assert facts["whole"]["classes"] == {"good": 16, "hole": 16}
     assert facts["skipped"] == []
+    assert facts["whole"]["pictures"] == 32
+    assert facts["understood"] == (
+        f"Images from {images}, masks from {images}/masks, 16 of 32 images paired with a mask, "
+        "class without defects: good."
+    )
+    assert shown.out.splitlines()[-1] == f"Understood: {facts['understood']}"
+
+
+def test_a_contact_sheet_that_cannot_be_written_is_a_note(images, tmp_path, capsys):
+    arguments = ["prepare", "--dataset", "folder", "--manual-dir", str(images), "--data-dir", str(tmp_path)]
+    assert main(arguments) == 0
+    (sheet,) = tmp_path.rglob("contact_sheet.png")
+    sheet.unlink()
+    (sheet / "in the way").mkdir(parents=True)
+    capsys.readouterr()
+    assert main(arguments) == 0
+    shown = capsys.readouterr()
+    assert f"Note: {sheet} cannot be written (Is a directory): name a file by --contact-sheet." in shown.out
+    assert shown.err == ""
+    # One that is asked for is another matter.
+    assert main([*arguments, "--contact-sheet", str(sheet)]) == 1
+    assert f"{sheet} cannot be written" in capsys.readouterr().err
+
+
+def test_a_damaged_dataset_is_named_and_prepared_anew(images, tmp_path, capsys):
+    arguments = ["prepare", "--dataset", "folder", "--manual-dir", str(images), "--data-dir", str(tmp_path)]
+    assert main(arguments) == 0
+    shard = next(tmp_path.rglob("*train.array_record*"))
+    whole = shard.read_bytes()
+    capsys.readouterr()
+    for text in (whole[:-500], whole[:500] + bytes(500) + whole[1000:]):
+        shard.write_bytes(text)
+        assert main(arguments) == 1
+        assert capsys.readouterr().err == (
+            f"dms-jax: {shard.parent} is damaged: remove that folder, and it will be prepared anew, or run "
+            "dms-jax prepare --overwrite.\n"
+        )
+        assert main([*arguments, "--overwrite"]) == 0
+        assert shard.read_bytes() == whole
+        capsys.readouterr()
 
 
 def test_bad_files_are_refused_or_skipped_and_listed(images, tmp_path, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dms_jax.data.image_files import decode_png, encode_png, read_image
+from dms_jax.data.image_files import decode_png, encode_png, png_size, read_image
 from dms_jax.data.mask_files import read_class_numbers, read_mask, read_pair
 from dms_jax.errors import UserError
 
@@ -234,6 +234,18 @@ class TestPng:
     def test_mask_round_trip(self):
         decoded = decode_png(encode_png(Image.fromarray(GREY)), channels=1)
         np.testing.assert_array_equal(decoded, GREY[..., None])
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (300, 2)])
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_other_decoders_agree_at_any_size(self, shape, channels):
+        pixels = np.random.default_rng(1).integers(0, 256, (*shape, channels), np.uint8)
+        data = encode_png(Image.fromarray(pixels[..., 0] if channels == 1 else pixels))
+        with Image.open(io.BytesIO(data)) as image:
+            image.verify()  # also the checksums
+        with Image.open(io.BytesIO(data)) as image:
+            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), np.broadcast_to(pixels, (*shape, 3)))
+        np.testing.assert_array_equal(decode_png(data, channels), pixels)
+        assert png_size(data) == shape
 
     def test_compresses(self):
         flat = np.zeros((100, 100), np.uint8)

@@ -1,4 +1,6 @@
+import json
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -169,25 +171,17 @@ class TestPrepare:
         assert prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL).sizes["train"] == 5
 
     def test_another_process_was_first(self, tmp_path, monkeypatch):
-        original = SurfaceDefectBuilder.download_and_prepare
+        """Where there are no locks: its folder then is there before ours is renamed."""
+        elsewhere = prepare("synthetic", data_dir=str(tmp_path / "elsewhere"), synthetic=SMALL).directory
+        original = SurfaceDefectBuilder._generate_splits
 
-        def slow(builder, **kwargs):
-            monkeypatch.setattr(SurfaceDefectBuilder, "download_and_prepare", original)
-            taken = builder.data_path
-            # The other process ends between our look at the folder and our renaming of ours.
-            generate = builder._generate_splits
+        def overtaken(builder, *arguments):
+            result = original(builder, *arguments)
+            shutil.copytree(elsewhere, tmp_path / "here" / elsewhere.relative_to(tmp_path / "elsewhere"))
+            return result
 
-            def overtaken(*arguments):
-                result = generate(*arguments)
-                prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
-                assert taken.exists()
-                return result
-
-            builder._generate_splits = overtaken
-            original(builder, **kwargs)
-
-        monkeypatch.setattr(SurfaceDefectBuilder, "download_and_prepare", slow)
-        data = prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
+        monkeypatch.setattr(SurfaceDefectBuilder, "_generate_splits", overtaken)
+        data = prepare("synthetic", data_dir=str(tmp_path / "here"), synthetic=SMALL)
         assert len(data.source("train")) == 5
         assert not list(tmp_path.rglob("*incomplete*"))
 
@@ -196,6 +190,80 @@ class TestPrepare:
         next(data.directory.glob("*validation*")).unlink()
         with pytest.raises(UserError, match=r"images15/1\.1\.0 is damaged: remove that folder"):
             prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
+
+    def test_truncated_folder_is_named(self, tmp_path):
+        data = prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
+        shard = next(data.directory.glob("*train.array_record*"))
+        shard.write_bytes(shard.read_bytes()[:-100])
+        with pytest.raises(UserError, match=r"images15/1\.1\.0 is damaged: remove that folder, .* --overwrite\.$"):
+            prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
+        again = prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL, overwrite=True)
+        assert again == data
+        assert len(again.source("train")) == 5
+
+    def test_garbled_records_are_named_when_they_are_read(self, tmp_path):
+        data = prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
+        shard = next(data.directory.glob("*train.array_record*"))
+        whole = shard.read_bytes()
+        for text in (whole[:50000], whole[:70000] + bytes(99), whole[:1000] + bytes(5000) + whole[6000:], b""):
+            shard.write_bytes(text)
+            with pytest.raises(UserError, match=r"images15/1\.1\.0 is damaged: remove that folder"):
+                list(data.source("train"))
+
+    def test_folder_of_an_earlier_version_is_opened(self, tmp_path):
+        data = prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
+        (data.directory / "summary.json").unlink()
+        metadata = json.loads((data.directory / "metadata.json").read_text())
+        assert sum(metadata.pop("file_sizes").values()) == sum(
+            path.stat().st_size for path in data.directory.glob("*.array_record*")
+        )
+        (data.directory / "metadata.json").write_text(json.dumps(metadata))
+        assert prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL) == data
+
+    def test_what_is_overwritten_stays_where_the_new_one_fails(self, tmp_path, monkeypatch):
+        data = prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL)
+        inode = data.directory.stat().st_ino
+        monkeypatch.setattr("dms_jax.data.datasets.synthetic.draw", lambda *_: pytest.fail("as a killed disk"))
+        with pytest.raises(pytest.fail.Exception):
+            prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL, overwrite=True)
+        assert data.directory.stat().st_ino == inode
+        monkeypatch.undo()
+        assert len(prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL).source("train")) == 5
+        assert prepare("synthetic", data_dir=str(tmp_path), synthetic=SMALL, overwrite=True) == data
+        assert data.directory.stat().st_ino != inode
+        assert [path.name for path in data.directory.parent.iterdir()] == ["1.1.0"]
+
+    def test_full_disk_is_a_sentence(self, tmp_path):
+        program = (
+            "import resource, sys\nfrom dms_jax.cli import main\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)\n"
+            "sys.exit(main(['prepare', '--dataset=synthetic', '--data-dir', sys.argv[2]]))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, "100000", str(tmp_path)],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"dms-jax: synthetic cannot be prepared in {tmp_path} (")
+        assert len(done.stderr.splitlines()) == 1
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+    def test_several_at_once(self, tmp_path):
+        program = f"from dms_jax.data.prepare import prepare\nprint(prepare('synthetic', synthetic={SMALL}).sizes)"
+        runs = [
+            subprocess.Popen(
+                [sys.executable, "-c", program],
+                env={"TFDS_DATA_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(3)
+        ]
+        expected = "{'train': 5, 'validation': 5, 'test': 5}\n"
+        assert [run.communicate()[0] for run in runs] == [expected] * 3
+        assert not list(tmp_path.glob(".*.lock"))
 
     def test_folder_without_a_description_is_named(self, tmp_path):
         (tmp_path / "synthetic" / "seed1-size48-images15" / "1.1.0").mkdir(parents=True)

@@ -1,6 +1,8 @@
 """What all datasets of surface defects have in common."""
 
+import contextlib
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +13,18 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from dms_jax.data.datasets.archives import fetch, unpack
+from dms_jax.data.datasets.bad_files import BadFilesError, SkippedFiles, refusal, skip_or_raise
+from dms_jax.data.datasets.split_writer import SplitWriter
+from dms_jax.data.datasets.threads import in_threads
+from dms_jax.data.facts import ImageFacts, measure
 from dms_jax.data.image_files import encode_png, read_image
 from dms_jax.data.mask_files import read_mask, read_pair
 from dms_jax.errors import UserError
 
 SPLITS = ("train", "validation", "test")
+
+# The key of an example's `PixelFacts`, which are for the summary and not part of the dataset.
+_FACTS = "facts"
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,10 @@ class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tr
     FREE_CLASS: ClassVar[str | None]
 
     # Sentences about the files that are left out of the dataset; None where such files are refused.
-    _skipped: list[str] | None = None
+    _skipped: SkippedFiles | None = None
+
+    # What was learnt of each split's examples while they were written, in their order; see `SplitWriter.facts`.
+    facts: Mapping[str, Sequence[ImageFacts] | None] | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -87,11 +99,36 @@ class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tr
           **kwargs: see TFDS.
         """
         # TFDS keeps the metadata beside the dataset, and writes it when all examples have been read.
-        self._skipped = [] if skip_bad else None
+        self._skipped = SkippedFiles() if skip_bad else None
         self.info.metadata["skipped"] = self._skipped
         with tempfile.TemporaryDirectory(prefix="dms-jax-") as folder:
             self._unpacked = Path(folder)
             super().download_and_prepare(**kwargs)
+
+    def _generate_splits(
+        self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig
+    ) -> list[tfds.core.SplitInfo]:
+        """Writes the splits in place of TFDS, see `SplitWriter`; bad files of all splits are named together."""
+        generators = self._split_generators(dl_manager)
+        infos, facts, sizes, bad = [], {}, {}, []
+        for split, generator in generators.items():
+            template = self._get_filename_template(split_name=split)
+            with SplitWriter(self.info.features, template, download_config.get_shard_config()) as writer:
+                try:
+                    _add_all(writer, generator, split)
+                except BadFilesError as error:
+                    bad += error.sentences
+                if not bad:
+                    infos.append(writer.finish())
+                    facts[split] = writer.facts
+                    sizes |= writer.files
+        if bad:
+            raise UserError(refusal(bad))
+        if self._skipped is not None:
+            self._skipped.refuse_without_masks(self._skipped.masks_lost.keys() - self._skipped.masks_kept.keys())
+        self.info.metadata["file_sizes"] = sizes
+        self.facts = facts
+        return infos
 
     def _info(self) -> tfds.core.DatasetInfo:
         return _LocalInfo(
@@ -148,7 +185,7 @@ class _LocalInfo(tfds.core.DatasetInfo):
 def encode_example(
     image: Image.Image, mask: Image.Image | None, label: str | None, name: str, group: str
 ) -> tuple[str, dict[str, Any]]:
-    """One example as TFDS takes it.
+    """One example as a builder's generators yield it.
 
     Args:
       image: mode RGB.
@@ -158,7 +195,7 @@ def encode_example(
       group: the group's name.
 
     Returns:
-      The key, and the features with the images as PNG.
+      The key, and the features with the images as PNG, beside `facts` for the dataset's summary.
     """
     features = {
         "image": encode_png(image),
@@ -167,6 +204,8 @@ def encode_example(
         "label": -1 if label is None else label,
         "name": name,
         "group": group,
+        # Here, where the pixels are at hand: to decode all images again for the summary took a third of the time.
+        _FACTS: measure(np.asarray(image), None if mask is None else np.asarray(mask)),
     }
     return name, features
 
@@ -174,41 +213,59 @@ def encode_example(
 def read_examples(
     images: Iterable[LabelledImage], skipped: list[str] | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Reads images from their files, as TFDS takes them.
+    """Reads images from their files, several at a time, as a builder's generators yield them.
 
     Args:
       images: where they are and what they show.
       skipped: where given, images that can't be used are left out, and it gets a sentence about each.
 
     Yields:
-      The key and the features of each, see `encode_example`.
+      The key and the features of each, see `encode_example`, in the order of the images.
 
     Raises:
-      UserError: a file can't be read, or a mask differs from its image in size, and `skipped` is not given; or none of
-        the images can be used.
+      BadFilesError: files can't be read, or masks differ from their images in size, and `skipped` is not given; all
+        images have been tried.
+      UserError: none of the images can be used.
     """
-    usable = False
-    for labelled in images:
-        try:
-            image, mask = _read(labelled)
-        except UserError as error:
-            skip_or_raise(str(error), skipped)
+    usable, bad = False, []
+    for labelled, example in in_threads(_example, images):
+        if isinstance(example, UserError):
+            bad.append(str(example))
         else:
             usable = True
-            yield encode_example(image, mask, labelled.label, labelled.name, labelled.group)
+            # Those of a dataset that is refused are not wanted.
+            if skipped is not None or not bad:
+                yield example
+        if isinstance(skipped, SkippedFiles) and labelled.mask_path is not None and labelled.label is not None:
+            counts = skipped.masks_lost if isinstance(example, UserError) else skipped.masks_kept
+            counts[labelled.label] += 1
+    skip_or_raise(bad, skipped)
     if skipped and not usable:
         raise UserError(f"No image of a split can be used, the last one because {skipped[-1]}")
 
 
-def skip_or_raise(sentence: str, skipped: list[str] | None) -> None:
-    """Adds a sentence about a file that can't be used to those about skipped files.
+def _add_all(writer: SplitWriter, generator: Iterator[tuple[Any, dict[str, Any]]], split: str) -> None:
+    """Write all examples of a generator, and close it, which ends its threads."""
+    with contextlib.ExitStack() as stack:
+        if hasattr(generator, "close"):
+            stack.enter_context(contextlib.closing(generator))
+        # Around what the threads do: the filters of warnings are the whole process's, and a thread that sets them for
+        # Pillow, as `load_image` does, may set them back while another still reads.
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        description = f"Generating {split} examples..."
+        for key, example in tfds.core.utils.tqdm(generator, desc=description, unit=" examples", leave=False):
+            features = dict(example)
+            writer.add(key, features, features.pop(_FACTS, None))
 
-    Raises:
-      UserError: `skipped` is None: files are not to be skipped.
-    """
-    if skipped is None:
-        raise UserError(f"{sentence.removesuffix('.')}, or leave such files out with skip_bad.")
-    skipped.append(sentence)
+
+def _example(labelled: LabelledImage) -> tuple[str, dict[str, Any]] | UserError:
+    """An image's example, or why it can't be used."""
+    try:
+        image, mask = _read(labelled)
+    except UserError as error:
+        return error
+    return encode_example(image, mask, labelled.label, labelled.name, labelled.group)
 
 
 def _read(labelled: LabelledImage) -> tuple[Image.Image, Image.Image | None]:

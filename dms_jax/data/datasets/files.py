@@ -86,14 +86,16 @@ def pair_files(
       Image and mask by stem, in the order of the images.
 
     Raises:
-      UserError: a file has no counterpart of the same stem, and `skipped` is not given.
+      UserError: files have no counterpart of the same stem, and `skipped` is not given.
     """
+    sentences = []
     for stem in sorted(images.keys() ^ masks.keys()):
         have, lack, kind = (images, masks, "mask") if stem in images else (masks, images, "image")
         beside = next(iter(lack.values()))
-        skip_or_raise(
-            f"{have[stem]} has no {kind} {stem}{beside.suffix} in {beside.parent}: restore it or remove both.", skipped
+        sentences.append(
+            f"{have[stem]} has no {kind} {stem}{beside.suffix} in {beside.parent}: restore it or remove both."
         )
+    skip_or_raise(sentences, skipped)
     return {stem: (path, masks[stem]) for stem, path in images.items() if stem in masks}
 
 

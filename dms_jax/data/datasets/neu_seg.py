@@ -96,16 +96,17 @@ def find_images(root: Path, skipped: list[str] | None = None) -> list[LabelledIm
         annotations = files_by_stem(find_folder(root, f"annotations/{part}"), ".png", "annotations", _FIX)
         pairs = pair_files(images, annotations, skipped)
         files.update({f"images/{part}/{stem}.jpg": pair for stem, pair in pairs.items()})
-    names, labels, thumbnails = [], [], []
+    names, labels, thumbnails, bad = [], [], [], []
     for name, (path, annotation) in files.items():
         try:
             label, small = label_of(annotation), thumbnail(read_image(path))
         except UserError as error:
-            skip_or_raise(str(error), skipped)
+            bad.append(str(error))
             continue
         names.append(name)
         labels.append(label)
         thumbnails.append(small)
+    skip_or_raise(bad, skipped)
     first = first_copies(np.stack(thumbnails)) if thumbnails else ()
     return [
         LabelledImage(name, label, names[i], *files[name], mask_reader=read_annotation)

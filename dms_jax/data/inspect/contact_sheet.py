@@ -1,6 +1,5 @@
 """A page of thumbnails with their defects outlined, to see at a glance what was prepared."""
 
-import contextlib
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from dms_jax.data.examples import one_of_each_class
 from dms_jax.data.image_files import DEFECT_THRESHOLD
-from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.prepared import PreparedDataset
+from dms_jax.data.whole_files import write_whole
 from dms_jax.errors import UsageError, UserError
 
 # Surfaces do not have this colour, and its brightness is far from black as well as from white.
@@ -29,6 +29,10 @@ _FONT_SIZE = 13
 _LONG = 4
 _MOST_PIECES = 8
 _GAP = 3
+
+
+class SheetNotWrittenError(UserError):
+    """A contact sheet's file cannot be written."""
 
 
 def contact_sheet(dataset: PreparedDataset, split: str, *, count: int = 24) -> Image.Image:
@@ -85,20 +89,18 @@ def write_contact_sheet(dataset: PreparedDataset, split: str, path: str | Path, 
 
     Raises:
       UsageError: there is no such split, `count` is below 1, or `path` does not end in .png.
-      UserError: the file cannot be written.
+      SheetNotWrittenError: the file cannot be written.
     """
     path = Path(path)
     check_sheet_name(path)
     sheet = contact_sheet(dataset, split, count=count)
-    temporary = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(temporary, format="PNG")
-        temporary.replace(path)
+        write_whole(path, lambda file: sheet.save(file, format="PNG"))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UserError(f"{path} cannot be written ({error.strerror or error}): choose another file.") from error
+        raise SheetNotWrittenError(
+            f"{path} cannot be written ({error.strerror or error}): choose another file."
+        ) from error
 
 
 # A thumbnail, and the lines beneath it.

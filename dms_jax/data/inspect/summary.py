@@ -1,23 +1,24 @@
 """What is in a prepared dataset: counts, sizes and shares, and what is likely to be wrong with it."""
 
-import hashlib
+import contextlib
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dms_jax.data.image_files import DEFECT_THRESHOLD
-from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.facts import UNLABELLED, ImageFacts, measure
+from dms_jax.data.inspect.warnings import class_warnings, copy_warnings, mask_warnings
+from dms_jax.data.prepared import PreparedDataset
+from dms_jax.data.whole_files import write_whole
 from dms_jax.tables import format_table
 
-# A class with fewer training images than this is hardly learnt.
-_FEW_TRAINING_IMAGES = 10
-# So many images are named in a warning; the others are counted.
-_NAMED = 10
-# TFDS's label of an image without a class.
-_UNLABELLED = -1
+# Beside the dataset. Its version changes when the warnings or the numbers do: another version's is computed anew.
+SUMMARY_NAME = "summary.json"
+_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -82,15 +83,49 @@ class DatasetSummary:
 
 
 def summarise(dataset: PreparedDataset) -> DatasetSummary:
-    """Looks at every image of a dataset once, and keeps a few numbers of each.
+    """What is in a dataset: read from the file beside it, or else found by looking at every image once.
+
+    A dataset gets that file when it is prepared; where it lacks it, is not whole, or is of another version, it is
+    written now, if it can be.
 
     Args:
       dataset: a prepared dataset.
 
     Returns:
       Its summary, with warnings of what is likely to be wrong with it.
+
+    Raises:
+      UserError: the file is not there, and the dataset is damaged.
     """
-    images = {split: [_measure(example) for example in dataset.source(split)] for split in dataset.sizes}
+    directory = Path(dataset.directory)
+    try:
+        return _read(directory, dataset)
+    except (OSError, ValueError, KeyError, TypeError):
+        images = {split: [_facts(example) for example in dataset.source(split)] for split in dataset.sizes}
+        return keep_summary(dataset, images)
+
+
+def keep_summary(dataset: PreparedDataset, images: Mapping[str, Sequence[ImageFacts]]) -> DatasetSummary:
+    """Makes a dataset's summary and writes it beside the dataset, where `summarise` finds it, if it can be written.
+
+    Args:
+      dataset: a prepared dataset.
+      images: what is known of the images of each split, in the order of its examples.
+
+    Returns:
+      The summary.
+    """
+    summary = _summary(dataset, images)
+    directory = Path(dataset.directory)
+    # A dataset made by hand has no directory.
+    if directory.is_dir():
+        kept = {"version": _VERSION, **asdict(summary)}
+        with contextlib.suppress(OSError):
+            write_whole(directory / SUMMARY_NAME, lambda file: file.write(json.dumps(kept, indent=2).encode()))
+    return summary
+
+
+def _summary(dataset: PreparedDataset, images: Mapping[str, Sequence[ImageFacts]]) -> DatasetSummary:
     merged = [image for members in images.values() for image in members]
     free = dataset.free_class
     return DatasetSummary(
@@ -101,11 +136,47 @@ def summarise(dataset: PreparedDataset) -> DatasetSummary:
         splits={split: _summarise_split(members, dataset.class_names) for split, members in images.items()},
         whole=_summarise_split(merged, dataset.class_names),
         warnings=(
-            *_class_warnings(images, dataset.class_names),
-            *_mask_warnings(images, free),
-            *_copy_warnings(images),
+            *class_warnings(images, dataset.class_names),
+            *mask_warnings(images, free),
+            *copy_warnings(images),
         ),
     )
+
+
+def _read(directory: Path, dataset: PreparedDataset) -> DatasetSummary:
+    """The summary kept beside a dataset.
+
+    Raises:
+      OSError: there is none.
+      ValueError, KeyError or TypeError: it is not whole, of another version, or of another dataset.
+    """
+    kept = json.loads((directory / SUMMARY_NAME).read_text(encoding="utf-8"))
+    splits = {name: _read_split(split) for name, split in kept["splits"].items()}
+    sizes = {name: split.images for name, split in splits.items()}
+    if kept["version"] != _VERSION or sizes != dict(dataset.sizes):
+        raise ValueError(f"{directory / SUMMARY_NAME} is of another version or dataset")
+    return DatasetSummary(
+        dataset=dataset.name,
+        config=dataset.config,
+        # The dataset may have been moved.
+        directory=str(directory),
+        free_class=kept["free_class"],
+        splits=splits,
+        whole=_read_split(kept["whole"]),
+        warnings=tuple(kept["warnings"]),
+    )
+
+
+def _read_split(kept: Mapping[str, Any]) -> SplitSummary:
+    split = SplitSummary(**kept)
+    smallest, largest = (None if size is None else tuple(size) for size in (split.smallest, split.largest))
+    return replace(split, smallest=smallest, largest=largest)
+
+
+def _facts(example: Mapping[str, Any]) -> ImageFacts:
+    # Without `has_mask`, the masks of all images are known.
+    mask = example["mask"] if example.get("has_mask", True) else None
+    return ImageFacts(example["name"], int(example["label"]), measure(example["image"], mask))
 
 
 def summary_text(summary: DatasetSummary) -> str:
@@ -134,41 +205,14 @@ def summary_text(summary: DatasetSummary) -> str:
     return "\n\n".join(parts)
 
 
-@dataclass(frozen=True)
-class _Image:
-    """What is kept of an image; `defective` is the share of defective pixels, None where the mask is unknown."""
-
-    name: str
-    label: int
-    size: tuple[int, int]
-    defective: float | None
-    mask_is_white: bool
-    digest: bytes
-
-
-def _measure(example: Mapping[str, Any]) -> _Image:
-    # Without `has_mask`, the masks of all images are known.
-    image, mask = example["image"], example["mask"]
-    has_mask = example.get("has_mask", True)
-    size = image.shape[:2]
-    return _Image(
-        name=example["name"],
-        label=int(example["label"]),
-        size=size,
-        defective=float(np.mean(mask > DEFECT_THRESHOLD)) if has_mask else None,
-        mask_is_white=bool(has_mask and mask.min() == 255),
-        digest=hashlib.sha256(f"{size} ".encode() + image.tobytes()).digest(),
-    )
-
-
-def _summarise_split(images: Sequence[_Image], class_names: Sequence[str]) -> SplitSummary:
+def _summarise_split(images: Sequence[ImageFacts], class_names: Sequence[str]) -> SplitSummary:
     labels = Counter(image.label for image in images)
-    shares = [image.defective for image in images if image.defective is not None]
-    sizes = sorted({image.size for image in images}, key=lambda size: (size[0] * size[1], size))
+    shares = [image.pixels.defective for image in images if image.pixels.defective is not None]
+    sizes = sorted({image.pixels.size for image in images}, key=lambda size: (size[0] * size[1], size))
     return SplitSummary(
         images=len(images),
         classes={name: labels[index] for index, name in enumerate(class_names)},
-        unlabelled=labels[_UNLABELLED],
+        unlabelled=labels[UNLABELLED],
         without_mask=len(images) - len(shares),
         defective_images=float(np.mean([share > 0 for share in shares])) if shares else None,
         defective_pixels=float(np.mean(shares)) if shares else None,
@@ -176,66 +220,6 @@ def _summarise_split(images: Sequence[_Image], class_names: Sequence[str]) -> Sp
         largest=sizes[-1] if sizes else None,
         sizes=len(sizes),
     )
-
-
-def _class_warnings(images: Mapping[str, Sequence[_Image]], class_names: Sequence[str]) -> Iterator[str]:
-    counts = {split: Counter(image.label for image in members) for split, members in images.items()}
-    used = [name for label, name in enumerate(class_names) if any(count[label] for count in counts.values())]
-    if len(used) == 1:
-        yield f"{used[0]} is the only class, so that there is nothing to classify."
-    few = [
-        f"{name} ({counts['train'][label]})"
-        for label, name in enumerate(class_names)
-        if 0 < counts["train"][label] < _FEW_TRAINING_IMAGES
-    ]
-    if few:
-        yield f"Classes with fewer than {_FEW_TRAINING_IMAGES} training images: {_listed(few)}."
-    for split, count in counts.items():
-        absent = [name for label, name in enumerate(class_names) if not count[label]]
-        if len(absent) == len(class_names):
-            yield f"No image of {split} has a class."
-        elif absent:
-            yield f"Classes without an image in {split}: {_listed(absent)}."
-
-
-def _mask_warnings(images: Mapping[str, Sequence[_Image]], free_class: int | None) -> Iterator[str]:
-    masked = [image for members in images.values() for image in members if image.defective is not None]
-    empty = [image.name for image in masked if image.label not in (_UNLABELLED, free_class) and not image.defective]
-    if empty:
-        yield f"{_are(len(empty))} of a defective class, but the mask has no pixel above 127: {_listed(sorted(empty))}."
-    marked = [image.name for image in masked if image.label == free_class and image.defective]
-    if marked:
-        yield f"{_are(len(marked))} of the defect-free class, but the mask is not empty: {_listed(sorted(marked))}."
-    white = [image.name for image in masked if image.mask_is_white]
-    if white:
-        yield f"{_are(len(white))} defective everywhere, for the mask is all 255: {_listed(sorted(white))}."
-    if not any(image.defective for image in images["validation"]):
-        yield "No mask of validation shows a defect, so that no operating threshold can be chosen on it."
-
-
-def _copy_warnings(images: Mapping[str, Sequence[_Image]]) -> Iterator[str]:
-    first: dict[bytes, str] = {}
-    pairs = []
-    for split, members in images.items():
-        # Only the splits before are known yet, so that a copy in the same split does not hide one across splits.
-        pairs += [f"{image.name} ({split}) = {first[image.digest]}" for image in members if image.digest in first]
-        for image in members:
-            first.setdefault(image.digest, f"{image.name} ({split})")
-    if pairs:
-        yield f"{_are(len(pairs))} identical to one in another split, which inflates the metrics: {_listed(pairs)}."
-    for split, members in images.items():
-        copies = len(members) - len({image.digest for image in members})
-        if copies:
-            yield f"In {split}, {_are(copies)} identical to another one."
-
-
-def _are(count: int) -> str:
-    return "1 image is" if count == 1 else f"{count} images are"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _percent(share: float | None) -> float | None:

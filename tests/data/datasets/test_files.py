@@ -76,7 +76,7 @@ class TestPairFiles:
             {stem: tmp_path / "images" / f"{stem}.jpg" for stem in images},
             {stem: tmp_path / "masks" / f"{stem}.png" for stem in masks},
         )
-        with pytest.raises(UserError, match=rf"{message}, or leave such files out with skip_bad\.$"):
+        with pytest.raises(UserError, match=rf"{message}, or leave such files out with --skip-bad "):
             pair_files(*files)
         skipped = []
         assert pair_files(*files, skipped) == {"1": (tmp_path / "images/1.jpg", tmp_path / "masks/1.png")}

@@ -168,7 +168,7 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("pixels", "message"),
         [
-            (annotation(4), r"test/100\.png has a pixel of value 4: class numbers are 0 to 3, or leave .* skip_bad\.$"),
+            (annotation(4), r"test/100\.png has a pixel of value 4: class numbers are 0 to 3, or leave .*skip_bad\.$"),
             (annotation(0), r"test/100\.png has no defective pixel, so that its class is unknown"),
             (annotation(1)[:30], r"test/100\.jpg is 40 x 40 pixels but its mask \S+test/100\.png is 40 x 30"),
         ],

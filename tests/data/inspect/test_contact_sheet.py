@@ -5,7 +5,7 @@ import pytest
 from hand_made_dataset import HandMadeDataset, make_example
 from PIL import Image
 
-from dms_jax.data.inspect.contact_sheet import contact_sheet, write_contact_sheet
+from dms_jax.data.inspect.contact_sheet import SheetNotWrittenError, contact_sheet, write_contact_sheet
 from dms_jax.data.prepare import prepare
 from dms_jax.errors import UsageError, UserError
 
@@ -272,5 +272,5 @@ class TestWrite:
         (tmp_path / "folder.png").mkdir()
         with pytest.raises(UserError, match=rf"{name} cannot be written .*choose another file\.") as caught:
             write_contact_sheet(dataset, "train", tmp_path / name)
-        assert type(caught.value) is UserError
+        assert type(caught.value) is SheetNotWrittenError
         assert {path.name for path in tmp_path.iterdir()} == {"file", "folder.png"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hand_made_dataset import HandMadeDataset, make_example
+from PIL import Image
 
 from dms_jax.data.datasets.mtdd import Mtdd, find_images, split_images
 from dms_jax.data.examples import defective_share
@@ -77,6 +78,66 @@ class TestSynthetic:
         assert summary.free_class == "free"
         assert (summary.whole.smallest, summary.whole.largest, summary.whole.sizes) == ((48, 48), (48, 48), 1)
         assert summary.whole.unlabelled == summary.whole.without_mask == 0
+
+
+class TestKept:
+    """The summary is kept beside the dataset."""
+
+    def test_is_written_by_the_preparation_and_is_what_the_images_say(self, synthetic):
+        kept = summarise(synthetic)
+        path = synthetic.directory / "summary.json"
+        text = path.read_text()
+        path.unlink()
+        assert summarise(synthetic) == kept
+        assert path.read_text() == text
+        assert [path.name for path in synthetic.directory.glob("*.tmp")] == []
+
+    def test_no_image_is_looked_at_again(self, synthetic, monkeypatch):
+        monkeypatch.setattr(type(synthetic), "source", lambda *_: pytest.fail("looked at again"))
+        assert summarise(synthetic).whole.images == 100
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda kept: "{",
+            lambda kept: "[]",
+            lambda kept: "{}",
+            lambda kept: json.dumps({**kept, "version": 0}),
+            lambda kept: json.dumps({**kept, "splits": {**kept["splits"], "test": kept["splits"]["train"]}}),
+            lambda kept: json.dumps({**kept, "whole": {**kept["whole"], "brightest": 3}}),
+        ],
+    )
+    def test_what_cannot_be_used_is_made_anew(self, synthetic, spoil):
+        summary, path = summarise(synthetic), synthetic.directory / "summary.json"
+        text = path.read_text()
+        path.write_text(spoil(json.loads(text)))
+        assert summarise(synthetic) == summary
+        assert path.read_text() == text
+
+    def test_where_it_cannot_be_written(self, synthetic):
+        summary, path = summarise(synthetic), synthetic.directory / "summary.json"
+        path.unlink()
+        # Stands in for a folder that may only be read, which root could write all the same.
+        (path / "in the way").mkdir(parents=True)
+        try:
+            assert summarise(synthetic) == summary
+            assert not list(synthetic.directory.glob(".summary*"))
+        finally:
+            (path / "in the way").rmdir()
+            path.rmdir()
+
+    def test_of_images_of_several_sizes_and_copies(self, tmp_path):
+        root = tmp_path / "parts"
+        for label in ("good", "dent"):
+            (root / label).mkdir(parents=True)
+            for i in range(15):
+                Image.new("RGB", (4 + i // 2 % 3, 5), (i // 2, 9, 9)).save(root / label / f"{i}.png")
+        data = prepare("folder", manual_dir=str(root), data_dir=str(tmp_path / "data"))
+        kept = summarise(data)
+        assert any("identical to" in sentence for sentence in kept.warnings)
+        assert (kept.whole.without_mask, kept.whole.sizes) == (15, 3)
+        (data.directory / "summary.json").unlink()
+        assert summarise(data) == kept
 
 
 class TestMetrics:

@@ -22,6 +22,7 @@ from dms_jax.data.datasets.folder.annotations import list_annotations
 from dms_jax.data.datasets.folder.csv_listing import list_csv
 from dms_jax.data.datasets.folder.listing import ListedImage, Listing, list_folder
 from dms_jax.data.datasets.folder.reading import Reading
+from dms_jax.data.datasets.folder.understood import understood
 from dms_jax.data.datasets.splitting import VALIDATION_SHARE, hold_out
 from dms_jax.errors import UsageError, UserError
 
@@ -87,8 +88,11 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
         del dl_manager
         root = self._root
         listing = list_images(root)
-        for sentence in listing.problems:
-            skip_or_raise(sentence, self._skipped)
+        skip_or_raise(listing.problems, self._skipped)
+        if self._skipped is not None:
+            kept = {image.label for image in listing.images if image.mask_path is not None}
+            lost = listing.masked - kept
+            self._skipped.refuse_without_masks(label for label in lost if not is_free_name(label))
         if not listing.images:
             raise UserError(f"{root} has no images that can be used: put each into a folder named after its class.")
         labels = {image.label for image in listing.images} - {None}
@@ -100,7 +104,10 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
         check_splits(splits, root)
         self.info.features["label"].names = class_names
         self.info.metadata.update(
-            class_names=class_names, free_class=free_class, notes=list(_notes(listing, images, free_class))
+            class_names=class_names,
+            free_class=free_class,
+            notes=list(_notes(listing, images, free_class)),
+            understood=understood(images, free_class),
         )
         return {split: self._generate_examples(members) for split, members in splits.items()}
 

@@ -232,6 +232,9 @@ class TestFreeClass:
         shutil.rmtree(root / "validation/good")
         for i in range(3):
             add(root, f"masks/train/sound/annotated_{i}.png", spot())
+        with pytest.raises(UserError, match=r"^Class sound would lose all of its masks to skip_bad"):
+            prepared(root, skip_bad=True)
+        add(root, "masks/train/sound/0.png", spot())
         data = prepared(root, skip_bad=True)
         assert data.free_class is None
         assert len(data.skipped) == 3
@@ -349,7 +352,9 @@ class TestBadFiles:
             prepared(root)
         sentence = str(caught.value)
         assert f"{root}/{message}" in sentence
-        assert sentence.endswith(", or leave such files out with skip_bad.")
+        assert sentence.endswith(
+            ", or leave such files out with --skip-bad (of dms-jax prepare) or config.data.skip_bad."
+        )
         assert len(sentence.splitlines()) == 1
         # A refused preparation leaves nothing behind.
         assert not [path for path in (tmp_path / "prepared").rglob("*") if "folder" in path.parts]
@@ -374,6 +379,43 @@ class TestBadFiles:
         path.write_bytes(whole)
         assert prepared(root).skipped == ()
 
+    def test_all_are_named_at_once(self, prepared, tmp_path):
+        """In the order of the splits and of names: the first 20, and the number of the others."""
+        root = split_folders(tmp_path / "parts")
+        bad = [add(root, f"train/dent/x{i:02}.png") for i in range(21)] + [add(root, "test/good/x.png")]
+        for path in bad:
+            path.write_text("no image")
+        with pytest.raises(UserError) as caught:
+            prepared(root)
+        first, *named, more = str(caught.value).splitlines()
+        assert first.startswith("22 files cannot be used: correct them, or leave such files out with --skip-bad ")
+        assert [line.split(" cannot be read")[0] for line in named] == [str(path) for path in bad[:20]]
+        assert more == "2 more cannot be used either."
+        bad[-1].write_bytes((root / "test/good/1.png").read_bytes())
+        for path in bad[:20]:
+            path.unlink()
+        with pytest.raises(UserError, match=r"^[^\n]*x20\.png cannot be read [^\n]*$"):
+            prepared(root)
+
+    @pytest.mark.parametrize("kind", ["orphan", "unreadable"])
+    def test_skipping_never_drops_all_masks_of_a_class(self, prepared, tmp_path, kind):
+        root = make(tmp_path / "parts", {"dent": 12, "good": 12}, masked=("dent",))
+        masks = sorted((root / "masks/dent").iterdir())
+        assert len(masks) == 12
+        (root / "dent/extra.png").write_bytes((root / "dent/1.png").read_bytes())
+        for path in masks:
+            path.rename(path.with_name(f"{path.stem}_gt.png")) if kind == "orphan" else path.write_text("no image")
+        with pytest.raises(
+            UserError, match=r"^Class dent would lose all of its masks to skip_bad, .*first file: .*parts"
+        ):
+            prepared(root, skip_bad=True)
+        if kind == "unreadable":
+            masks[0].write_bytes((tmp_path / "parts/good/1.png").read_bytes())
+            spot().save(masks[0])
+            data = prepared(root, skip_bad=True)
+            assert sum(data.sizes.values()) == 12 + 1 + 1
+            assert len(data.skipped) == 11
+
     def test_refused_beside_another(self, prepared, tmp_path):
         data = prepared(split_folders(tmp_path / "parts"))
         (split_folders(tmp_path / "others") / "train/dent/1.png").write_text("no image")
@@ -390,8 +432,14 @@ class TestBadFiles:
         for i in range(10):
             add(root, f"{i}.png")
         csv = write_csv(root, *(f"{i}.png,,good," for i in range(10)), "x.png,,good,", "0.png,,good,")
-        with pytest.raises(UserError, match=r"list\.csv, line 12, names x\.png, which does not exist in .*skip_bad\.$"):
+        with pytest.raises(UserError) as caught:
             prepared(csv)
+        assert str(caught.value).splitlines() == [
+            "2 files cannot be used: correct them, or leave such files out with --skip-bad (of dms-jax prepare) or "
+            "config.data.skip_bad.",
+            f"{csv}, line 12, names x.png, which does not exist in {root}: correct the path or remove the line.",
+            f"{csv}, line 13, names 0.png again: remove one of its lines.",
+        ]
         data = prepared(csv, skip_bad=True)
         assert sum(data.sizes.values()) == 10
         assert len(data.skipped) == 2

@@ -1,0 +1,58 @@
+"""The few numbers of an image and its mask that a dataset's summary is made of."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from dms_jax.data.image_files import DEFECT_THRESHOLD
+
+# TFDS's label of an image without a class.
+UNLABELLED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFacts:
+    """What is kept of an image's pixels.
+
+    Attributes:
+      size: (H, W).
+      defective: the share of defective pixels (mask > 127), 0..1; None where the mask is unknown.
+      mask_is_white: whether the mask is known, and 255 everywhere.
+      digest: the same for images of the same pixels, and for no others.
+    """
+
+    size: tuple[int, int]
+    defective: float | None
+    mask_is_white: bool
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is kept of an image: its unique name, its class's index (-1 where it has none), and its pixels' facts."""
+
+    name: str
+    label: int
+    pixels: PixelFacts
+
+
+def measure(image: np.ndarray, mask: np.ndarray | None) -> PixelFacts:
+    """Looks at an image and its mask.
+
+    Args:
+      image: uint8 [H, W, 3].
+      mask: uint8 [H, W] or [H, W, 1]; None where it is unknown.
+
+    Returns:
+      Its facts.
+    """
+    size = image.shape[:2]
+    digest = hashlib.sha256(f"{size} ".encode())
+    digest.update(np.ascontiguousarray(image))
+    return PixelFacts(
+        size=size,
+        defective=None if mask is None else float(np.mean(mask > DEFECT_THRESHOLD)),
+        mask_is_white=mask is not None and bool(mask.min() == 255),
+        digest=digest.digest(),
+    )

@@ -1,0 +1,100 @@
+"""What is likely to be wrong with a dataset, by what is known of its images."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from dms_jax.data.facts import UNLABELLED, ImageFacts
+
+# A class with fewer training images than this is hardly learnt.
+_FEW_TRAINING_IMAGES = 10
+# So many images are named in a warning; the others are counted.
+_NAMED = 10
+
+
+def class_warnings(images: Mapping[str, Sequence[ImageFacts]], class_names: Sequence[str]) -> Iterator[str]:
+    """What is likely to be wrong with the classes, one sentence each.
+
+    Args:
+      images: what is known of the images of each split.
+      class_names: names of the classes, in the order of their indices.
+    """
+    counts = {split: Counter(image.label for image in members) for split, members in images.items()}
+    used = [name for label, name in enumerate(class_names) if any(count[label] for count in counts.values())]
+    if len(used) == 1:
+        yield f"{used[0]} is the only class, so that there is nothing to classify."
+    few = [
+        f"{name} ({counts['train'][label]})"
+        for label, name in enumerate(class_names)
+        if 0 < counts["train"][label] < _FEW_TRAINING_IMAGES
+    ]
+    if few:
+        yield f"Classes with fewer than {_FEW_TRAINING_IMAGES} training images: {_listed(few)}."
+    for split, count in counts.items():
+        absent = [name for label, name in enumerate(class_names) if not count[label]]
+        if len(absent) == len(class_names):
+            yield f"No image of {split} has a class."
+        elif absent:
+            yield f"Classes without an image in {split}: {_listed(absent)}."
+
+
+def mask_warnings(images: Mapping[str, Sequence[ImageFacts]], free_class: int | None) -> Iterator[str]:
+    """What is likely to be wrong with the masks, one sentence each.
+
+    Args:
+      images: what is known of the images of `train`, `validation` and `test`.
+      free_class: index of the defect-free class; None where there is none.
+    """
+    masked = [image for members in images.values() for image in members if image.pixels.defective is not None]
+    empty = [
+        image.name for image in masked if image.label not in (UNLABELLED, free_class) and not image.pixels.defective
+    ]
+    if empty:
+        yield f"{_are(len(empty))} of a defective class, but the mask has no pixel above 127: {_listed(sorted(empty))}."
+    marked = [image.name for image in masked if image.label == free_class and image.pixels.defective]
+    if marked:
+        yield f"{_are(len(marked))} of the defect-free class, but the mask is not empty: {_listed(sorted(marked))}."
+    white = [image.name for image in masked if image.pixels.mask_is_white]
+    if white:
+        yield f"{_are(len(white))} defective everywhere, for the mask is all 255: {_listed(sorted(white))}."
+    mostly = [image.name for image in masked if (image.pixels.defective or 0) > 0.5 and not image.pixels.mask_is_white]
+    if mostly:
+        yield (
+            f"{_are(len(mostly))} defective in more than half of the pixels: {_listed(sorted(mostly))}. If black and "
+            "white are exchanged in these masks, invert them (or mask_values=0, if in all)."
+        )
+    if not any(image.pixels.defective for image in images["validation"]):
+        yield "No mask of validation shows a defect, so that no operating threshold can be chosen on it."
+
+
+def copy_warnings(images: Mapping[str, Sequence[ImageFacts]]) -> Iterator[str]:
+    """Which images are the same as others, one sentence for those across splits and one for each split.
+
+    Args:
+      images: what is known of the images of each split, in the order of its examples.
+    """
+    first: dict[bytes, str] = {}
+    pairs = []
+    for split, members in images.items():
+        # Only the splits before are known yet, so that a copy in the same split does not hide one across splits.
+        pairs += [
+            f"{image.name} ({split}) = {first[image.pixels.digest]}"
+            for image in members
+            if image.pixels.digest in first
+        ]
+        for image in members:
+            first.setdefault(image.pixels.digest, f"{image.name} ({split})")
+    if pairs:
+        yield f"{_are(len(pairs))} identical to one in another split, which inflates the metrics: {_listed(pairs)}."
+    for split, members in images.items():
+        copies = len(members) - len({image.pixels.digest for image in members})
+        if copies:
+            yield f"In {split}, {_are(copies)} identical to another one."
+
+
+def _are(count: int) -> str:
+    return "1 image is" if count == 1 else f"{count} images are"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,54 @@
+"""A dataset that is prepared."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dms_jax.data.datasets.base import SurfaceDefectBuilder
+from dms_jax.data.examples import ExampleSource
+from dms_jax.errors import UsageError
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A dataset on disk, ready to be read; can be pickled.
+
+    Attributes:
+      name: the dataset's name.
+      config: the name of its configuration: which split of the dataset, or what was drawn.
+      class_names: names of the classes, in the order of their indices.
+      free_class: index of the defect-free class; None where every image has a defect.
+      sizes: number of examples of `train`, `validation` and `test`.
+      directory: where it is on disk.
+      skipped: a sentence about each file that was left out because it can't be used.
+      notes: what those who use the dataset should know, one sentence each.
+      understood: how the user's files were understood, one sentence; empty for datasets other than `folder`.
+    """
+
+    name: str
+    config: str
+    class_names: tuple[str, ...]
+    free_class: int | None
+    sizes: Mapping[str, int]
+    directory: Path
+    builder: SurfaceDefectBuilder = field(repr=False, compare=False)
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    understood: str = ""
+
+    def source(self, split: str) -> ExampleSource:
+        """Opens a split.
+
+        Args:
+          split: `train`, `validation` or `test`.
+
+        Returns:
+          Its examples, with random access.
+
+        Raises:
+          UsageError: there is no such split.
+          UserError: its files are damaged.
+        """
+        if split not in self.sizes:
+            raise UsageError(f"split {split!r} is unknown: it is one of {', '.join(self.sizes)}.")
+        return ExampleSource(self.builder, split, self.free_class)

@@ -1,0 +1,72 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dms_jax.data.preparation_lock import preparation_lock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from dms_jax.data.preparation_lock import preparation_lock
+with preparation_lock(Path(sys.argv[1]), "folder", "mine"):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def hold(tmp_path):
+    """Another process that holds the lock for so many seconds."""
+    started = []
+
+    def start(seconds):
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(tmp_path), str(seconds)],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_waits_for_another_process(tmp_path, hold):
+    hold(0.5)
+    start = time.monotonic()
+    with preparation_lock(tmp_path, "folder", "mine"):
+        assert time.monotonic() - start > 0.3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_configurations_do_not_wait(tmp_path, hold):
+    process = hold(60)
+    with preparation_lock(tmp_path, "folder", "other"):
+        assert process.poll() is None
+
+
+def test_a_killed_process_holds_no_lock_and_what_it_left_is_removed(tmp_path, hold):
+    mine, other = (tmp_path / "folder" / config / "incomplete.ABC_1.0.0" for config in ("mine", "other"))
+    whole = tmp_path / "folder" / "other" / "1.0.0"
+    process = hold(60)
+    for folder in (mine, other, whole):
+        folder.mkdir(parents=True)
+        (folder / "train").write_text("x")
+    # Those of a process that is at work stay.
+    with preparation_lock(tmp_path, "folder", "third"):
+        assert (mine / "train").exists()
+        assert not other.exists()
+    assert (whole / "train").exists()
+    process.kill()
+    process.wait()
+    with preparation_lock(tmp_path, "folder", "mine"):
+        assert not mine.parent.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
