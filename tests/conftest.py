@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hypothesis
+
 # Before the first import of jax, here and in whatever the tests start.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 flags = [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=4"]
@@ -28,3 +30,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 gc.set_threshold(200_000, 10, 10)
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# How long an example takes says nothing on a machine that does something else beside.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")

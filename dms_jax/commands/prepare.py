@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dms_jax.data.inspect.summary import DatasetSummary
+    from dms_jax.data.prepared import PreparedDataset
 
 CONTACT_SHEET_NAME = "contact_sheet.png"
 
@@ -30,6 +35,20 @@ def add_to(commands: Any) -> None:
     command.add_argument("--contact-sheet", type=Path, metavar="FILE", help="PNG (default: beside the built dataset)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the counts and warnings to this file")
     command.set_defaults(run=run)
+
+
+def with_vanished_defects(summary: DatasetSummary, dataset: PreparedDataset) -> DatasetSummary:
+    """The summary, which also warns of defects that are lost at the default size of the network's squares."""
+    from dms_jax.data.framing import Framing
+    from dms_jax.data.vanishing import vanished_defects, vanishing_sentence
+
+    framing = Framing()
+    # Looked for where images are larger alone: masks are decoded for it.
+    if summary.whole.sizes == 1 and max(summary.whole.largest or (0,)) <= framing.size:
+        return summary
+    found = vanished_defects((dataset.source(split) for split in dataset.sizes), framing)
+    sentence = vanishing_sentence(found, framing)
+    return summary if sentence is None else replace(summary, warnings=(*summary.warnings, sentence))
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -58,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
         value_range=arguments.value_range,
         overwrite=arguments.overwrite,
     )
-    summary = summarise(dataset)
+    summary = with_vanished_defects(summarise(dataset), dataset)
     print(summary_text(summary))
     for title, sentences in (("Skipped", dataset.skipped), ("Note", dataset.notes)):
         for sentence in sentences:

@@ -130,3 +130,23 @@ def test_exit_codes(arguments, code, message, tmp_path, capsys):
     assert message in shown.err
     assert shown.out == ""
     assert not (tmp_path / "synthetic").exists()
+
+
+@pytest.mark.parametrize(("box", "lost"), [((100, 100, 102, 102), True), ((100, 100, 220, 112), False)])
+def test_defects_that_vanish_at_the_default_size_are_named(tmp_path, capsys, box, lost):
+    """At 300 x 300, ten pixels of a row of 3000 become one: two of them are no defect any more."""
+    root = tmp_path / "large"
+    mask = Image.new("L", (3000, 300))
+    mask.paste(255, box)
+    for i in range(10):
+        for folder, image in (("good", None), ("dot", None), ("masks/dot", mask)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            (image or Image.new("L", mask.size, 40 + 2 * i + (folder == "dot"))).save(root / folder / f"{i}.png")
+    arguments = ["prepare", "--dataset", "folder", "--manual-dir", str(root), "--data-dir", str(tmp_path / "data")]
+    assert main([*arguments, "--json", str(tmp_path / "facts.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    warned = [line for line in lines if "nothing is left of the defect in 10 of 10" in line]
+    assert len(warned) == lost
+    assert all(line.startswith("Warning: ") and "config.data.resize=tiles" in line for line in warned)
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert any("nothing is left" in sentence for sentence in facts["warnings"]) == lost

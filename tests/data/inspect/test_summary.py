@@ -259,7 +259,16 @@ class TestWarnings:
         nearly = WHITE.copy()
         nearly[5, 4] = 254
         broken = with_more(dataset, "validation", make_example("w", mask=WHITE), make_example("nearly", mask=nearly))
-        assert warning(broken) == "1 image is defective everywhere, for the mask is all 255: w."
+        everywhere, mostly = summarise(broken).warnings
+        assert everywhere == "1 image is defective everywhere, for the mask is all 255: w."
+        assert mostly.startswith("1 image is defective in more than half of the pixels: nearly. If black and white are")
+
+    @pytest.mark.parametrize(("rows", "warned"), [(2, False), (3, True)])
+    def test_a_mask_that_is_mostly_white(self, dataset, rows, warned):
+        mask = np.zeros((5, 4), np.uint8)
+        mask[:rows] = 255
+        found = summarise(with_more(dataset, "test", make_example("w", mask=mask))).warnings
+        assert ["more than half of the pixels: w." in sentence for sentence in found] == [True] * warned  # nothing else
 
     def test_validation_without_a_defect(self, dataset):
         expected = "No mask of validation shows a defect, so that no operating threshold can be chosen on it."

@@ -404,7 +404,7 @@ class TestBadFiles:
         assert len(masks) == 12
         (root / "dent/extra.png").write_bytes((root / "dent/1.png").read_bytes())
         for path in masks:
-            path.rename(path.with_name(f"{path.stem}_gt.png")) if kind == "orphan" else path.write_text("no image")
+            path.rename(path.with_name(f"of{path.stem}.png")) if kind == "orphan" else path.write_text("no image")
         with pytest.raises(
             UserError, match=r"^Class dent would lose all of its masks to skip_bad, .*first file: .*parts"
         ):
