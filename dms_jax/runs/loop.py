@@ -106,12 +106,14 @@ class _Run:
         writes = jax.process_index() == 0
         if writes:
             announce_devices(mesh)
-            warn(data.notes, data_warnings(config, data.dataset, data.splits))
         checkpoints.check_latest()
         done = checkpoints.latest_step or 0
         if done > config.steps:
             raise UserError(f"config.steps={config.steps}, but {workdir} is at step {done}: choose another --workdir.")
         checkpoints.drop_best_after(done)
+        if writes:
+            # Looking at every mask takes a while, and a run that goes on has said it.
+            warn(data.notes, () if done else data_warnings(config, data.dataset, data.splits))
         prior = data.splits.defective_share() if config.model.saliency_prior and not done else None
         model = build.build_model(config, len(data.dataset.class_names), DATA_AXIS, saliency_prior=prior)
         optimizer_config = build.optimizer_config(config)
