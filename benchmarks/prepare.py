@@ -65,11 +65,11 @@ def generate(root: Path, count: int, side: int = 300) -> None:
             mask.save(root / "masks" / label / f"{i:06}.png")
 
 
-def measure(tree: Path, images: Path) -> tuple[float, float]:
+def measure(tree: Path, images: Path) -> tuple[float, float, float]:
     """Prepare a folder anew with the program of a source tree.
 
     Returns:
-      The seconds, and the peak of its resident memory in MiB.
+      The seconds, those of all processors together, and the peak of its resident memory in MiB.
 
     Raises:
       RuntimeError: the program failed.
@@ -86,7 +86,7 @@ def measure(tree: Path, images: Path) -> tuple[float, float]:
         seconds = time.perf_counter() - start
         if process.returncode:
             raise RuntimeError(f"dms-jax prepare failed in {tree}")
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,15 +99,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     folder = flags.folder or Path(tempfile.mkdtemp(prefix="dms-jax-prepare-"))
     try:
-        print("| images | tree | seconds | images/s | peak MiB |\n| --- | --- | --- | --- | --- |")
+        print(
+            "| images | tree | seconds | of processors | images/s | peak MiB |\n| --- | --- | --- | --- | --- | --- |"
+        )
         for count in map(int, flags.images.split(",")):
             images = folder / f"images-{count}"
             if not images.exists():
                 generate(images, count)
             for _ in range(flags.rounds):
                 for tree in (*flags.tree, ROOT):
-                    seconds, peak = measure(tree, images)
-                    print(f"| {count} | {tree.name} | {seconds:.1f} | {count / seconds:.0f} | {peak:.0f} |", flush=True)
+                    seconds, processors, peak = measure(tree, images)
+                    speed = f"{seconds:.1f} | {processors:.1f} | {count / seconds:.0f}"
+                    print(f"| {count} | {tree.name} | {speed} | {peak:.0f} |", flush=True)
     finally:
         if flags.folder is None:
             shutil.rmtree(folder)
