@@ -49,20 +49,28 @@ def launch(
     started = time.monotonic() if started is None else started
     argv = list(sys.argv if argv is None else argv)
     # Imported late, here and below: a mistyped flag is answered at once.
-    from dms_jax.runs.config.flags import known_configs, parse
+    from dms_jax.runs.config.flags import known_configs
 
     if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
         print(USAGE.format(program=program, default=default_config, known=", ".join(known_configs())))
         return 0
     # Libraries ask whether the process's own flags are parsed; ours are kept apart from theirs.
     flags.FLAGS(argv[:1])
+    from dms_jax.checkpoints.background import told_once
+
+    # Around what is printed too: the exception keeps alive what failed in the background, which is told once.
+    with told_once():
+        return _train(argv, default_config, started, program)
+
+
+def _train(argv: list[str], default_config: str, started: float, program: str) -> int:
+    from dms_jax.runs.config.flags import parse
+
     try:
         config, workdir = parse(argv, default_config)
-        from dms_jax.checkpoints.background import told_once
         from dms_jax.runs.loop import train
 
-        with told_once():
-            train(config, workdir, started)
+        train(config, workdir, started)
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,8 +1,11 @@
 """What is said when the background cannot write."""
 
+import asyncio
+import gc
 import logging
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from absl import logging as absl_logging
@@ -39,3 +42,24 @@ def test_other_failures_of_threads_are_shown(monkeypatch: pytest.MonkeyPatch) ->
             sys.unraisablehook(failure)
     assert shown == failures[1:]
     assert sys.unraisablehook is ours
+
+
+def test_a_task_of_orbax_that_nobody_asked_is_not_logged_later(caplog: pytest.LogCaptureFixture) -> None:
+    orbax, other = {}, {}
+    for filename, names in (("/x/orbax/future.py", orbax), ("/x/other.py", other)):
+        exec(compile("async def fails():\n    raise ValueError('full')", filename, "exec"), names)
+
+    def left_behind(names: dict[str, Any]) -> None:
+        async def ask_nobody() -> None:
+            task = asyncio.ensure_future(names["fails"]())
+            await asyncio.sleep(0)
+            # In a cycle: until the next collection.
+            task.cycle = [task]  # type: ignore[attr-defined]
+
+        asyncio.run(ask_nobody())
+
+    with told_once():
+        for names in (orbax, other):
+            left_behind(names)
+        gc.collect()
+    assert [record.exc_info[2].tb_frame.f_code.co_filename for record in caplog.records] == ["/x/other.py"]
