@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from dms_jax.data.datasets.folder.annotations import list_annotations
-from dms_jax.data.prepare import PreparedDataset, prepare
+from dms_jax.data.prepare import prepare
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError
 
 WIDTH, HEIGHT = 12, 10

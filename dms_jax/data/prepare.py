@@ -93,26 +93,14 @@ def prepare(
     except OSError as error:
         raise UserError(f"{dataset} cannot be prepared in {place} ({error}): choose another data_dir.") from error
     _check_whole(builder)
-    free = builder.free_class
-    skipped = tuple(builder.info.metadata.get("skipped") or ())
+    prepared = PreparedDataset.of(builder)
+    skipped = prepared.skipped
     if skipped and not skip_bad:
         raise UserError(
             f"{builder.data_dir} was prepared with skip_bad, which left out {len(skipped)} file(s) (the first: "
             f"{skipped[0].removesuffix('.')}): set --skip-bad (of dms-jax prepare) or config.data.skip_bad again, or "
             "remove that folder to prepare it anew."
         )
-    prepared = PreparedDataset(
-        name=builder_class.name,
-        config=config,
-        class_names=builder.class_names,
-        free_class=None if free is None else builder.class_names.index(free),
-        sizes={name: builder.info.splits[name].num_examples for name in SPLITS},
-        directory=Path(builder.data_dir),
-        builder=builder,
-        skipped=skipped,
-        notes=builder.notes,
-        understood=builder.info.metadata.get("understood", ""),
-    )
     # Known where it has just been prepared, unless the builder is the user's own and does not use `encode_example`.
     facts, builder.facts = builder.facts, None
     if facts and all(facts.values()):

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
-from dms_jax.data.datasets.base import SurfaceDefectBuilder
+from dms_jax.data.datasets.base import SPLITS, SurfaceDefectBuilder
 from dms_jax.data.examples import ExampleSource
 from dms_jax.errors import UsageError
 
@@ -35,6 +36,23 @@ class PreparedDataset:
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     understood: str = ""
+
+    @classmethod
+    def of(cls, builder: SurfaceDefectBuilder) -> Self:
+        """The dataset that a builder has prepared."""
+        free = builder.free_class
+        return cls(
+            name=builder.name,
+            config=Path(builder.data_dir).parent.name,
+            class_names=builder.class_names,
+            free_class=None if free is None else builder.class_names.index(free),
+            sizes={name: builder.info.splits[name].num_examples for name in SPLITS},
+            directory=Path(builder.data_dir),
+            builder=builder,
+            skipped=tuple(builder.info.metadata.get("skipped") or ()),
+            notes=builder.notes,
+            understood=builder.info.metadata.get("understood", ""),
+        )
 
     def source(self, split: str) -> ExampleSource:
         """Opens a split.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dms_jax.data.datasets.base import SPLITS
 from dms_jax.data.datasets.folder.builder import Folder
-from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.prepared import PreparedDataset
 
 
 def reopen_folder(directory: Path) -> PreparedDataset | None:
@@ -16,26 +16,15 @@ def reopen_folder(directory: Path) -> PreparedDataset | None:
     Returns:
       The dataset; None where the directory is not there, or not whole.
     """
-    name, config, root = Folder.name, directory.parent.name, directory.parents[2]
-    if not (directory / "dataset_info.json").is_file() or directory.parents[1].name != name:
+    config, root = directory.parent.name, directory.parents[2]
+    if not (directory / "dataset_info.json").is_file() or directory.parents[1].name != Folder.name:
         return None
     try:
         builder = Folder(data_dir=str(root), config=config)
-        splits, metadata = builder.info.splits, builder.info.metadata
+        splits = builder.info.splits
         files = [Path(path) for split in SPLITS for path in splits[split].filepaths]
     except Exception:  # TFDS raises all kinds of errors where it cannot parse its dataset_info.json.
         return None
     if Path(builder.data_dir) != directory or not all(path.exists() for path in files):
         return None
-    free = builder.free_class
-    return PreparedDataset(
-        name=name,
-        config=config,
-        class_names=builder.class_names,
-        free_class=None if free is None else builder.class_names.index(free),
-        sizes={split: splits[split].num_examples for split in SPLITS},
-        directory=directory,
-        builder=builder,
-        skipped=tuple(metadata.get("skipped") or ()),
-        notes=builder.notes,
-    )
+    return PreparedDataset.of(builder)

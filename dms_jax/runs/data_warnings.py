@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.inspect.summary import summarise
-from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.data.vanishing import vanished_defects, vanishing_sentence
 from dms_jax.runs.config import build
 from dms_jax.runs.splits import Splits

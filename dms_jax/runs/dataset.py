@@ -12,7 +12,8 @@ import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
 from dms_jax.data.datasets.folder.builder import UNLABELLED_CLASS, Folder, config_name, list_images
-from dms_jax.data.prepare import PreparedDataset, prepare
+from dms_jax.data.prepare import prepare
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.data.reopening import reopen_folder
 from dms_jax.errors import UserError
 from dms_jax.runs.description import RunDescription

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from dms_jax import __version__
 from dms_jax.data.framing import Framing
-from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError
 from dms_jax.evaluation.result_files import write_results
 

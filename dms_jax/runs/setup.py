@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from dms_jax.checkpoints.manager import has_checkpoint
-from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError
 from dms_jax.runs.config import build, checks, saved
 from dms_jax.runs.dataset import digests, open_dataset, reopen_dataset

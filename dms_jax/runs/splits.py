@@ -6,7 +6,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dms_jax.data.examples import ExampleSource, defective_share, one_of_each_class
-from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.prepared import PreparedDataset
 
 
 @dataclass(frozen=True)

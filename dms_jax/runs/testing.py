@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.pipeline import evaluation_batches
-from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.evaluation.evaluator import evaluate, merge_processes
 from dms_jax.evaluation.scoring import Evaluation
 from dms_jax.evaluation.summary_metrics import compute_metrics

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from dms_jax.data.framing import Framing
-from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError
 from dms_jax.runs.config.defaults import default_config
 from dms_jax.runs.dataset import digests, open_dataset, reopen_dataset

@@ -11,7 +11,7 @@ from clu import parameter_overview
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from dms_jax.data.prepare import PreparedDataset
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.runs.config.saved import CONFIG_NAME
 from dms_jax.runs.monitoring.metrics_file import fixable
 

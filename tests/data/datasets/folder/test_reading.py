@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from dms_jax.data.datasets.folder.reading import Reading
-from dms_jax.data.prepare import PreparedDataset, prepare
+from dms_jax.data.prepare import prepare
+from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UsageError, UserError
 
 MARK = np.s_[4:8, 5:15]
