@@ -29,7 +29,9 @@ def add_to(commands: Any) -> None:
     command.add_argument("--data-dir", default="", metavar="DIR", help="where to build it (~/tensorflow_datasets)")
     command.add_argument("--split", default="", metavar="NAME", help="which way to split it, where it knows several")
     command.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and list them")
-    command.add_argument("--mask-values", default="", metavar="LIST", help="defective values of masks, like 1-4,255")
+    command.add_argument(
+        "--mask-values", default="", metavar="LIST", help="defective values of masks, like 1-4,ignore:255"
+    )
     command.add_argument("--value-range", default="", metavar="LOW,HIGH", help="black and white of deep images: 0,4095")
     command.add_argument("--overwrite", action="store_true", help="build it anew, even if it is built already")
     command.add_argument("--contact-sheet", type=Path, metavar="FILE", help="PNG (default: beside the built dataset)")

@@ -9,7 +9,7 @@ import numpy as np
 from dms_jax.data.cache import ExampleCache
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.framing import Crop, Framing, crops_of, cut
-from dms_jax.data.image_files import DEFECT_THRESHOLD
+from dms_jax.data.image_files import DEFECT_THRESHOLD, IGNORED
 
 _UNKNOWN = -1
 
@@ -27,6 +27,7 @@ class CropSource:
 
     Attributes:
       free_class: index of the defect-free class; None where there is none.
+      ignores: see `ExampleSource`. A crop's pixel is ignored if any pixel that it is made of is.
     """
 
     def __init__(self, source: ExampleSource, framing: Framing, cache: ExampleCache | None = None):
@@ -38,6 +39,7 @@ class CropSource:
           cache: keeps crops, rather than have them cut again; several sources may share it. None: nothing is kept.
         """
         self.free_class = source.free_class
+        self.ignores = source.ignores
         self._source = source
         self._framing = framing
         self._cache = cache
@@ -79,11 +81,21 @@ class CropSource:
         crop = crop or crops_of(mask.shape[:2], self._framing)[0]
         return {
             "image": cut(example["image"], crop, self._framing),
-            "mask": cut(mask, crop, self._framing),
+            "mask": self._cut_mask(mask, crop),
             "has_mask": example["has_mask"],
             "label": np.int32(self._label(int(example["label"]), bool(example["has_mask"]), _part(mask, crop))),
             "content": np.array(crop.content, np.int32),
         }
+
+    def _cut_mask(self, mask: np.ndarray, crop: Crop) -> np.ndarray:
+        if not self.ignores:
+            return cut(mask, crop, self._framing)
+        gone = mask == IGNORED
+        resized = cut(np.where(gone, np.uint8(0), mask), crop, self._framing)
+        # A shade that stands for something else here becomes its neighbour, black.
+        resized = np.where(resized == IGNORED, np.uint8(0), resized)
+        touched = cut(np.where(gone, np.uint8(255), np.uint8(0)), crop, self._framing) > 0
+        return np.where(touched, np.uint8(IGNORED), resized)
 
     def mask(self, index: SupportsIndex) -> np.ndarray:
         """The part of the mask that lies in one crop, not resized, uint8 [h, w, 1], without decoding the image."""

@@ -26,20 +26,26 @@ class ExampleSource:
 
     Attributes:
       free_class: index of the defect-free class; None where there is none.
+      ignores: whether pixels whose mask is `dms_jax.data.image_files.IGNORED` count neither in the loss nor in the
+        metrics.
     """
 
-    def __init__(self, builder: tfds.core.DatasetBuilder, split: str, free_class: int | None = None):
+    def __init__(
+        self, builder: tfds.core.DatasetBuilder, split: str, free_class: int | None = None, ignores: bool = False
+    ):
         """Opens a split.
 
         Args:
           builder: a prepared dataset.
           split: one of its splits.
           free_class: index of the defect-free class; None where there is none.
+          ignores: see above.
 
         Raises:
           UserError: the split's files are damaged; also later, at the first example that cannot be read.
         """
         self.free_class = free_class
+        self.ignores = ignores
         self._directory = str(builder.data_dir)
         self._indices: np.ndarray | None = None
         # Of all examples, once asked for: reading a thousand records takes a quarter of a second.

@@ -19,6 +19,10 @@ _DAMAGE = (SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.De
 # Above this a mask's pixel is defective, in training and in the metrics.
 DEFECT_THRESHOLD = 127
 
+# A mask's pixel that counts neither in the loss nor in the metrics, in datasets that have such (`ignores`). To whoever
+# does not ask, it is sound.
+IGNORED = 1
+
 # The brightest pixel of 16 bits that is suspected to come from a camera of fewer: a quarter of the range.
 _DARK = 2**14 - 1
 # Of `load_image`: in the file there are 16 bits per channel, of which Pillow keeps the upper 8.

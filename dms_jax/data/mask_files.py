@@ -61,6 +61,7 @@ def read_united_mask(path: str | Path, others: Sequence[str | Path], values: Mas
                 f"{path} is {_size(united)} pixels but {other}, another mask of its image, is {_size(mask)}: "
                 "save them in one size."
             )
+        # What one ignores, another may know to be defective.
         united = ImageChops.lighter(united, mask)
     return united
 
@@ -171,7 +172,7 @@ def _refuse_void(image: Image.Image, path: str | Path) -> None:
         numbers = f"{indices[1]}-{indices[-2]}" if indices[-2] > indices[1] else f"{indices[1]}"
         raise UserError(
             f"{path} has the class numbers {', '.join(map(str, indices[:-1]))} and {_VOID}, which often marks borders "
-            f"of no class: say which values are defective with mask_values, such as {numbers}."
+            f"of no class: say which values are defective with mask_values, such as {numbers},ignore:{_VOID}."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dms_jax.data.image_files import DEFECT_THRESHOLD
+from dms_jax.data.image_files import DEFECT_THRESHOLD, IGNORED
 from dms_jax.errors import UsageError, UserError
 
 # More grey levels than this are soft edges, and not numbers of classes.
@@ -19,30 +19,35 @@ _MANY_COLOURS = 1000
 _GREYS = slice(9, 247)
 _HINT = "say which values are defective with mask_values"
 
+_IGNORE = "ignore:"
 _ITEM = re.compile(r"(?P<low>\d+)(?:-(?P<high>\d+))?|#(?P<colour>[0-9a-fA-F]{6})")
 
 
 @dataclass(frozen=True)
 class MaskValues:
-    """The values of a mask's file that are defective; all others are sound.
+    """The values of a mask's file that are defective, and those that are ignored; all others are sound.
 
     Attributes:
       ranges: (lowest, highest) of grey values, of palette indices (class numbers), or of 16-bit values as they are.
       colours: (red, green, blue), 0..255 each, of masks in colour.
+      ignored: the values that count neither in the loss nor in the metrics; None where all count.
     """
 
-    ranges: tuple[tuple[int, int], ...]
+    ranges: tuple[tuple[int, int], ...] = ()
     colours: tuple[tuple[int, int, int], ...] = ()
+    ignored: "MaskValues | None" = None
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The rule that a text like `1-4,7` or `#ff0000,#00ff00` declares; None for an empty one.
+        """The rule that a text like `1-4,7,ignore:255` or `#ff0000,#00ff00` declares; None for an empty one.
 
         Raises:
           UsageError: it declares none.
         """
+        items = [part.strip() for part in text.split(",") if part.strip()]
+        ignored = [item.removeprefix(_IGNORE) for item in items if item.startswith(_IGNORE)]
         ranges, colours = [], []
-        for item in filter(None, (part.strip() for part in text.split(","))):
+        for item in (item for item in items if not item.startswith(_IGNORE)):
             match = _ITEM.fullmatch(item)
             if match is None or (match["high"] and int(match["high"]) < int(match["low"])):
                 raise UsageError(
@@ -54,10 +59,12 @@ class MaskValues:
                 colours.append((red, green, blue))
             else:
                 ranges.append((int(match["low"]), int(match["high"] or match["low"])))
-        return cls(tuple(ranges), tuple(colours)) if ranges or colours else None
+        if ignored and not (ranges or colours):
+            raise UsageError(f"mask_values {text!r} names what is ignored alone: name what is defective too.")
+        return cls(tuple(ranges), tuple(colours), cls.parse(",".join(ignored))) if items else None
 
     def select(self, values: NDArray[np.integer], path: str | Path) -> NDArray[np.uint8]:
-        """The mask of an image's stored values, uint8 [H, W], 0 or 255.
+        """The mask of an image's stored values, uint8 [H, W]: 0, 255, or `IGNORED`.
 
         Args:
           values: [H, W], grey values or palette indices; or [H, W, 3], colours.
@@ -66,6 +73,10 @@ class MaskValues:
         Raises:
           UserError: the rule is of colours and the file of numbers, or the other way round.
         """
+        mask = self._defective(values, path)
+        return mask if self.ignored is None else _with_ignored(mask, self.ignored._defective(values, path))
+
+    def _defective(self, values: NDArray[np.integer], path: str | Path) -> NDArray[np.uint8]:
         if values.ndim == 3 and (values == values[..., :1]).all():
             values = values[..., 0]
         if values.ndim == 2:
@@ -76,6 +87,10 @@ class MaskValues:
         if not self.colours:
             raise UserError(f"{path} is in colour: give mask_values as colours, such as #ff0000.")
         return _as_mask(np.any([(values == colour).all(-1) for colour in self.colours], axis=0))
+
+
+def _with_ignored(mask: NDArray[np.uint8], ignored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.where(ignored > DEFECT_THRESHOLD, np.uint8(IGNORED), mask)
 
 
 def refuse_photograph(pixels: NDArray[np.uint8], path: str | Path) -> None:

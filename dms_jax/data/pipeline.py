@@ -106,6 +106,7 @@ class EvaluationBatch:
       labels: int32 [n], -1 where unknown.
       names: n names.
       has_mask: which masks are known, bool [n].
+      ignores: see `ExampleSource`.
     """
 
     images: np.ndarray
@@ -114,6 +115,7 @@ class EvaluationBatch:
     labels: np.ndarray
     names: list[str]
     has_mask: np.ndarray
+    ignores: bool = False
 
 
 def evaluation_batches(
@@ -155,6 +157,7 @@ def evaluation_batches(
             labels=np.array([example["label"] for example in batch], np.int32),
             names=[example["name"] for example in batch],
             has_mask=np.array([example["has_mask"] for example in batch], bool),
+            ignores=source.ignores,
         )
 
 

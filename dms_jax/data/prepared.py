@@ -69,4 +69,5 @@ class PreparedDataset:
         """
         if split not in self.sizes:
             raise UsageError(f"split {split!r} is unknown: it is one of {', '.join(self.sizes)}.")
-        return ExampleSource(self.builder, split, self.free_class)
+        ignores = bool(self.builder.info.metadata.get("ignores", False))
+        return ExampleSource(self.builder, split, self.free_class, ignores)

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
+from itertools import repeat
 from types import MappingProxyType
 
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from dms_jax.data.framing import Crop, join
+from dms_jax.data.image_files import IGNORED
 from dms_jax.data.pipeline import EvaluationBatch
 from dms_jax.evaluation.scoring import Evaluation, Metric, ScoredImage, collect, score_image
 
@@ -61,6 +63,7 @@ def evaluate(
                     batch.has_mask,
                     batch.labels,
                     batch.names,
+                    repeat(batch.ignores),
                 )
 
     return collect(scored())
@@ -101,6 +104,7 @@ def _score(
     has_mask: bool,
     label: int,
     name: str,
+    ignores: bool,
     *,
     free_class: int | None,
     threshold: int | None,
@@ -110,8 +114,14 @@ def _score(
     # A single class cannot be missed: no accuracy.
     has_classes = probabilities.shape[1] > 0 and probabilities.shape[2] > 1
     classes = join_classes(probabilities, free_class) if has_classes else None
+    joined = [join(parts, crops, mask.shape) for parts in np.moveaxis(maps, 1, 0)]
+    if ignores:
+        # Black in both: neither an error nor a hit at any threshold. The mean error is over all pixels all the same.
+        ignored = mask == IGNORED
+        joined = [np.where(ignored, np.uint8(0), saliency_map) for saliency_map in joined]
+        mask = np.where(ignored, np.uint8(0), mask)
     return score_image(
-        [join(parts, crops, mask.shape) for parts in np.moveaxis(maps, 1, 0)],
+        joined,
         mask if has_mask else None,
         name=name,
         label=int(label) if label >= 0 else None,

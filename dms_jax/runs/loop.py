@@ -120,7 +120,9 @@ class _Run:
         predict_step = make_predict_step(model, mesh, deterministic=config.deterministic)
         validation = None
         if data.splits.selection is not None:
-            validation = Validation(config, data.splits.selection, make_eval_step(predict_step, mesh))
+            validation = Validation(
+                config, data.splits.selection, make_eval_step(predict_step, mesh, ignores=data.splits.test.ignores)
+            )
         with ExitStack() as closing:
             batches = build.read_training_batches(config, data.splits)
             closing.callback(batches.close)
@@ -128,6 +130,7 @@ class _Run:
             optimizer = create_optimizer(optimizer_config, config.steps)
             ready = warm_up(
                 *(config, model, optimizer, mesh, checkpoints, batches, validation),
+                ignores=data.splits.test.ignores,
                 describe=lambda state: describe_run(config, data.dataset, state.params, workdir) if writes else None,
             )
             writer = closing.enter_context(

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from dms_jax.data.cache import ExampleCache
 from dms_jax.data.crops import CropSource
 from dms_jax.data.examples import ExampleSource
+from dms_jax.data.image_files import IGNORED
 from dms_jax.data.pipeline import crop_batches
 from dms_jax.evaluation.measures.on_device import EvaluationMetrics, device_metrics
 from dms_jax.inference.predict_step import PredictStep
@@ -65,14 +66,21 @@ class EvalStep:
         self.measure.lower(*outputs, _truth(batch))
 
 
-def make_eval_step(predict_step: PredictStep, mesh: Mesh) -> EvalStep:
-    """Compile measurement; see `EvalStep`."""
+def make_eval_step(predict_step: PredictStep, mesh: Mesh, *, ignores: bool = False) -> EvalStep:
+    """Compile measurement; see `EvalStep`.
+
+    Args:
+      predict_step: see `EvalStep`.
+      mesh: see `EvalStep`.
+      ignores: pixels whose mask is `dms_jax.data.image_files.IGNORED` do not count.
+    """
 
     def measure(maps: jax.Array, probabilities: jax.Array, batch: Batch) -> EvaluationMetrics:
         sums = EvaluationMetrics.single_from_model_output(
             maps=maps,
             probabilities=probabilities,
             masks=batch["mask"][..., 0],
+            ignored=(batch["mask"][..., 0] == IGNORED) if ignores else None,
             has_mask=batch["has_mask"],
             contents=batch["content"],
             labels=batch["label"],

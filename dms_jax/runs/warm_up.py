@@ -51,6 +51,7 @@ def warm_up(
     batches: grain.DatasetIterator,
     validation: Validation | None,
     *,
+    ignores: bool,
     describe: Callable[[TrainState], None],
 ) -> WarmUp:
     """Compile the training step, and make or restore the state meanwhile.
@@ -67,6 +68,7 @@ def warm_up(
       checkpoints: the run's own.
       batches: the run's training batches; set to where the latest checkpoint was.
       validation: what will be evaluated, if anything.
+      ignores: see `dms_jax.training.step.make_train_step`.
       describe: called with a state that is not a restored one.
 
     Raises:
@@ -87,7 +89,7 @@ def warm_up(
             prepared.append(later.submit(_prepare_pause if is_gpu(mesh) else lambda *_: None, validation, target))
 
         try:
-            return compile_train_step(config, model, optimizer, mesh, target, on_lowered=on_lowered)
+            return compile_train_step(config, model, optimizer, mesh, target, ignores=ignores, on_lowered=on_lowered)
         finally:
             lowered.set()
 

@@ -16,7 +16,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from dms_jax.data.image_files import DEFECT_THRESHOLD
+from dms_jax.data.image_files import DEFECT_THRESHOLD, IGNORED
 from dms_jax.models.network import Network
 from dms_jax.models.preprocessing import normalize
 from dms_jax.ops.sharding import varying_axes
@@ -37,6 +37,7 @@ def make_train_step(
     seed: int,
     average_decay: float = 0.0,
     deterministic: bool = False,
+    ignores: bool = False,
 ) -> jax.stages.Wrapped:
     """Compile one step of training.
 
@@ -52,6 +53,7 @@ def make_train_step(
       average_decay: share of the old value that the exponential average of the variables keeps at each step, less at
         the beginning: min(average_decay, (1 + step) / (10 + step)). The state must then have `averaged`.
       deterministic: see `dms_jax.runtime.compilation.compiler_options`.
+      ignores: pixels whose mask is `dms_jax.data.image_files.IGNORED` teach nothing.
 
     Returns:
       A function of the state (donated: the old one is gone) and a batch of `image` uint8 [B, S, S, 3], `mask` uint8
@@ -65,9 +67,15 @@ def make_train_step(
         local = batch["label"].shape[0]
         positions = jax.lax.axis_index(DATA_AXIS) * local + jnp.arange(local)
         keys = example_keys(seed, state.step, positions)
-        images, masks = augment_batch(keys, batch["image"], batch["mask"], augment)
+        given, counted = batch["mask"], None
+        if ignores:
+            ignored, given = given == IGNORED, jnp.where(given == IGNORED, jnp.uint8(0), given)
+            # They move with the image, and what they touch is ignored too.
+            moved = augment_batch(keys, batch["image"], jnp.where(ignored, jnp.uint8(255), jnp.uint8(0)), augment)[1]
+            counted = moved <= 0
+        images, masks = augment_batch(keys, batch["image"], given, augment)
         images, targets = normalize(images), (masks > DEFECT_THRESHOLD).astype(jnp.float32)
-        pixel_weight, label_weight = _weights(batch, keys, augment)
+        pixel_weight, label_weight = _weights(batch, keys, augment, counted)
 
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
             variables = {"params": params, "batch_stats": state.batch_stats}
@@ -154,13 +162,17 @@ def _row_major(gradient: jax.Array) -> jax.Array:
     return jax.lax.optimization_barrier(with_layout_constraint(gradient, layout))
 
 
-def _weights(batch: Batch, keys: jax.Array, augment: AugmentConfig) -> tuple[jax.Array, jax.Array]:
+def _weights(
+    batch: Batch, keys: jax.Array, augment: AugmentConfig, counted: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
     """Weights of the pixels [B, H, W, 1] (or [B, 1, 1, 1]) and of the labels [B], whose mean over all devices is 1."""
     labels = batch["label"]
     known = jnp.ones(labels.shape, bool) if "has_mask" not in batch else batch["has_mask"]
     pixels = known[:, None, None, None]
     if "content" in batch:
         pixels = pixels & content_batch(keys, batch["content"], batch["image"].shape[1:3], augment)
+    if counted is not None:
+        pixels = pixels & counted
     return unit_mean(pixels, DATA_AXIS), unit_mean(labels >= 0, DATA_AXIS)
 
 

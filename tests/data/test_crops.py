@@ -8,6 +8,7 @@ from dms_jax.data.cache import ExampleCache
 from dms_jax.data.crops import CropSource
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.framing import Framing, crops_of, cut
+from dms_jax.data.image_files import IGNORED
 from dms_jax.data.pipeline import defective_flags
 
 TILES = Framing("tiles", size=16, overlap=0)
@@ -115,3 +116,32 @@ def test_a_tile_that_is_kept_does_not_keep_its_image():
     for array in (crops[0]["image"], crops[0]["mask"]):
         assert array.shape[:2] == (16, 16)
         assert array.base is None
+
+
+@pytest.mark.parametrize("framing", [Framing("squash", size=8), Framing("letterbox", size=16), TILES])
+def test_a_pixel_that_is_made_of_ignored_ones_is_ignored(framing):
+    mask = np.zeros((16, 32), np.uint8)
+    mask[4:8, 4:8], mask[8:12, 4:8] = 255, IGNORED
+    records = ImageRecords([np.zeros((16, 32, 3), np.uint8)], [mask], [1])
+    ignoring, plain = (CropSource(ExampleSource(records, "train", 0, ignores), framing) for ignores in (True, False))
+    for i in range(len(plain)):
+        crop, whole = ignoring[i]["mask"], crops_of(mask.shape, framing)[i]
+        touched, defective = (
+            cut(np.where(mask[..., None] == value, np.uint8(255), np.uint8(0)), whole, framing)
+            for value in (IGNORED, 255)
+        )
+        np.testing.assert_array_equal(crop == IGNORED, touched > 0)
+        np.testing.assert_array_equal(crop > 127, (defective > 127) & (touched == 0))
+    assert (ignoring[0]["mask"] == IGNORED).any()
+    assert ignoring.defective().tolist() == plain.defective().tolist()
+
+
+def test_a_shade_of_one_is_black_where_pixels_are_ignored():
+    mask = np.zeros((16, 16), np.uint8)
+    mask[0, 0], mask[8, 8] = 255, IGNORED
+    records = ImageRecords([np.zeros((16, 16, 3), np.uint8)], [mask], [1])
+    for size in range(17, 60):
+        crop = CropSource(ExampleSource(records, "train", 0, ignores=True), Framing("squash", size=size))[0]["mask"]
+        rows, columns, _ = np.nonzero(crop == IGNORED)
+        assert rows.min() > size / 4
+        assert columns.min() > size / 4

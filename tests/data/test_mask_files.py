@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from dms_jax.data.image_files import IGNORED
 from dms_jax.data.mask_files import read_mask, read_pair, read_united_mask
 from dms_jax.data.mask_values import MaskValues
 from dms_jax.errors import UsageError, UserError
@@ -104,7 +105,7 @@ REFUSED: dict[str, tuple[Callable[[], Image.Image], str, str]] = {
     "VOC's border": (
         lambda: palette(np.where(NUMBERS == 2, 255, NUMBERS), VOC),
         "mask.png",
-        r"class numbers 0, 1 and 255.*mask_values, such as 1\.$",
+        r"class numbers 0, 1 and 255.*mask_values, such as 1,ignore:255\.$",
     ),
     "a coloured background": (
         lambda: painted((0, 215, 255), (252, 0, 42), (252, 0, 42)),
@@ -162,6 +163,15 @@ def test_declared_values(make: Callable[[], Image.Image], values: str, expected:
     np.testing.assert_array_equal(found(saved(tmp_path, make()), values), expected)
 
 
+def test_declared_values_that_are_ignored(tmp_path: Path) -> None:
+    border = saved(tmp_path, palette(np.where(NUMBERS == 2, 255, NUMBERS), VOC))
+    mask = np.asarray(read_mask(border, MaskValues.parse("1-20, ignore:255")))
+    np.testing.assert_array_equal(mask, np.array([0, 255, IGNORED])[NUMBERS])
+    other = saved(tmp_path, palette(np.where(NUMBERS == 2, 3, 0), VOC), "other.png")
+    united = np.asarray(read_united_mask(border, [other], MaskValues.parse("1-20,ignore:255")))
+    np.testing.assert_array_equal(united, 255 * DEFECTIVE)
+
+
 def test_declared_values_of_the_wrong_kind(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.png is in colour: give mask_values as colours"):
         found(saved(tmp_path, painted((0, 0, 0), (9, 0, 0), (0, 9, 0)), "a.png"), "1")
@@ -169,9 +179,9 @@ def test_declared_values_of_the_wrong_kind(tmp_path: Path) -> None:
         found(saved(tmp_path, painted(0, 1, 2), "b.png"), "#ff0000")
 
 
-@pytest.mark.parametrize("text", ["a", "1-", "3-1", "#ff", "1;2", "-1", "#gg0000"])
+@pytest.mark.parametrize("text", ["a", "1-", "3-1", "#ff", "1;2", "-1", "#gg0000", "ignore:255", "1,ignore:x"])
 def test_values_that_are_not_understood(text: str) -> None:
-    with pytest.raises(UsageError, match=r"mask_values .* is not understood"):
+    with pytest.raises(UsageError, match=r"mask_values .* (is not understood|names what is ignored alone)"):
         MaskValues.parse(text)
 
 

@@ -13,6 +13,7 @@ import pytest
 from jax.sharding import Mesh
 from tiny_network import FIELDS
 
+from dms_jax.data.image_files import IGNORED
 from dms_jax.models import BDMS
 from dms_jax.models.preprocessing import normalize
 from dms_jax.runtime.cuda_graphs import program
@@ -311,6 +312,31 @@ def test_what_is_unknown_teaches_nothing(initial: TrainState, batch: dict[str, n
         assert whole == pytest.approx(np.average(shares, weights=[some.sum(), (~some).sum()]), rel=1e-5), name
         assert whole == pytest.approx(float(single.metrics[name].compute()), rel=1e-4), name
     assert_close(found.params, parts[0].params, 1e-6)
+
+
+def test_ignored_pixels_have_no_say_in_the_loss(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+    mesh, model = data_mesh(jax.devices()[:1]), BDMS(**FIELDS, axis_name="data")
+    flips = AugmentConfig(rotation=0, vertical_flip=True)
+    step = make_train_step(
+        model, OPTIMIZER, mesh, loss=LOSS, augment=flips, seed=SEED, average_decay=DECAY, ignores=True
+    )
+
+    def params_after(mask: np.ndarray, **more: np.ndarray) -> Any:
+        state = replicate(jax.tree.map(jnp.copy, initial), mesh)
+        return jax.device_get(step(state, shard_batch({**batch, "mask": mask, **more}, mesh)).params)
+
+    # Ignored everywhere, a mask is as good as unknown.
+    every_other = np.arange(BATCH) % 2 == 0
+    ignored = np.where(every_other[:, None, None, None], np.uint8(IGNORED), batch["mask"])
+    expected = params_after(batch["mask"], has_mask=~every_other)
+    assert_close(params_after(ignored), expected, 1e-6)
+    with pytest.raises(AssertionError):
+        assert_close(params_after(batch["mask"]), expected, 1e-6)
+    # And what is ignored in part teaches less than what is known to be sound.
+    part = batch["mask"].copy()
+    part[:, 5:12, 3:20] = 0
+    with pytest.raises(AssertionError):
+        assert_close(params_after(np.where(part == batch["mask"], part, np.uint8(IGNORED))), params_after(part), 1e-6)
 
 
 def test_padding_has_no_say_in_the_loss(initial: TrainState, batch: dict[str, np.ndarray]) -> None:

@@ -42,7 +42,8 @@ class SaliencySums(metrics.Metric):
         has_mask: jax.Array,
         contents: jax.Array,
         valid: jax.Array,
-        **_: jax.Array,
+        ignored: jax.Array | None = None,
+        **_: jax.Array | None,
     ) -> "SaliencySums":
         """Sum over a batch.
 
@@ -52,8 +53,9 @@ class SaliencySums(metrics.Metric):
           has_mask: bool [B], which masks are known; images without one do not count.
           contents: int32 [B, 4], top, left, height and width of the part that counts; the rest is padding.
           valid: bool [B], which rows count; the others pad the batch.
+          ignored: bool [B, H, W], pixels that do not count; None where all do.
         """
-        inside = _inside(contents, masks.shape[1:])[:, None]
+        inside = _inside(contents, masks.shape[1:], ignored)[:, None]
         masks = masks[:, None].astype(jnp.int32)
         maps = maps.astype(jnp.int32)
         hits, misses = _histograms(maps, masks > DEFECT_THRESHOLD, inside)
@@ -89,11 +91,19 @@ class DefectiveSums(SaliencySums):
 
     @classmethod
     def from_model_output(
-        cls, *, masks: jax.Array, contents: jax.Array, valid: jax.Array, **outputs: jax.Array
+        cls,
+        *,
+        masks: jax.Array,
+        contents: jax.Array,
+        valid: jax.Array,
+        ignored: jax.Array | None = None,
+        **outputs: jax.Array,
     ) -> "DefectiveSums":
         """Sum over the defective images of a batch; see `SaliencySums`."""
-        defective = ((masks > DEFECT_THRESHOLD) & _inside(contents, masks.shape[1:])).any(axis=(1, 2))
-        return super().from_model_output(masks=masks, contents=contents, valid=valid & defective, **outputs)
+        defective = ((masks > DEFECT_THRESHOLD) & _inside(contents, masks.shape[1:], ignored)).any(axis=(1, 2))
+        return super().from_model_output(
+            masks=masks, contents=contents, valid=valid & defective, ignored=ignored, **outputs
+        )
 
 
 @flax.struct.dataclass
@@ -110,7 +120,7 @@ class LabelHits(metrics.Metric):
 
     @classmethod
     def from_model_output(
-        cls, *, probabilities: jax.Array, labels: jax.Array, valid: jax.Array, **_: jax.Array
+        cls, *, probabilities: jax.Array, labels: jax.Array, valid: jax.Array, **_: jax.Array | None
     ) -> "LabelHits":
         """Count over a batch.
 
@@ -161,11 +171,12 @@ def device_metrics(sums: EvaluationMetrics) -> dict[str, Any]:
     }
 
 
-def _inside(contents: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Which pixels are in the part that counts, bool [B, H, W]."""
+def _inside(contents: jax.Array, size: tuple[int, int], ignored: jax.Array | None) -> jax.Array:
+    """Which pixels are in the part that counts, and are not ignored, bool [B, H, W]."""
     top, left, height, width = (contents[:, i, None, None] for i in range(4))
     row, column = jnp.arange(size[0])[None, :, None], jnp.arange(size[1])[None, None, :]
-    return (row >= top) & (row < top + height) & (column >= left) & (column < left + width)
+    inside = (row >= top) & (row < top + height) & (column >= left) & (column < left + width)
+    return inside if ignored is None else inside & ~ignored
 
 
 def _histograms(values: jax.Array, truth: jax.Array, inside: jax.Array) -> tuple[jax.Array, jax.Array]:

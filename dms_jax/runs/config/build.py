@@ -144,11 +144,14 @@ def compile_train_step(
     optimizer: optax.GradientTransformation,
     mesh: Mesh,
     state: TrainState,
+    *,
+    ignores: bool = False,
     on_lowered: Callable[[], object] = lambda: None,
 ) -> Callable[[TrainState, Batch], TrainState]:
     """Compile the step for the configuration's batches and for states like the given one, which may be abstract.
 
-    For `on_lowered` see `dms_jax.runtime.compilation.compile_ahead`.
+    For `ignores` see `dms_jax.training.step.make_train_step`, for `on_lowered`
+    `dms_jax.runtime.compilation.compile_ahead`.
     """
     train_step = make_train_step(
         model,
@@ -159,6 +162,7 @@ def compile_train_step(
         seed=config.seed,
         average_decay=config.average_decay,
         deterministic=config.deterministic,
+        ignores=ignores,
     )
     batch = abstract_batch(config.batch_size, config.data.image_size, mesh)
     return compile_recorded(train_step, mesh, state, batch, on_lowered=on_lowered)

@@ -50,7 +50,7 @@ def default_config() -> ConfigDict:
     # A local copy of the dataset as published; empty: download it, if it can be. For folder: your images, or a CSV.
     config.data.manual_dir = ""
     config.data.skip_bad = False  # leave out files that cannot be used, and say which; False: refuse the dataset
-    config.data.mask_values = ""  # of folder: which values of masks are defective, like "1-4,255" or "#ff0000"
+    config.data.mask_values = ""  # of folder: which values of masks are defective, like "1-4,ignore:255" or "#ff0000"
     config.data.value_range = ""  # of folder: black and white of images of more than 8 bits, like "0,4095"
     config.data.data_dir = ""  # where prepared datasets are kept; empty: ~/tensorflow_datasets
     config.data.image_size = 300  # side of the crops that the network sees, in pixels

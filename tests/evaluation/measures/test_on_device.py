@@ -8,6 +8,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 from PIL import Image
 
+from dms_jax.data.image_files import IGNORED
 from dms_jax.evaluation.maps.evaluate import evaluate_maps
 from dms_jax.evaluation.measures.on_device import EvaluationMetrics, device_metrics
 from dms_jax.runs.validation import make_eval_step
@@ -35,7 +36,7 @@ def make_batch(seed, valid=BATCH):
     }
 
 
-def sums_of(batches, devices, class_heads=True):
+def sums_of(batches, devices, class_heads=True, ignores=False):
     if jax.device_count() < devices:
         pytest.skip(f"{devices} devices are needed")
     mesh = data_mesh(jax.devices()[:devices])
@@ -47,7 +48,7 @@ def sums_of(batches, devices, class_heads=True):
             return images, shard_batch(probabilities, mesh)
 
         truth = {name: value for name, value in batch.items() if name != "probabilities"}
-        sums.append(make_eval_step(predict, mesh)(None, shard_batch(truth, mesh)))
+        sums.append(make_eval_step(predict, mesh, ignores=ignores)(None, shard_batch(truth, mesh)))
     return reduce(EvaluationMetrics.merge, sums)
 
 
@@ -143,3 +144,22 @@ def test_nothing_but_sums_is_exchanged():
     program = sharded.lower(shard_batch(make_batch(0), mesh)).compile().as_text()
     assert "all-reduce" in program
     assert "all-gather" not in program
+
+
+def test_ignored_pixels_do_not_count():
+    """Whatever the maps say there; and an image whose defects are ignored has none."""
+    batch, random = make_batch(0), np.random.default_rng(5)
+    masks = np.where(batch["mask"] == IGNORED, 0, batch["mask"])
+    ignored = random.random(masks.shape) < 0.3
+    batch["mask"] = np.where(ignored, IGNORED, masks).astype(np.uint8)
+    metrics = device_metrics(sums_of([batch], 1, ignores=True))
+    other = np.where(np.moveaxis(ignored, -1, 1), random.integers(0, 256, batch["image"].shape), batch["image"])
+    again = device_metrics(sums_of([{**batch, "image": other.astype(np.uint8)}], 1, ignores=True))
+    assert again == metrics
+    errors, counted = [], ~ignored[..., 0]
+    for i in range(BATCH):
+        difference = np.abs(batch["image"][i, -1].astype(float) - masks[i, ..., 0])[counted[i]]
+        errors.append(difference.mean() / 255)
+    assert metrics["mae"] == pytest.approx(np.mean(errors), rel=1e-6)
+    defective = [bool((masks[i, ..., 0][counted[i]] > 127).any()) for i in range(BATCH)]
+    assert metrics["defective"]["images"] == sum(defective)

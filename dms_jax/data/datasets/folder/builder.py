@@ -105,6 +105,7 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
         self.info.features["label"].names = class_names
         self.info.metadata.update(
             class_names=class_names,
+            ignores=self._reading.mask_values is not None and self._reading.mask_values.ignored is not None,
             free_class=free_class,
             notes=list(_notes(listing, images, free_class)),
             understood=understood(images, free_class),

@@ -7,9 +7,13 @@ import pytest
 from PIL import Image
 
 from dms_jax.data.datasets.folder.reading import Reading
+from dms_jax.data.framing import Framing
+from dms_jax.data.image_files import IGNORED
+from dms_jax.data.pipeline import evaluation_batches
 from dms_jax.data.prepare import prepare
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UsageError, UserError
+from dms_jax.evaluation.evaluator import evaluate
 
 MARK = np.s_[4:8, 5:15]
 
@@ -85,3 +89,26 @@ def test_classes_that_differ_in_case_are_refused(root: Path) -> None:
         (folder / "0.png").rename(folder.parent / "Scratch" / "0.png")
     with pytest.raises(UserError, match="The classes Scratch and scratch differ in case alone: give them one name"):
         prepared(root, mask_values="1", value_range="0,4095")
+
+
+def test_ignored_values_reach_the_metrics(root: Path) -> None:
+    """A map that is wrong where the mask says to ignore it, and right elsewhere, is right."""
+    dataset = prepared(root, mask_values="1,ignore:2", value_range="0,4095")
+    source = dataset.source("test")
+    assert source.ignores
+    assert not prepared(root, mask_values="1", value_range="0,4095").source("test").ignores
+    assert all(int(example["mask"][0, 0, 0]) == IGNORED for example in source)
+    framing = Framing("squash", size=20)
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        maps = np.where(images[:, None, :, :, 0] > 200, 255, 0).astype(np.uint8)
+        maps[:, :, 0, 0] = 255
+        return maps, np.zeros((len(images), 0, 2), np.float32)
+
+    evaluation = evaluate(
+        predict, evaluation_batches(source, framing, batch_size=2), free_class=0, threshold=127, with_sod=False
+    )
+    rows = [row for row in evaluation.rows if row.defective]
+    assert rows
+    assert [row.maximum for row in evaluation.rows if not row.defective] == [0] * (len(evaluation.rows) - len(rows))
+    assert all(row.iou > 0.7 for row in rows)
