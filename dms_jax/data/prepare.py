@@ -54,8 +54,8 @@ def prepare(
       synthetic: `seed`, `size` and `images` of `SyntheticConfig`, all optional; other datasets ignore it.
       skip_bad: leave out files that can't be used, see `PreparedDataset.skipped`, rather than refuse the dataset for
         them. A class never loses all of its masks so.
-      mask_values: of `folder`: which values of the masks' files are defective, such as `1-4,ignore:255` or `#ff0000`; empty to
-        go by what they look like.
+      mask_values: of `folder`: which values of the masks' files are defective, such as `1-4,ignore:255` or `#ff0000`;
+        empty to go by what they look like.
       value_range: of `folder`: the values of images of more than 8 bits that are black and white, such as `0,4095`;
         empty for those of the files' type.
       overwrite: prepare it anew even if it is prepared already; where that fails, what was there stays.
