@@ -7,6 +7,8 @@ import numpy as np
 
 from dms_jax.data.image_files import DEFECT_THRESHOLD
 
+# Of masks that hold the numbers of classes.
+_FEW_LEVELS = 8
 # TFDS's label of an image without a class.
 UNLABELLED = -1
 
@@ -19,12 +21,14 @@ class PixelFacts:
       size: (H, W).
       defective: the share of defective pixels (mask > 127), 0..1; None where the mask is unknown.
       mask_is_white: whether the mask is known, and 255 everywhere.
+      looks_like_mask: whether the image is nothing but black and one or a few other shades.
       digest: the same for images of the same pixels, and for no others.
     """
 
     size: tuple[int, int]
     defective: float | None
     mask_is_white: bool
+    looks_like_mask: bool
     digest: bytes
 
 
@@ -54,5 +58,16 @@ def measure(image: np.ndarray, mask: np.ndarray | None) -> PixelFacts:
         size=size,
         defective=None if mask is None else float(np.mean(mask > DEFECT_THRESHOLD)),
         mask_is_white=mask is not None and bool(mask.min() == 255),
+        looks_like_mask=_looks_like_mask(image),
         digest=digest.digest(),
     )
+
+
+def _looks_like_mask(image: np.ndarray) -> bool:
+    counts = np.bincount(image.max(axis=-1).ravel(), minlength=256) / (image.shape[0] * image.shape[1])
+    if counts[0] < 0.2:
+        return False
+    levels = np.count_nonzero(counts)
+    # Or saved with loss, or with smooth edges.
+    is_black_and_white = counts[:9].sum() + counts[247:].sum() > 0.97 and counts[247:].sum() > 0
+    return bool(1 < levels <= _FEW_LEVELS or is_black_and_white)

@@ -25,6 +25,8 @@ IGNORED = 1
 
 # The brightest pixel of 16 bits that is suspected to come from a camera of fewer: a quarter of the range.
 _DARK = 2**14 - 1
+# Of `load_image`: how many images the file holds, of which the first is read.
+FRAMES = "dms_jax: frames"
 # Of `load_image`: in the file there are 16 bits per channel, of which Pillow keeps the upper 8.
 _DEEP_COLOUR = "dms_jax: 16 bits per channel"
 
@@ -45,9 +47,11 @@ def load_image(path: str | Path) -> Image.Image:
         # Pillow warns of what it reads all the same: many pixels, EXIF data cut short.
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             # In place, because the copy would forget the file's format.
+            frames = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF", "PNG", "WEBP") else 1
             deep = any("16" in str(tile[3]) for tile in image.tile) and image.mode in ("RGB", "RGBA")
             ImageOps.exif_transpose(image, in_place=True)
             image.load()
+            image.info[FRAMES] = frames
             if deep:
                 image.info[_DEEP_COLOUR] = True
     except FileNotFoundError as error:
@@ -80,8 +84,8 @@ def read_image(path: str | Path, value_range: tuple[float, float] | None = None)
 
     Raises:
       UserError: the file is missing, is not an image, is damaged, has a pixel format without a known range (32-bit
-        integers beyond 65535, floating point), or keeps fewer bits in 16 (its brightest pixel is at most 16383), and
-        `value_range` is not given.
+        integers beyond 65535, floating point), or keeps fewer bits in 16 (all but a thousandth of its pixels are at
+        most 16383), and `value_range` is not given.
     """
     return as_rgb(load_image(path), path, value_range)
 
@@ -195,10 +199,12 @@ def _eight_bits(pixels: NDArray[Any], path: str | Path, value_range: tuple[float
             f"{path} has 32-bit pixels ({integers.min()} to {brightest}): say which values are black and white with "
             "value_range, or save it with 8 or 16 bits per channel."
         )
-    if 0 < brightest <= _DARK:
-        bits = next(bits for bits in (8, 10, 12, 14) if brightest < 2**bits)
+    # But for a few hot pixels.
+    bright = int(np.percentile(integers, 99.9, method="lower")) if brightest > _DARK else brightest
+    if brightest > 0 and bright <= _DARK:
+        bits = next(bits for bits in (8, 10, 12, 14) if bright < 2**bits)
         raise UserError(
-            f"{path} has 16-bit pixels, the brightest of which is {brightest} of 65535, and would be nearly black: say "
+            f"{path} has 16-bit pixels, the brightest of which is {bright} of 65535, and would be nearly black: say "
             f"which values are black and white with value_range (0,{2**bits - 1} for a camera of {bits} bits; 0,65535 "
             "if the image is as dark as that)."
         )

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops
 
-from dms_jax.data.image_files import as_rgb, load_image, read_image
+from dms_jax.data.image_files import FRAMES, as_rgb, load_image, read_image
 from dms_jax.data.mask_values import MaskValues, guess_colours, guess_grey, mask_of_alpha, refuse_photograph
 from dms_jax.errors import UserError
 
+# More levels than a mask has that was drawn.
+_FEW_LEVELS = 16
 # The palette entry with which PASCAL VOC marks borders that belong to no class.
 _VOID = 255
 
@@ -37,8 +39,12 @@ def read_mask(path: str | Path, values: MaskValues | None = None) -> Image.Image
         is not certain what is defective, or it is a photograph (see `dms_jax.data.mask_values`).
     """
     image = load_image(path)
-    if values is None and image.mode in ("L", "RGB"):
-        refuse_photograph(np.asarray(image), path)
+    if image.info.get(FRAMES, 1) > 1:
+        raise UserError(f"{path} holds {image.info[FRAMES]} images: save the one that is the mask alone.")
+    if values is None:
+        deep = image.mode.startswith("I") or image.mode == "F"
+        brightest = float(np.asarray(image).max()) if deep else 0
+        refuse_photograph(np.asarray(as_rgb(image, path, (0, max(brightest, 1)) if deep else None)), path)
     return as_mask(image, path, values)
 
 
@@ -72,9 +78,15 @@ def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = No
     Raises:
       UserError: as `read_mask`, but for photographs.
     """
+    is_lossy = image.format in ("JPEG", "MPO", "WEBP") or image.info.get("compression") == "jpeg"
     if values is not None:
+        if is_lossy:
+            raise UserError(f"{path} is compressed with loss, so that its values are not exact: save it as PNG.")
         return Image.fromarray(values.select(_stored_values(image, path), path))
-    is_lossy = image.format == "JPEG"
+    if image.mode.startswith("I") and (lowest := int(np.asarray(image).min())) < 0:
+        raise UserError(
+            f"{path} has pixels below 0 ({lowest}): save it with 255 for defective pixels and 0 for sound ones."
+        )
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA"))
         alpha = mask_of_alpha(rgba[..., :3], rgba[..., 3], path)
@@ -85,8 +97,7 @@ def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = No
     if image.mode.startswith("I") and (pixels := np.asarray(image)).min() >= 0 and pixels.max() <= 255:
         return Image.fromarray(guess_grey(pixels.astype(np.uint8), path, is_lossy=False))
     if image.mode.startswith("I"):
-        # The upper 8 bits are what counts, however dark.
-        colours = np.asarray(as_rgb(image, path, (0, 65535)))
+        return _deep_mask(image, path)
     else:
         colours = np.asarray(as_rgb(image, path))
     if (colours == colours[..., :1]).all():
@@ -97,6 +108,20 @@ def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = No
             guess_colours(colours, path, is_lossy=False)
         return Image.fromarray(np.where(colours.any(-1), 255, 0).astype(np.uint8))
     return Image.fromarray(guess_colours(colours, path, is_lossy=is_lossy))
+
+
+def _deep_mask(image: Image.Image, path: str | Path) -> Image.Image:
+    """A mask of 16 bits, of which the upper 8 are what counts, however dark."""
+    levels = np.asarray(as_rgb(image, path, (0, 65535)))[..., 0]
+    try:
+        return Image.fromarray(guess_grey(np.ascontiguousarray(levels), path, is_lossy=False))
+    except UserError as error:
+        stored = np.unique(np.asarray(image))
+        shown = ", ".join(map(str, stored[:8])) + (" and more" if len(stored) > 8 else "")
+        raise UserError(
+            f"{path} has 16-bit values ({shown}), not all of which are clearly sound or defective: say which are "
+            "defective with mask_values."
+        ) from error
 
 
 def read_class_numbers(path: str | Path, largest: int) -> np.ndarray:
@@ -150,7 +175,7 @@ def read_pair(
             else ": a mask must have the size of its image."
         )
         raise UserError(f"{image_path} is {_size(image)} pixels but its mask {mask_path} is {_size(mask)}{reason}")
-    if mask.getextrema()[1] and image.convert("L").tobytes() == mask.tobytes():
+    if mask.getextrema()[1] and _is_copy(np.asarray(image.convert("L")), np.asarray(mask)):
         raise UserError(f"{mask_path} is a copy of its image {image_path}: put the mask there.")
     return image, mask
 
@@ -167,13 +192,29 @@ def _stored_values(image: Image.Image, path: str | Path) -> np.ndarray:
 
 
 def _refuse_void(image: Image.Image, path: str | Path) -> None:
-    indices = np.unique(np.asarray(image.getchannel("P") if image.mode == "PA" else image))
-    if _VOID in indices and len(indices) > 2 and indices[-2] < _VOID // 2:
+    numbers_of = np.asarray(image.getchannel("P") if image.mode == "PA" else image)
+    indices = np.unique(numbers_of)
+    black = np.unique(numbers_of[~np.asarray(as_rgb(image, path)).any(-1)])
+    if len(black) > 1:
+        raise UserError(
+            f"{path} shows the numbers {', '.join(map(str, black))} of its palette in black alike: say which values "
+            "are defective with mask_values."
+        )
+    if _VOID in indices and len(indices) > 2:
         numbers = f"{indices[1]}-{indices[-2]}" if indices[-2] > indices[1] else f"{indices[1]}"
         raise UserError(
             f"{path} has the class numbers {', '.join(map(str, indices[:-1]))} and {_VOID}, which often marks borders "
             f"of no class: say which values are defective with mask_values, such as {numbers},ignore:{_VOID}."
         )
+
+
+def _is_copy(grey: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether a mask is its image, perhaps saved with loss or in another contrast."""
+    if np.array_equal(grey, mask):
+        return True
+    if np.count_nonzero(np.bincount(mask.ravel(), minlength=256)) <= _FEW_LEVELS:
+        return False
+    return bool(np.corrcoef(grey.ravel(), mask.ravel())[0, 1] > 0.98)
 
 
 def _is_turned(path: str | Path) -> bool:

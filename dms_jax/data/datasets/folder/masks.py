@@ -21,6 +21,7 @@ class Place:
       below: folders within the class.
       stem: its name without ending, in composed characters.
       tested: it lies in MVTec AD's folder of the masks of test images.
+      among_images: it lies in a folder of images, by its name.
     """
 
     path: Path
@@ -29,6 +30,7 @@ class Place:
     below: tuple[str, ...]
     stem: str
     tested: bool = False
+    among_images: bool = False
 
 
 @dataclass
@@ -64,21 +66,24 @@ def pair_masks(images: Sequence[Place], masks: Sequence[Place], *, has_splits: b
       has_splits: whether folders name splits.
     """
     by_stem: dict[str, list[Place]] = defaultdict(list)
+    numbered: set[tuple[str, str | None]] = set()
     for image in images:
         by_stem[image.stem].append(image)
+        # Where there is an image 1_2, what is called 1_3 is of an image that is missing, and no third mask of 1.
+        numbered |= {(name, image.label) for name, is_part in masked_names(image.stem) if is_part}
     pairing = Pairing()
     found: dict[Place, list[tuple[Place, bool]]] = defaultdict(list)
     left = []
     for mask in masks:
         if mask.tested and has_splits and mask.split is None:
             mask = replace(mask, split="test")
-        owners, is_part = _owners(mask, by_stem)
+        owners, is_part = _owners(mask, by_stem, numbered)
         _assign(mask, owners, is_part, found, pairing, left)
     for folder, members in _by_folder(left).items():
         renamed = _without_common_suffix(members)
-        if renamed and all(len(_owners(other, by_stem)[0]) == 1 for other in renamed):
+        if renamed and all(len(_owners(other, by_stem, numbered)[0]) == 1 for other in renamed):
             for mask, other in zip(members, renamed, strict=True):
-                _assign(mask, *_owners(other, by_stem), found, pairing, [])
+                _assign(mask, *_owners(other, by_stem, numbered), found, pairing, [])
             pairing.notes.append(
                 f"The masks in {folder} are taken for those of the images that are named like "
                 f"{members[0].path.name} without {members[0].stem.removeprefix(renamed[0].stem)}."
@@ -113,10 +118,16 @@ def _assign(
         left.append(mask)
 
 
-def _owners(mask: Place, by_stem: dict[str, list[Place]]) -> tuple[list[Place], bool]:
+def _owners(
+    mask: Place, by_stem: dict[str, list[Place]], numbered: set[tuple[str, str | None]]
+) -> tuple[list[Place], bool]:
     """The images that a mask may belong to, and whether it is one of several masks of its image."""
     for name, below, is_part in _names(mask):
-        fitting = [image for image in by_stem.get(name, ()) if _fits(mask, below, image)]
+        fitting = [
+            image
+            for image in by_stem.get(name, ())
+            if _fits(mask, below, image) and not (is_part and (name, image.label) in numbered)
+        ]
         if len(fitting) > 1:
             defective = [image for image in fitting if image.label is None or not is_free_name(image.label)]
             fitting = defective if len(defective) == 1 else fitting

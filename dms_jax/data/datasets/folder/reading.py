@@ -1,5 +1,6 @@
 """What a user declares of the values in a folder's files."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Reading:
         limits = None
         if value_range:
             match = _RANGE.fullmatch(value_range)
-            if match is None or float(match[1]) >= float(match[2]):
+            if match is None or not -math.inf < float(match[1]) < float(match[2]) < math.inf:
                 raise UsageError(
                     f"value_range {value_range!r} is not understood: name the values that are black and white, such as "
                     "0,4095."

@@ -18,8 +18,23 @@ SPLIT_NAMES = {
     "tst": "test",
 }
 _MASKS = frozenset(
-    {"mask", "masks", "gt", "gts", "groundtruth", "groundtruths", "label", "labels", "annotation", "annotations"}
-    | {"ann", "anns", "anno", "annos", "seg", "segs", "segmentation", "segmentations"}
+    {
+        "mask",
+        "masks",
+        "msk",
+        "msks",
+        "bitmask",
+        "bitmasks",
+        "gt",
+        "gts",
+        "groundtruth",
+        "groundtruths",
+        "label",
+        "labels",
+        "annotation",
+        "annotations",
+    }
+    | {"lbl", "lbls", "ann", "anns", "anno", "annos", "annot", "annots", "seg", "segs", "segmentation", "segmentations"}
 )
 _IMAGES = frozenset(
     ["image", "images", "img", "imgs", "im", "ims", "picture", "pictures", "photo", "photos", "jpegimages"]
@@ -58,6 +73,15 @@ class Role:
     def is_other(self) -> bool:
         """Whether the name is none of these, and so that of a class, or of a part of one."""
         return not (self.split or self.holds)
+
+
+# In a name that says more than this, too: scratch_masks, GT_bad, masks2.
+_SURE = re.compile(r"(?<![a-z])(?:masks?|msks?|bitmasks?|gts?|groundtruths?|ground[ ._-]truth)(?![a-z])", re.IGNORECASE)
+
+
+def may_hold_masks(folder: str) -> bool:
+    """Whether a folder whose role is not understood seems to hold masks by a word of its name."""
+    return role_of(folder).is_other and bool(_SURE.search(folder))
 
 
 @cache

@@ -64,7 +64,8 @@ class Tree:
         for path in _entries(folder):
             if path.is_dir():
                 self._add_folder(path, (*names, path.name), (*above, real))
-            else:
+            elif path.is_file() or path.is_symlink():
+                # No pipe, which would be waited for.
                 self._add(path, names)
 
     def _add(self, path: Path, names: tuple[str, ...]) -> None:
@@ -87,6 +88,7 @@ class Tree:
                 below=tuple(unicodedata.normalize("NFC", name) for name in others[1:]),
                 stem=unicodedata.normalize("NFC", path.stem),
                 tested=any(role.is_ground_truth for role in roles),
+                among_images=any(role.holds == "images" for role in roles),
             )
             (self.masks if is_mask else self.images).append(place)
 

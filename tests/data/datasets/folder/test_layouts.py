@@ -41,6 +41,15 @@ def _masks(image: object, root: Path) -> list[str]:
 
 # Files, and of each image its class, its split and its masks.
 UNDERSTOOD = {
+    "MTDD's and Crack500's": (
+        "MT_Break/Imgs/{1,2}.jpg MT_Break/Imgs/{1,2}.png MT_Free/Imgs/{3,4}.jpg MT_Free/Imgs/{3,4}.png",
+        [
+            "MT_Break/Imgs/1.jpg: MT_Break, -, MT_Break/Imgs/1.png",
+            "MT_Break/Imgs/2.jpg: MT_Break, -, MT_Break/Imgs/2.png",
+            "MT_Free/Imgs/3.jpg: MT_Free, -, MT_Free/Imgs/3.png",
+            "MT_Free/Imgs/4.jpg: MT_Free, -, MT_Free/Imgs/4.png",
+        ],
+    ),
     "image + mask": (
         "image/1.png mask/1.png",
         [
@@ -313,6 +322,15 @@ PROBLEMS = {
         "images/{1,2}.png masks/1.png",
         "images/2.png has no mask and lies in no class folder: add its mask",
     ),
+    "a class called like masks": ("good/1.png scratch/1.png scratch_masks/1.png", "scratch_masks seems to hold masks"),
+    "masks of another version": ("images/1.png masks_v2/1.png", "images/1.png has no mask and lies in no class folder"),
+    "masks of bad": ("bad/1.png GT_bad/1.png", "GT_bad seems to hold masks"),
+    "a mask of an image that is missing": (
+        "a/p.png a/p_1.png masks/a/p_{1,3}.png",
+        "masks/a/p_3.png is a mask of no image",
+    ),
+    "images in a folder of images, without masks": ("images/1.png other/1.png", "images/1.png has no mask"),
+    "masks that fit nothing": ("good/1.png bad/image_1.png masks/mask_7.png", "mask_7.png is a mask of no image"),
     "two masks": ("a/1.png masks/a/1.png gt/a/1.png", "gt/a/1.png and .*masks/a/1.png have the same name"),
 }
 
@@ -336,6 +354,10 @@ def test_what_is_not_certain_is_a_problem(kind: str, tmp_path: Path) -> None:
 def test_a_folder_of_datasets_is_refused(names: str, datasets: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"holds (several datasets|a dataset) \({datasets}\).*such as .*/bottle\.$"):
         list_folder(touch(tmp_path, names))
+
+
+def test_classes_with_flat_masks_have_masks(tmp_path: Path) -> None:
+    assert list_folder(touch(tmp_path, "sound/1.png bad/2.png dent/3.png masks/{2,3}.png")).masked == {"bad", "dent"}
 
 
 def test_a_link_to_where_it_lies_is_passed_over(tmp_path: Path) -> None:
@@ -421,3 +443,30 @@ def test_a_layout_is_prepared_with_the_right_masks(tmp_path: Path) -> None:
     assert len(examples) == 24
     for example in examples:
         assert (example["mask"] > 127).sum() == (16 if example["label"] else 0)
+
+
+@pytest.mark.parametrize("kind", ["white", "numbers", "loss"])
+def test_masks_among_images_are_told_by_their_contents(kind: str, tmp_path: Path) -> None:
+    """Whatever they are called: here they would be a class of their own."""
+    root, random = tmp_path / "files", np.random.default_rng(0)
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:20, 20:50] = 1 if kind == "numbers" else 255
+    ending = ".jpg" if kind == "loss" else ".png"
+    for label in ("good", "scratch", "bw"):
+        (root / label).mkdir(parents=True)
+        for i in range(12):
+            image = mask if label == "bw" else random.normal(110, 8, mask.shape).clip(0, 255).astype(np.uint8)
+            Image.fromarray(np.roll(image, i)).save(root / label / f"{label}{i}{ending if label == 'bw' else '.png'}")
+    with pytest.raises(UserError, match=rf"Of 36 images, 12 look like masks .*: bw/bw0{ending}, .* and 2 more\. Put"):
+        prepare("folder", manual_dir=str(root), data_dir=str(tmp_path / "data"))
+
+
+def test_images_that_are_all_black_and_white_are_images(tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    for i in range(24):
+        image = np.zeros((20, 30), np.uint8)
+        image[2:9, i : i + 5] = 255
+        path = root / ("good" if i % 2 else "scratch") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    assert sum(prepare("folder", manual_dir=str(root), data_dir=str(tmp_path / "data")).sizes.values()) == 24

@@ -66,7 +66,7 @@ def test_nothing_is_guessed_without_a_declaration(root: Path) -> None:
         prepared(root, value_range="0,4095")
 
 
-@pytest.mark.parametrize("text", ["4095", "0", "4095,0", "1,1", "a,b", "0,1,2", "0;1"])
+@pytest.mark.parametrize("text", ["4095", "0", "4095,0", "1,1", "a,b", "0,1,2", "0;1", "0,1e400"])
 def test_ranges_that_are_not_understood(text: str) -> None:
     with pytest.raises(UsageError, match=r"value_range .* is not understood"):
         Reading.parse("", text)
