@@ -44,7 +44,8 @@ def read_mask(path: str | Path, values: MaskValues | None = None) -> Image.Image
     if values is None:
         deep = image.mode.startswith("I") or image.mode == "F"
         brightest = float(np.asarray(image).max()) if deep else 0
-        refuse_photograph(np.asarray(as_rgb(image, path, (0, max(brightest, 1)) if deep else None)), path)
+        plain = image if image.mode == "L" else as_rgb(image, path, (0, max(brightest, 1)) if deep else None)
+        refuse_photograph(np.asarray(plain), path)
     return as_mask(image, path, values)
 
 
