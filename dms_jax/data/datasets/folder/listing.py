@@ -1,7 +1,7 @@
 """Finding images and their masks in a folder of class folders, without opening an image."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -87,7 +87,7 @@ def list_folder(root: Path) -> Listing:
     beside = _masks_beside(tree.images, tree.masks)
     if beside:
         notes.append(f"{len(beside)} files beside images are taken for their masks, such as {beside[0].path.name}.")
-    images = [place for place in tree.images if place not in beside]
+    images = _without(tree.images, beside)
     masks = [*tree.masks, *beside]
     same_name = _same_names(images)
     if pairs := _pairs_of_endings(same_name, images, masks):
@@ -95,19 +95,19 @@ def list_folder(root: Path) -> Listing:
             f"{len(pairs)} files that are named like an image but for their ending are taken for its mask, such as "
             f"{pairs[0].path.name}."
         )
-        images = [place for place in images if place not in set(pairs)]
+        images = _without(images, pairs)
         masks, same_name = [*masks, *pairs], _same_names(images)
         beside = [*beside, *pairs]
     doubled = {place for places in same_name for place in places}
     pairing = pair_masks(
-        [place for place in images if place not in doubled],
+        _without(images, doubled),
         masks,
         has_splits=any(place.split for place in (*images, *masks)),
     )
     usable = [place for place in images if place not in doubled and place not in pairing.clashes]
     # What has neither a class nor a mask says nothing.
     mute = [place for place in usable if place.label is None and place not in pairing.masks]
-    listed = [_listed_image(place, pairing, root) for place in usable if place not in mute]
+    listed = [_listed_image(place, pairing, root) for place in _without(usable, mute)]
     stray_masks, ignored_masks = _strays(pairing, doubled, set(beside))
     without_classes = any(image.label is None for image in listed)
     mute_problems = [_mute(place) for place in mute if without_classes or place.among_images]
@@ -129,6 +129,11 @@ def list_folder(root: Path) -> Listing:
         splits=frozenset({place.split for place in images} - {None}),
         notes=(*notes, *pairing.notes),
     )
+
+
+def _without(places: Iterable[Place], others: Iterable[Place]) -> list[Place]:
+    left_out = set(others)
+    return [place for place in places if place not in left_out]
 
 
 def _listed_image(place: Place, pairing: Pairing, root: Path) -> ListedImage:
