@@ -1,4 +1,6 @@
-"""Failures that the user can act on."""
+"""Failures that the user can act on, and their wording."""
+
+from collections.abc import Sequence
 
 
 class UserError(Exception):
@@ -15,6 +17,12 @@ class UsageError(UserError):
     """The command itself is wrong: an unknown field, a value of the wrong type or out of range."""
 
     exit_code = 2
+
+
+def some_names(names: Sequence[str], most: int) -> str:
+    """At most so many of the names, for a sentence, and the number of the others: "a, b and 3 more"."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def first_words(error: Exception) -> str:

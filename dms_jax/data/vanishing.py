@@ -9,6 +9,7 @@ import numpy as np
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.framing import Framing, crops_of, cut
 from dms_jax.data.image_files import DEFECT_THRESHOLD
+from dms_jax.errors import some_names
 
 # A defect of fewer pixels than this is hardly learnt, and hardly measured.
 FAINT = 4
@@ -62,7 +63,7 @@ def vanishing_sentence(found: VanishedDefects, framing: Framing) -> str | None:
     if not (found.gone or found.faint):
         return None
     parts = [
-        f"{what} {len(names)} of {found.looked_at} defective images ({_listed(names)})"
+        f"{what} {len(names)} of {found.looked_at} defective images ({some_names(names, _NAMED)})"
         for what, names in (
             ("nothing is left of the defect in", found.gone),
             (f"fewer than {FAINT} defective pixels are left in", found.faint),
@@ -90,8 +91,3 @@ def _pixels_left(mask: np.ndarray, framing: Framing) -> int | None:
         if (part > DEFECT_THRESHOLD).any():
             most = max(most, int(np.count_nonzero(cut(mask, crop, framing) > DEFECT_THRESHOLD)))
     return most if most < np.count_nonzero(mask > DEFECT_THRESHOLD) else None
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dms_jax.errors import UserError
+from dms_jax.errors import UserError, some_names
 from dms_jax.interop.torch_names import BACKBONE_FORMATS, BackboneFormat, Kind, Row, backbone_rows
 from dms_jax.models.resnext import ResNeXt
 
+# So many names are in an error; the others are counted.
+_NAMED = 5
 _NORM_COUNTER = "num_batches_tracked"
 
 
@@ -89,8 +91,8 @@ def import_backbone(tensors: Mapping[str, np.ndarray], prefix: str | None = None
     surplus = [key for key in rest if not key.startswith(f"{form.classifier}.") and not key.endswith(_NORM_COUNTER)]
     if surplus:
         raise UserError(
-            f"{_listed(surplus)} of the file has no place in a ResNet or ResNeXt ({form.description} names): import a "
-            "file of a plain one, without attention or a deeper stem."
+            f"{some_names(surplus, _NAMED)} of the file has no place in a ResNet or ResNeXt ({form.description} names):"
+            " import a file of a plain one, without attention or a deeper stem."
         )
     outside = [key for key in tensors if not key.startswith(prefix)]
     left_alone = (*outside, *(prefix + key for key in rest))
@@ -137,7 +139,7 @@ def to_variables(
             filled[ours] = np.array(leaf.bring(tensor), np.float32, order="C")
             used.add(theirs)
     if filled.keys() != wanted.keys():
-        raise ValueError(f"no row of the table fills {_listed(sorted(wanted.keys() - filled.keys()))}.")
+        raise ValueError(f"no row of the table fills {some_names(sorted(wanted.keys() - filled.keys()), _NAMED)}.")
     return flax.traverse_util.unflatten_dict(filled, sep="/"), used
 
 
@@ -166,7 +168,7 @@ def to_tensors(variables: Mapping[str, Any], rows: Sequence[Row], *, batches: in
         if row.kind == "norm":
             tensors[f"{row.theirs}.{_NORM_COUNTER}"] = np.array(batches, np.int64)
     if left:
-        raise ValueError(f"no row of the table names {_listed(sorted(left))}.")
+        raise ValueError(f"no row of the table names {some_names(sorted(left), _NAMED)}.")
     return tensors
 
 
@@ -197,8 +199,8 @@ def _find_format(tensors: Mapping[str, np.ndarray], wanted: str | None) -> tuple
         return name, prefix
     known = " or ".join(form.description for form in BACKBONE_FORMATS.values())
     raise UserError(
-        f"the file has no backbone with names of {known} (it begins with {_listed(list(tensors), 3)}): import a ResNet "
-        "or ResNeXt of bottlenecks, such as resnext101_32x4d."
+        f"the file has no backbone with names of {known} (it begins with {some_names(list(tensors), 3)}): import a "
+        "ResNet or ResNeXt of bottlenecks, such as resnext101_32x4d."
     )
 
 
@@ -238,11 +240,6 @@ def _read_architecture(tensors: Mapping[str, np.ndarray], form: BackboneFormat) 
         "width_per_group": per_group * 64 // base,
         "base_channels": base,
     }
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
 
 
 def _prefixes(found: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 
 from dms_jax.checkpoints.backbone import backbone_name, read_backbone, read_description
 from dms_jax.checkpoints.manager import Checkpoints, has_best, read_best
-from dms_jax.errors import UserError
+from dms_jax.errors import UserError, some_names
 from dms_jax.models.network import Network
 from dms_jax.models.resnext import BACKBONES
 from dms_jax.runtime.devices import replicate
@@ -210,6 +210,4 @@ def _names(chosen: Collection[tuple[str, str]], everything: Collection[tuple[str
         prefixes = ("/".join(parts[:end]) for end in range(1, len(parts)))
         whole = (prefix for prefix in prefixes if not any(other.startswith(prefix + "/") for other in others))
         names[next(whole, path)] = None
-    listed = list(names)
-    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + rest
+    return some_names(list(names), most)

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from dms_jax.data.facts import UNLABELLED, ImageFacts
+from dms_jax.errors import some_names
 
 # A class with fewer training images than this is hardly learnt.
 _FEW_TRAINING_IMAGES = 10
 # So many images are named in a warning; the others are counted.
-_NAMED = 10
+_listed = partial(some_names, most=10)
 
 
 def class_warnings(images: Mapping[str, Sequence[ImageFacts]], class_names: Sequence[str]) -> Iterator[str]:
@@ -93,8 +95,3 @@ def copy_warnings(images: Mapping[str, Sequence[ImageFacts]]) -> Iterator[str]:
 
 def _are(count: int) -> str:
     return "1 image is" if count == 1 else f"{count} images are"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

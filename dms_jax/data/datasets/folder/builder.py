@@ -25,7 +25,7 @@ from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.datasets.folder.understood import understood
 from dms_jax.data.datasets.splitting import VALIDATION_SHARE, hold_out
 from dms_jax.data.facts import ImageFacts
-from dms_jax.errors import UsageError, UserError
+from dms_jax.errors import UsageError, UserError, some_names
 
 TEST_SHARE = 0.2
 # The one class of a dataset without any label: a network needs one, and no image is of it.
@@ -133,10 +133,9 @@ def _refuse_masks_among_images(facts: Sequence[ImageFacts]) -> None:
     """
     masks = sorted(fact.name for fact in facts if fact.pixels.looks_like_mask)
     if masks and len(masks) <= 0.75 * len(facts):
-        more = f" and {len(masks) - _NAMED} more" if len(masks) > _NAMED else ""
         raise UserError(
             f"Of {len(facts)} images, {len(masks)} look like masks (black, and a few shades): "
-            f"{', '.join(masks[:_NAMED])}{more}. Put masks into a folder masks, or remove them."
+            f"{some_names(masks, _NAMED)}. Put masks into a folder masks, or remove them."
         )
 
 
@@ -295,9 +294,7 @@ def _notes(listing: Listing, images: Sequence[LabelledImage], free_class: str | 
     if total[None]:
         yield f"{total[None]} of the {len(images)} images have no label: they teach the mask alone."
     if listing.ignored:
-        named = ", ".join(listing.ignored[:_NAMED])
-        more = f" and {len(listing.ignored) - _NAMED} more" if len(listing.ignored) > _NAMED else ""
-        yield f"What is no image, or lies in no class folder, is ignored: {named}{more}."
+        yield f"What is no image, or lies in no class folder, is ignored: {some_names(listing.ignored, _NAMED)}."
 
 
 def _fingerprint(path: Path) -> bytes:
