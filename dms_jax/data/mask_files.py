@@ -7,7 +7,14 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from dms_jax.data.image_files import FRAMES, as_rgb, load_image, read_image
-from dms_jax.data.mask_values import MaskValues, guess_colours, guess_grey, mask_of_alpha, refuse_photograph
+from dms_jax.data.mask_values import (
+    MaskValues,
+    guess_colours,
+    guess_grey,
+    mask_of_alpha,
+    refuse_photograph,
+    refuse_without_black,
+)
 from dms_jax.errors import UserError
 
 # More levels than a mask has that was drawn.
@@ -84,10 +91,6 @@ def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = No
         if is_lossy:
             raise UserError(f"{path} is compressed with loss, so that its values are not exact: save it as PNG.")
         return Image.fromarray(values.select(_stored_values(image, path), path))
-    if image.mode.startswith("I") and (lowest := int(np.asarray(image).min())) < 0:
-        raise UserError(
-            f"{path} has pixels below 0 ({lowest}): save it with 255 for defective pixels and 0 for sound ones."
-        )
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA"))
         alpha = mask_of_alpha(rgba[..., :3], rgba[..., 3], path)
@@ -95,29 +98,32 @@ def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = No
             return Image.fromarray(guess_grey(np.ascontiguousarray(alpha), path, is_lossy=False))
     if image.mode in ("1", "L", "LA"):
         return Image.fromarray(guess_grey(np.asarray(image.convert("L")), path, is_lossy=is_lossy))
-    if image.mode.startswith("I") and (pixels := np.asarray(image)).min() >= 0 and pixels.max() <= 255:
-        return Image.fromarray(guess_grey(pixels.astype(np.uint8), path, is_lossy=False))
     if image.mode.startswith("I"):
         return _deep_mask(image, path)
-    else:
-        colours = np.asarray(as_rgb(image, path))
+    colours = np.asarray(as_rgb(image, path))
     if (colours == colours[..., :1]).all():
         return Image.fromarray(guess_grey(np.ascontiguousarray(colours[..., 0]), path, is_lossy=is_lossy))
     if image.mode in ("P", "PA"):
         _refuse_void(image, path)
-        if not (colours == 0).all(-1).any():
-            guess_colours(colours, path, is_lossy=False)
+        refuse_without_black(colours, path)
         return Image.fromarray(np.where(colours.any(-1), 255, 0).astype(np.uint8))
     return Image.fromarray(guess_colours(colours, path, is_lossy=is_lossy))
 
 
 def _deep_mask(image: Image.Image, path: str | Path) -> Image.Image:
-    """A mask of 16 bits, of which the upper 8 are what counts, however dark."""
+    """A mask of 16 or 32 bits: 8 bits if nothing is above 255, else the upper 8 of 16 are what counts, however dark."""
+    pixels = np.asarray(image)
+    if pixels.min() < 0:
+        raise UserError(
+            f"{path} has pixels below 0 ({pixels.min()}): save it with 255 for defective pixels and 0 for sound ones."
+        )
+    if pixels.max() <= 255:
+        return Image.fromarray(guess_grey(pixels.astype(np.uint8), path, is_lossy=False))
     levels = np.asarray(as_rgb(image, path, (0, 65535)))[..., 0]
     try:
         return Image.fromarray(guess_grey(np.ascontiguousarray(levels), path, is_lossy=False))
     except UserError as error:
-        stored = np.unique(np.asarray(image))
+        stored = np.unique(pixels)
         shown = ", ".join(map(str, stored[:8])) + (" and more" if len(stored) > 8 else "")
         raise UserError(
             f"{path} has 16-bit values ({shown}), not all of which are clearly sound or defective: say which are "
@@ -215,7 +221,9 @@ def _is_copy(grey: np.ndarray, mask: np.ndarray) -> bool:
         return True
     if np.count_nonzero(np.bincount(mask.ravel(), minlength=256)) <= _FEW_LEVELS:
         return False
-    return bool(np.corrcoef(grey.ravel(), mask.ravel())[0, 1] > 0.98)
+    # Of an image of one grey there is no correlation, which is not for the user to hear of.
+    with np.errstate(invalid="ignore"):
+        return bool(np.corrcoef(grey.ravel(), mask.ravel())[0, 1] > 0.98)
 
 
 def _is_turned(path: str | Path) -> bool:

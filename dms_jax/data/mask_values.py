@@ -148,16 +148,12 @@ def guess_grey(levels: NDArray[np.uint8], path: str | Path, *, is_lossy: bool) -
                 f"for defective pixels and 0 for sound ones, or {_HINT}."
             )
         return levels
-    dark = _dark_areas(levels, counts, is_lossy)
-    marked = levels[levels > _NOISE]
-    if is_lossy and not dark and marked.size and (middle := int(np.median(marked))) <= _HALF:
-        # Half of such a mask's noisy pixels would be above the threshold.
-        dark = [middle]
-    if dark:
+    dark = _dark_when_lossy(levels) if is_lossy else _dark(levels)
+    if dark is not None:
         shown = ", ".join(map(str, present[:8])) + (" and more" if len(present) > 8 else "")
-        lowest = present[1] if present[0] == 0 else dark[0]
+        lowest = present[1] if present[0] == 0 else dark
         raise UserError(
-            f"{path} has areas of the value {dark[0]}, which is not above {DEFECT_THRESHOLD} and would count as sound, "
+            f"{path} has areas of the value {dark}, which is not above {DEFECT_THRESHOLD} and would count as sound, "
             f"beside others (its values are {shown}): {_HINT}, such as {lowest}-255."
         )
     return levels
@@ -175,19 +171,28 @@ def guess_colours(colours: NDArray[np.uint8], path: str | Path, *, is_lossy: boo
       UserError: no pixel is black.
     """
     levels = colours.max(-1)
-    if not is_lossy and levels.min() > 0:
+    if is_lossy:
+        return levels if _dark_when_lossy(levels) is None else _as_mask(levels > _NOISE)
+    refuse_without_black(colours, path)
+    return levels if _dark(levels) is None else _as_mask(levels > 0)
+
+
+def refuse_without_black(colours: NDArray[np.uint8], path: str | Path) -> None:
+    """Check that a mask in colour has something that is sound.
+
+    Args:
+      colours: uint8 [H, W, 3].
+      path: of the file, for the error message.
+
+    Raises:
+      UserError: no pixel is black.
+    """
+    if colours.any(-1).all():
         background = _hexadecimal(_most_frequent(colours))
         raise UserError(
             f"{path} has no black pixel, and most are {background}: {_HINT}, as colours, or save it with black for "
             "sound pixels."
         )
-    if is_lossy:
-        # Of a mark in a dark colour, half of the noisy pixels would be above the threshold.
-        marked = levels[levels > _NOISE]
-        is_dark = marked.size and (np.median(marked) <= _HALF or _dark_areas(levels, np.array([]), is_lossy=True))
-        return _as_mask(levels > _NOISE) if is_dark else levels
-    counts = np.bincount(levels.ravel(), minlength=256)
-    return _as_mask(levels > 0) if _dark_areas(levels, counts, is_lossy) else levels
 
 
 def mask_of_alpha(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], path: str | Path) -> NDArray[np.uint8] | None:
@@ -213,27 +218,33 @@ def mask_of_alpha(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], path: st
     )
 
 
-def _dark_areas(levels: NDArray[np.uint8], counts: NDArray[np.integer], is_lossy: bool) -> list[int]:
-    """The levels of 1 to 127 that fill areas, but for a background that is not quite black."""
-    if is_lossy:
-        grey = (levels > 16) & (levels <= DEFECT_THRESHOLD)
-        return [int(np.median(levels[grey]))] if _inner(grey, 2).sum() > 0.1 * (levels > 16).sum() else []
+def _dark(levels: NDArray[np.uint8]) -> int | None:
+    """The lowest level of 1 to 127 that fills areas, but for a background that is not quite black; None without one."""
+    counts = np.bincount(levels.ravel(), minlength=256)
     marked = levels.size - int(counts[0])
     present = np.flatnonzero(counts)
     dark = [int(level) for level in present if 0 < level <= DEFECT_THRESHOLD]
     if dark and counts[0] == 0:
         dark = dark[1:]
-    few = len(present) <= _FEW_LEVELS
+    enough = max(9, (0.02 if len(present) <= _FEW_LEVELS else 0.3) * marked)
     # Soft edges lie along something bright; lines and spots of a dark class do not.
     far = ~_grown(levels > DEFECT_THRESHOLD, 2) if len(present) <= _CLASSES else None
-    found = []
     for level in dark:
-        enough = max(9, 0.02 * marked) if few else max(9, 0.3 * marked)
         of_level = levels == level
         fills = counts[level] >= enough and _inner(of_level, 1).sum() >= enough / 2
         if fills or (far is not None and (of_level & far).sum() > _STRAY):
-            found.append(level)
-    return found
+            return level
+    return None
+
+
+def _dark_when_lossy(levels: NDArray[np.uint8]) -> int | None:
+    """A level of areas of which a part of the noisy pixels, or all, would be below the threshold; None without such."""
+    grey = (levels > 16) & (levels <= DEFECT_THRESHOLD)
+    if _inner(grey, 2).sum() > 0.1 * (levels > 16).sum():
+        return int(np.median(levels[grey]))
+    marked = levels[levels > _NOISE]
+    middle = int(np.median(marked)) if marked.size else 0
+    return middle if 0 < middle <= _HALF else None
 
 
 def _grown(area: NDArray[np.bool_], times: int) -> NDArray[np.bool_]:

@@ -293,3 +293,10 @@ def test_several_images_in_one_file_are_refused(name: str, tmp_path: Path) -> No
 def test_values_of_a_mask_that_was_compressed_with_loss_are_not_exact(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="compressed with loss"):
         read_mask(saved(tmp_path, painted(0, 85, 255), "mask.jpg"), MaskValues.parse("85"))
+
+
+def test_a_soft_mask_of_an_image_of_one_grey(tmp_path: Path) -> None:
+    """There is no correlation between them, of which numpy would warn."""
+    image = saved(tmp_path, painted(110, 110, 110), "image.png")
+    soft = painted(0, 255, 255).filter(ImageFilter.GaussianBlur(2))
+    np.testing.assert_array_equal(np.asarray(read_pair(image, saved(tmp_path, soft))[1]), np.asarray(soft))
