@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "dms_jax"
 # From the ground up. What stands on one line does not know of each other.
 ROWS = (
-    ("errors", "tables"),
+    ("errors", "tables", "whole_files"),
     ("references",),
     ("ops",),
     ("models",),

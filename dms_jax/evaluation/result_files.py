@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from dms_jax.evaluation.scoring import ImageRow
+from dms_jax.whole_files import write_whole
 
 
 def write_results(results: Mapping[str, Any], path: Path) -> None:
@@ -19,9 +20,7 @@ def write_results(results: Mapping[str, Any], path: Path) -> None:
     Raises:
       ValueError: a metric is not finite; what does not exist must be None.
     """
-    text = json.dumps(results, indent=2, allow_nan=False) + "\n"
-    with _replacing(path) as file:
-        file.write(text)
+    _write(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
 
 
 def write_image_table(rows: Sequence[ImageRow], class_names: Sequence[str], path: Path) -> None:
@@ -36,19 +35,20 @@ def write_image_table(rows: Sequence[ImageRow], class_names: Sequence[str], path
       class_names: in the order of the rows' class numbers.
       path: the file, replaced whole.
     """
-    with _replacing(path) as file:
-        columns = [field.name for field in fields(ImageRow) if field.name != "extra"]
-        extra = list(rows[0].extra) if rows else []
-        writer = csv.DictWriter(file, [*columns, *extra])
-        writer.writeheader()
-        for row in sorted(rows, key=_worst_first):
-            named = {
-                key: None if (number := getattr(row, key)) is None else class_names[number]
-                for key in ("label", "predicted")
-            }
-            defective = None if row.defective is None else int(row.defective)
-            values = {key: value for key, value in asdict(row).items() if key != "extra"}
-            writer.writerow({**values, **named, "defective": defective, **row.extra})
+    file = io.StringIO(newline="")
+    columns = [field.name for field in fields(ImageRow) if field.name != "extra"]
+    extra = list(rows[0].extra) if rows else []
+    writer = csv.DictWriter(file, [*columns, *extra])
+    writer.writeheader()
+    for row in sorted(rows, key=_worst_first):
+        named = {
+            key: None if (number := getattr(row, key)) is None else class_names[number]
+            for key in ("label", "predicted")
+        }
+        defective = None if row.defective is None else int(row.defective)
+        values = {key: value for key, value in asdict(row).items() if key != "extra"}
+        writer.writerow({**values, **named, "defective": defective, **row.extra})
+    _write(path, file.getvalue())
 
 
 def _worst_first(row: ImageRow) -> tuple[int, float, str]:
@@ -60,21 +60,17 @@ def _worst_first(row: ImageRow) -> tuple[int, float, str]:
     return (rank, -row.mae, row.name)
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[TextIO]:
-    """A text file that takes the place of `path` once it is whole; pipes and devices are written to as they are."""
-    in_place = path.exists() and not path.is_file()
-    written = path if in_place else path.with_name(path.name + ".tmp")
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all; pipes and devices are written to as they are."""
+    # A file's name need not be UTF-8: its bytes are kept.
+    data = text.encode("utf-8", "surrogateescape")
     try:
-        # A file's name need not be UTF-8: its bytes are kept.
-        with written.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            yield file
-        if not in_place:
-            written.replace(path)
-    except BaseException as error:
-        if not in_place:
-            written.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+        else:
+            write_whole(path, lambda file: file.write(data))
+    except OSError as error:
+        if error.filename is None:
             # A full disk does not say which file it was.
             error.filename = str(path)
         raise

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dms_jax.errors import UsageError, UserError
+from dms_jax.whole_files import write_whole
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
 # Under one of these, training scripts keep the state dict among other things.
@@ -61,20 +62,17 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], description: Ma
       UserError: PyTorch is needed and not installed.
     """
     check_suffix(path)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import save
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import save
 
-            contiguous = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
-            # Not its own `save_file`, whose files are readable to their owner alone, whatever the umask says.
-            temporary.write_bytes(save(contiguous, metadata=dict(description)))
-        else:
-            torch = _import_torch(path, "written")
-            torch.save({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()}, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        contiguous = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
+        # Not its own `save_file`, whose files are readable to their owner alone, whatever the umask says.
+        data = save(contiguous, metadata=dict(description))
+        write_whole(path, lambda file: file.write(data))
+    else:
+        torch = _import_torch(path, "written")
+        given = {name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()}
+        write_whole(path, lambda file: torch.save(given, file))
 
 
 def check_suffix(path: Path) -> None:

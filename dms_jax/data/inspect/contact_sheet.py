@@ -12,8 +12,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 from dms_jax.data.examples import one_of_each_class
 from dms_jax.data.image_files import DEFECT_THRESHOLD
 from dms_jax.data.prepared import PreparedDataset
-from dms_jax.data.whole_files import write_whole
 from dms_jax.errors import UsageError, UserError
+from dms_jax.whole_files import write_whole
 
 # Surfaces do not have this colour, and its brightness is far from black as well as from white.
 _OUTLINE = (255, 0, 255)

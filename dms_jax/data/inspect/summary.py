@@ -13,8 +13,8 @@ import numpy as np
 from dms_jax.data.facts import UNLABELLED, ImageFacts, measure
 from dms_jax.data.inspect.warnings import class_warnings, copy_warnings, mask_warnings
 from dms_jax.data.prepared import PreparedDataset
-from dms_jax.data.whole_files import write_whole
 from dms_jax.tables import format_table
+from dms_jax.whole_files import write_whole
 
 # Beside the dataset. Its version changes when the warnings or the numbers do: another version's is computed anew.
 SUMMARY_NAME = "summary.json"
