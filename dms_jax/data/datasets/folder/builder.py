@@ -20,14 +20,19 @@ from dms_jax.data.datasets.base import (
 )
 from dms_jax.data.datasets.folder.annotations import list_annotations
 from dms_jax.data.datasets.folder.csv_listing import list_csv
-from dms_jax.data.datasets.folder.listing import ListedImage, Listing, list_folder
+from dms_jax.data.datasets.folder.labelling import (
+    check_names,
+    choose_free_class,
+    label_images,
+    size_of,
+    split_images,
+)
+from dms_jax.data.datasets.folder.listing import Listing, list_folder
 from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.datasets.folder.understood import understood
-from dms_jax.data.datasets.splitting import VALIDATION_SHARE, hold_out
 from dms_jax.data.facts import ImageFacts
 from dms_jax.errors import UsageError, UserError, some_names
 
-TEST_SHARE = 0.2
 # The one class of a dataset without any label: a network needs one, and no image is of it.
 UNLABELLED_CLASS = "defect"
 
@@ -40,11 +45,12 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
     """A user's own images, from a folder of class folders or from a CSV file.
 
     A folder holds `<split>/<class>/NAME.*` beside `masks/<split>/<class>/NAME.*`, with splits `train`, `validation`
-    and `test` (see `list_folder`, also for MVTec AD's layout), or `<class>/NAME.*` beside `masks/<class>/NAME.*`. A CSV
-    has the columns `image`, `mask`, `label` and `split`, of which only `image` must be filled in (see `list_csv`).
+    and `test` (see `list_folder`, also for other layouts), or `<class>/NAME.*` beside `masks/<class>/NAME.*`, or holds
+    annotations (see `list_annotations`). A CSV has the columns `image`, `mask`, `label` and `split`, of which `image`
+    and a mask or a label must be filled in (see `list_csv`).
 
-    For both: the *defect-free class* is the one named free, good, normal or ok, in upper or lower case; where no class
-    is, it is the one without masks, if exactly one of several classes has none; else there is none. An image of the
+    For all: the *defect-free class* is the one with a name of `dms_jax.data.class_names`; where no class has one, it is
+    the one without masks, if exactly one of several classes has none; else there is none. An image of the
     defect-free class without a mask has one that is all black. Any other image without a mask has an unknown one
     (`has_mask` false), an image without a label has label -1, and one with neither is refused. The classes are in the
     order of their names, the defect-free one first.
@@ -62,13 +68,13 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
     CLASS_NAMES = ()
     FREE_CLASS = None
 
+    _reading = Reading()
+
     @classmethod
     def get_builder_config(cls, name: str, version: Any = None) -> tfds.core.BuilderConfig | None:
         """The configuration of any name that `config_name` makes; None for other names."""
         del version
         return tfds.core.BuilderConfig(name=name) if _CONFIG_NAME.fullmatch(name) else None
-
-    _reading = Reading()
 
     def download_and_prepare(
         self, *, download_config: tfds.download.DownloadConfig, reading: Reading = _reading, **kwargs: Any
@@ -102,7 +108,7 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
                 f"{root} has no images that can be used{ignored}: put each into a folder named after its class."
             )
         labels = {image.label for image in listing.images} - {None}
-        _check_names(labels)
+        check_names(labels)
         free_class = choose_free_class(listing)
         class_names = sorted(labels, key=lambda label: (label != free_class, label)) or [UNLABELLED_CLASS]
         images = label_images(listing, free_class, self._reading)
@@ -190,96 +196,6 @@ def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = ()) -
     return latest.parent.parent.name
 
 
-def _check_names(labels: Iterable[str]) -> None:
-    """Refuse names of classes that differ in case alone, which some file systems take for one."""
-    folded: dict[str, str] = {}
-    for label in sorted(labels):
-        other = folded.setdefault(label.casefold(), label)
-        if other != label:
-            raise UserError(f"The classes {other} and {label} differ in case alone: give them one name.")
-
-
-def choose_free_class(listing: Listing) -> str | None:
-    """The defect-free class, see `Folder`; None where there is none.
-
-    Raises:
-      UserError: several classes have the name of one.
-    """
-    labels = sorted({image.label for image in listing.images} - {None})
-    named = [label for label in labels if is_free_name(label)]
-    if len(named) > 1:
-        raise UserError(f"The classes {' and '.join(named)} are both free of defects by their names: merge them.")
-    unmasked = [label for label in labels if label not in listing.masked]
-    if named:
-        return named[0]
-    return unmasked[0] if len(unmasked) == 1 < len(labels) else None
-
-
-def label_images(listing: Listing, free_class: str | None, reading: Reading | None = None) -> list[LabelledImage]:
-    """The listed images as the dataset takes them, copies of one image in one group.
-
-    Args:
-      listing: the images.
-      free_class: the class whose images have an all-black mask where they have no other.
-      reading: how the files are read.
-
-    Returns:
-      The images, in the same order.
-    """
-    groups, reading = group_copies(listing.images), reading or Reading()
-    return [
-        LabelledImage(
-            name=image.name,
-            label=image.label,
-            group=groups[image.name],
-            image_path=image.image_path,
-            mask_path=image.mask_path,
-            has_mask=image.mask_path is not None or image.label == free_class,
-            mask_reader=reading.mask_reader(image.mask_reader),
-            image_reader=reading.image_reader(),
-        )
-        for image in listing.images
-    ]
-
-
-def group_copies(images: Sequence[ListedImage]) -> dict[str, str]:
-    """Groups images whose files have the same contents.
-
-    Args:
-      images: the images.
-
-    Returns:
-      For every name the name of its group: that of the first of its copies.
-    """
-    # Files of different sizes are different: few need to be read.
-    sizes = Counter(_size(image.image_path) for image in images)
-    groups, first_of = {}, {}
-    for image in images:
-        alone = sizes[_size(image.image_path)] == 1
-        contents = image.name if alone else _contents_hash(image.image_path)
-        groups[image.name] = first_of.setdefault(contents, image.name)
-    return groups
-
-
-def split_images(images: Sequence[LabelledImage], listing: Listing) -> dict[str, list[LabelledImage]]:
-    """Splits the images as the user has, and cuts a missing test or validation split off the training images.
-
-    Args:
-      images: the images of the listing, in its order.
-      listing: says which splits there are, and which images belong to them.
-
-    Returns:
-      The images of `train`, `validation` and `test`, in the order given.
-    """
-    splits: dict[str, list[LabelledImage]] = {"train": [], "validation": [], "test": []}
-    for image, listed in zip(images, listing.images, strict=True):
-        splits[listed.split or "train"].append(image)
-    for split, share in (("test", TEST_SHARE), ("validation", VALIDATION_SHARE)):
-        if split not in listing.splits:
-            splits["train"], splits[split] = hold_out(splits["train"], share, salt=split)
-    return splits
-
-
 def _notes(listing: Listing, images: Sequence[LabelledImage], free_class: str | None) -> Iterator[str]:
     """What the user should know of how the images were understood, one sentence each."""
     yield from listing.notes
@@ -300,22 +216,8 @@ def _notes(listing: Listing, images: Sequence[LabelledImage], free_class: str | 
 def _fingerprint(path: Path) -> bytes:
     """Changes with a file's path, size and time of change; also of a file that is not there."""
     changed = path.stat().st_mtime_ns if path.exists() else 0
-    return os.fsencode(path) + f"\0{_size(path)}\0{changed}".encode()
-
-
-def _size(path: Path) -> int:
-    """A file's size in bytes; -1 if it is not there, which is for its reader to say."""
-    return path.stat().st_size if path.exists() else -1
+    return os.fsencode(path) + f"\0{size_of(path)}\0{changed}".encode()
 
 
 def _short_hash(parts: Iterable[bytes]) -> str:
     return hashlib.sha256(b"\n".join(parts)).hexdigest()[:8]
-
-
-def _contents_hash(path: Path) -> bytes | Path:
-    """A hash of a file's contents; the path of a file that can't be read, which is for its reader to say."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError:
-        return path
