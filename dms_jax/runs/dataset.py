@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
 from dms_jax.data.datasets.folder.builder import UNLABELLED_CLASS, Folder, config_name, list_images
+from dms_jax.data.datasets.folder.listing import Listing
 from dms_jax.data.prepare import prepare
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.data.reopening import reopen_folder
@@ -58,9 +59,11 @@ def reopen_dataset(
     began_in = Path(description.dataset)
     kept, notes = None, []
     if is_folder:
-        _check_classes_of_source(config, description)
+        listing = _listed_source(config)
+        if listing is not None:
+            _check_classes(listing, config, description)
         kept = None if elsewhere else reopen_folder(began_in)
-        if not elsewhere and _has_changed(config, began_in):
+        if not elsewhere and _has_changed(config, began_in, listing):
             notes.append(
                 f"{config.data.manual_dir} has changed since this run began: it keeps its images, their classes and "
                 f"their split, as they are in {began_in}; for the new ones, train with another --workdir."
@@ -90,21 +93,26 @@ def digests(dataset: PreparedDataset) -> Mapping[str, str]:
     return found
 
 
-def _check_classes_of_source(config: ConfigDict, description: RunDescription) -> None:
-    """Refuse a folder whose classes are others now, before it is prepared anew."""
+def _listed_source(config: ConfigDict) -> Listing | None:
+    """What the folder holds now; None where it is gone or cannot be read.
+
+    What was prepared from it is as good as ever; where that is gone too, preparing it will say the same.
+    """
     source = Path(config.data.manual_dir).expanduser()
-    if not source.exists():
-        return
     try:
-        found = {image.label for image in list_images(source).images if image.label is not None}
+        return list_images(source) if source.exists() else None
     except UserError:
-        # What was prepared from it is as good as ever; where that is gone, preparing it will say the same.
-        return
+        return None
+
+
+def _check_classes(listing: Listing, config: ConfigDict, description: RunDescription) -> None:
+    """Refuse a folder whose classes are others now, before it is prepared anew."""
+    found = {image.label for image in listing.images if image.label is not None}
     # In the run's order, which is the order that the user knows.
     names = tuple(name for name in description.class_names if name in found)
     names = (*names, *sorted(found - set(names))) or (UNLABELLED_CLASS,)
     if names != description.class_names:
-        raise _other_classes(str(source), names, description)
+        raise _other_classes(str(Path(config.data.manual_dir).expanduser()), names, description)
 
 
 def _other_classes(where: str, names: tuple[str, ...], description: RunDescription) -> UserError:
@@ -113,11 +121,11 @@ def _other_classes(where: str, names: tuple[str, ...], description: RunDescripti
     )
 
 
-def _has_changed(config: ConfigDict, began_in: Path) -> bool:
+def _has_changed(config: ConfigDict, began_in: Path, listing: Listing | None) -> bool:
     data_dir = Path(config.data.data_dir or tfds.core.constants.DATA_DIR).expanduser()
     try:
         declared = config.data.mask_values, config.data.value_range
-        return config_name(config.data.manual_dir, data_dir, declared) != began_in.parent.name
+        return config_name(config.data.manual_dir, data_dir, declared, listing) != began_in.parent.name
     except UserError:
         # The folder is gone, which its images are not, or cannot be read any more.
         return Path(config.data.manual_dir).expanduser().exists()

@@ -164,7 +164,7 @@ def list_images(source: Path) -> Listing:
     )
 
 
-def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = ()) -> str:
+def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = (), listing: Listing | None = None) -> str:
     """The name of a source's configuration, which changes with its path and with its contents.
 
     Args:
@@ -172,6 +172,7 @@ def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = ()) -
       data_dir: where datasets are prepared. If the source is not there any more, the configuration is the one that was
         prepared from it last.
       declared: what the user says of the files' values, which is part of their contents.
+      listing: what the source holds, if it has been listed already.
 
     Returns:
       The source's name, a hash of its path and a hash of its files' names, sizes and times of change.
@@ -188,7 +189,7 @@ def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = ()) -
     if source.exists():
         # As in earlier versions where nothing is declared.
         said = [text.encode() for text in declared] if any(declared) else []
-        return f"{prefix}-{_short_hash([*map(_fingerprint, list_images(source).files), *said])}"
+        return f"{prefix}-{_short_hash([*map(_fingerprint, (listing or list_images(source)).files), *said])}"
     prepared = (data_dir / Folder.name).glob(f"{prefix}-*/{Folder.VERSION}/dataset_info.json")
     latest = max(prepared, key=lambda path: path.stat().st_mtime, default=None)
     if latest is None:
