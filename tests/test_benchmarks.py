@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import peer
+import prepare
 import pytest
 import torch_peer
 import whole_run
 from flops import forward_flops
+from PIL import Image
 
 from dms_jax.models.dms import NETWORKS
 
@@ -112,3 +114,15 @@ def test_what_a_run_prints_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert 400 < run.with_pauses < 1800
     with pytest.raises(RuntimeError, match=r"^no room$"):
         whole_run.whole_run(tmp_path / "other", ["--full"], tmp_path / "cache")
+
+
+def test_prepare_measures_a_folder_that_it_generates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prepare.main(["--images", "32", "--folder", str(tmp_path)]) == 0
+    row = capsys.readouterr().out.splitlines()[-1].split(" | ")
+    assert row[0] == "| 32"
+    assert all(float(figure.strip(" |")) > 0 for figure in row[2:])
+    images = sorted((tmp_path / "images-32").rglob("*.*g"))
+    assert sum("masks" in path.parts for path in images) == 16
+    assert sum(path.suffix == ".jpg" for path in images) == 16
+    with Image.open(tmp_path / "images-32" / "scratch" / "000001.jpg") as grey:
+        assert (grey.mode, grey.size) == ("L", (300, 300))

@@ -113,7 +113,7 @@ def encode_png(image: Image.Image) -> bytes:
     height, width = pixels.shape[:2]
     colour_type, strategy = (0, zlib.Z_RLE) if pixels.ndim == 2 else (2, zlib.Z_DEFAULT_STRATEGY)
     # Not by Pillow, which tries five filters on every row and holds on to Python's lock meanwhile. The difference to
-    # the row above is 3 to 4 times as fast to write and 1.3 to 1.9 times as fast to read. Repetitions farther back are
+    # the row above is 2.4 to 5 times as fast to write and 1.4 to 2 times as fast to read. Repetitions farther back are
     # looked for in colour images alone, of which they save up to a third; grey ones would be a tenth larger
     # (benchmarks/README.md).
     rows = pixels.reshape(height, -1)

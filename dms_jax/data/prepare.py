@@ -101,7 +101,7 @@ def prepare(
         raise UserError(
             f"{builder.data_dir} was prepared with skip_bad, which left out {len(skipped)} file(s) (the first: "
             f"{skipped[0].removesuffix('.')}): set --skip-bad (of dms-jax prepare) or config.data.skip_bad again, or "
-            "remove that folder to prepare it anew."
+            "prepare it anew with dms-jax prepare --overwrite."
         )
     # Known where it has just been prepared, unless the builder is the user's own and does not use `encode_example`.
     facts, builder.facts = builder.facts, None
