@@ -1,0 +1,121 @@
+"""What a network's predictions mean: its classes, what it sees of an image, and where a pixel is called defective."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dms_jax import __version__
+from dms_jax.data.framing import Framing
+
+# A map's values: 0..255.
+NUM_VALUES = 256
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Where a pixel of a map is called defective, and how that was chosen.
+
+    Attributes:
+      threshold: map > threshold is defective, 0..255; None where none could be chosen.
+      note: how it was chosen, or why there is none; a sentence without its full stop.
+      normal_maxima: of the normal images that it was chosen on, how many have a map whose largest value is 0, 1, ...,
+        255; empty where that is unknown.
+      chosen_on: what these images are, such as `validation`.
+    """
+
+    threshold: int | None = None
+    note: str = "the run has not been tested yet"
+    normal_maxima: tuple[int, ...] = ()
+    chosen_on: str = "validation"
+
+    def with_false_alarms(self, share: float) -> Self:
+        """The point with the lowest threshold above which at most this share of the normal images have a pixel.
+
+        Args:
+          share: of images, 0..1.
+
+        Raises:
+          ValueError: the share is out of range, or there were no normal images; the message is for the user.
+        """
+        if not 0 <= share < 1:
+            raise ValueError(f"a share of false alarms must be at least 0 and below 1, not {share}")
+        normal = sum(self.normal_maxima)
+        if not normal:
+            raise ValueError(f"no image of {self.chosen_on} is known to be normal, to count false alarms on")
+        # How many images have a pixel above 0, 1, ..., 255.
+        firing = normal - np.cumsum(self.normal_maxima)
+        threshold = int(np.argmax(firing <= share * normal))
+        note = (
+            f"the lowest at which at most {share:.4g} of the {normal} normal images of {self.chosen_on} have a pixel "
+            f"above it ({firing[threshold]} {'has' if firing[threshold] == 1 else 'have'})"
+        )
+        return replace(self, threshold=threshold, note=note)
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What is needed to use a network, besides the network: kept in a run, and in each exported file.
+
+    Attributes:
+      class_names: names of the classes, in the order of their numbers.
+      free_class: the defect-free class; None where every image has a defect.
+      framing: how an image becomes the crops that the network sees.
+      plain: where a pixel of a map is called defective.
+      gated: the same for maps times the probability of a defect, see `gate`; None where there is no such probability.
+      version: of dms_jax that the network was trained with.
+    """
+
+    class_names: tuple[str, ...]
+    free_class: str | None
+    framing: Framing
+    plain: OperatingPoint = OperatingPoint()
+    gated: OperatingPoint | None = None
+    version: str = __version__
+
+    def to_json(self) -> dict[str, Any]:
+        """As a dict for JSON, which `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what `to_json` made.
+
+        Raises:
+          TypeError: there is a field too many or too few.
+          ValueError: a field has a value that it cannot have.
+        """
+        return cls(
+            **{
+                **fields,
+                "class_names": tuple(fields["class_names"]),
+                "framing": Framing(**fields["framing"]),
+                "plain": operating_point(fields["plain"]),
+                "gated": None if fields["gated"] is None else operating_point(fields["gated"]),
+            }
+        )
+
+
+def operating_point(fields: Mapping[str, Any]) -> OperatingPoint:
+    """Read what `dataclasses.asdict` made of an `OperatingPoint`."""
+    return OperatingPoint(**{**fields, "normal_maxima": tuple(fields["normal_maxima"])})
+
+
+def gate(saliency_map: NDArray[np.uint8], defect_probability: float) -> NDArray[np.uint8]:
+    """A map times the probability that its image has a defect: few false alarms are left on normal images.
+
+    Args:
+      saliency_map: uint8, 0..255.
+      defect_probability: 1 - the probability of the defect-free class, 0..1.
+
+    Returns:
+      uint8 of the same shape, rounded.
+    """
+    return np.rint(saliency_map * np.float32(defect_probability)).astype(np.uint8)
+
+
+def normal_maxima(maxima: Sequence[int]) -> tuple[int, ...]:
+    """Count the largest values of normal images' maps, for an `OperatingPoint`; empty where there are none."""
+    return tuple(np.bincount(maxima, minlength=NUM_VALUES).tolist()) if len(maxima) else ()
