@@ -32,7 +32,9 @@ class OperatingPoint:
     chosen_on: str = "validation"
 
     def with_false_alarms(self, share: float) -> Self:
-        """The point with the lowest threshold above which at most this share of the normal images have a pixel.
+        """The same threshold, raised as far as needed for few false alarms.
+
+        It is the lowest one, not below this point's, above which at most a share of the normal images have a pixel.
 
         Args:
           share: of images, 0..1.
@@ -47,12 +49,14 @@ class OperatingPoint:
             raise ValueError(f"no image of {self.chosen_on} is known to be normal, to count false alarms on")
         # How many images have a pixel above 0, 1, ..., 255.
         firing = normal - np.cumsum(self.normal_maxima)
-        threshold = int(np.argmax(firing <= share * normal))
-        note = (
-            f"the lowest at which at most {share:.4g} of the {normal} normal images of {self.chosen_on} have a pixel "
-            f"above it ({firing[threshold]} {'has' if firing[threshold] == 1 else 'have'})"
-        )
-        return replace(self, threshold=threshold, note=note)
+        threshold = max(int(np.argmax(firing <= share * normal)), self.threshold or 0)
+        fire = f"{firing[threshold]} of the {normal} normal images of {self.chosen_on} have a pixel above it"
+        if threshold == self.threshold:
+            return replace(self, note=f"{self.note}; {fire}, and {share:.4g} of them may")
+        return replace(self, threshold=threshold, note=f"at most {share:.4g} of the normal images may fire; {fire}")
+
+
+UNTESTED = OperatingPoint()
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class ModelDescription:
     class_names: tuple[str, ...]
     free_class: str | None
     framing: Framing
-    plain: OperatingPoint = OperatingPoint()
+    plain: OperatingPoint = UNTESTED
     gated: OperatingPoint | None = None
     version: str = __version__
 

@@ -46,6 +46,7 @@ _WITHIN = {
     "data.balance": (0, 1),
     "data.tile_overlap": (0, 1),
     "average_decay": (0, 1),
+    "evaluation.max_false_alarms": (0, 1),
 }
 
 

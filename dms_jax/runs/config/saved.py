@@ -26,11 +26,17 @@ CHANGEABLE = frozenset(
         "data.data_dir",
         "data.threads",
         "data.cache",
+        "evaluation.max_false_alarms",
     }
 )
 
 # Fields that the runs of earlier versions lack, and what was done then.
-_ADDED = {"deterministic": False, "data.cache": 0.0, "model.shared_statistics": True}
+_ADDED = {
+    "deterministic": False,
+    "data.cache": 0.0,
+    "model.shared_statistics": True,
+    "evaluation.max_false_alarms": 1.0,
+}
 
 
 def with_absolute_paths(config: ConfigDict) -> ConfigDict:
