@@ -59,6 +59,11 @@ def describe(model: onnx.ModelProto, metadata: ExportMetadata) -> None:
     helper.set_model_props(model, metadata.to_texts())
 
 
+def metadata_of(model: onnx.ModelProto) -> ExportMetadata:
+    """What a model of `make_onnx_model` says of itself."""
+    return ExportMetadata.from_texts({entry.key: entry.value for entry in model.metadata_props})
+
+
 def save_onnx_model(model: onnx.ModelProto, path: Path) -> None:
     """Write a model; the file's folder must exist."""
     data = model.SerializeToString()

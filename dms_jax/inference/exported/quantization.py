@@ -5,6 +5,7 @@ import io
 import logging
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from dms_jax.inference.exported.metadata import ExportMetadata
-from dms_jax.inference.exported.onnx_file import describe
+from dms_jax.inference.exported.onnx_file import describe, metadata_of
 
 # What is quantised; all else stays in float32, as do the heads: logits have a wide range, of which what lies about 0
 # decides.
@@ -37,7 +37,6 @@ def quantize(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
       A model with the same inputs and outputs, and the same metadata but for its form.
     """
     excluded = [node.name for node in model.graph.node if _stays_in_float(node.name)]
-    metadata = ExportMetadata.from_texts({prop.key: prop.value for prop in model.metadata_props})
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         onnx.save(model, source)
@@ -54,9 +53,8 @@ def quantize(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
             calibrate_method=CalibrationMethod.MinMax,
         )
         quantized = onnx.load(target)
-    describe(
-        quantized, ExportMetadata(metadata.description, metadata.outputs, metadata.written, f"{metadata.form}, INT8")
-    )
+    metadata = metadata_of(model)
+    describe(quantized, replace(metadata, form=f"{metadata.form}, INT8"))
     onnx.checker.check_model(quantized)
     return quantized
 
