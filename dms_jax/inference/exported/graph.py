@@ -58,8 +58,10 @@ class GraphWriter:
           outputs: the same.
           text: what it is, for those who open it in a viewer.
         """
-        values = [[helper.make_tensor_value_info(n, *how) for n, how in each.items()] for each in (inputs, outputs)]
-        return helper.make_graph(self._nodes, name, *values, list(self._constants.values()), doc_string=text)
+        given, made = (
+            [helper.make_tensor_value_info(each, *how) for each, how in values.items()] for values in (inputs, outputs)
+        )
+        return helper.make_graph(self._nodes, name, given, made, list(self._constants.values()), doc_string=text)
 
     def size_of(self, reference: Map | str) -> str:
         """(H, W) of a map, or of a value that is named; int64 [2]."""
