@@ -54,7 +54,10 @@ class RecordFile:
         self._file.truncate(end)
 
     def append(self, line: bytes) -> None:
-        """Add what `encode_record` made of a record; it is in the file within a second, if there are further ones, or when this is closed."""
+        """Add what `encode_record` made of a record.
+
+        It is in the file within a second, if there are further ones, or when this is closed.
+        """
         self._file.write(line)
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self._file.flush()
