@@ -75,7 +75,8 @@ def make_train_step(
             counted = moved <= 0
         images, masks = augment_batch(keys, batch["image"], given, augment)
         images, targets = normalize(images), (masks > DEFECT_THRESHOLD).astype(jnp.float32)
-        pixel_weight, label_weight = _weights(batch, keys, augment, counted)
+        pixels = _counted_pixels(batch, keys, augment, counted)
+        pixel_weight, label_weight = unit_mean(pixels, DATA_AXIS), unit_mean(batch["label"] >= 0, DATA_AXIS)
 
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
             variables = {"params": params, "batch_stats": state.batch_stats}
@@ -89,6 +90,8 @@ def make_train_step(
                 loss,
                 pixel_weight=pixel_weight,
                 label_weight=label_weight,
+                counted=pixels,
+                axis_name=DATA_AXIS,
             )
             if output.classes:
                 hits = jnp.argmax(output.classes[-1], axis=-1) == batch["label"]
@@ -162,18 +165,15 @@ def _row_major(gradient: jax.Array) -> jax.Array:
     return jax.lax.optimization_barrier(with_layout_constraint(gradient, layout))
 
 
-def _weights(
-    batch: Batch, keys: jax.Array, augment: AugmentConfig, counted: jax.Array | None
-) -> tuple[jax.Array, jax.Array]:
-    """Weights of the pixels [B, H, W, 1] (or [B, 1, 1, 1]) and of the labels [B], whose mean over all devices is 1."""
-    labels = batch["label"]
-    known = jnp.ones(labels.shape, bool) if "has_mask" not in batch else batch["has_mask"]
+def _counted_pixels(batch: Batch, keys: jax.Array, augment: AugmentConfig, counted: jax.Array | None) -> jax.Array:
+    """Which pixels count, bool [B, H, W, 1] (or [B, 1, 1, 1]): known, inside of the content, and not ignored."""
+    known = jnp.ones(batch["label"].shape, bool) if "has_mask" not in batch else batch["has_mask"]
     pixels = known[:, None, None, None]
     if "content" in batch:
         pixels = pixels & content_batch(keys, batch["content"], batch["image"].shape[1:3], augment)
     if counted is not None:
         pixels = pixels & counted
-    return unit_mean(pixels, DATA_AXIS), unit_mean(labels >= 0, DATA_AXIS)
+    return pixels
 
 
 def abstract_batch(batch_size: int, image_size: int, mesh: Mesh) -> Batch:
