@@ -34,6 +34,7 @@ def default_config() -> ConfigDict:
     # Several devices normalise by the whole batch, as one would; False: each by its own images.
     config.model.shared_statistics = True
 
+    config.model.zero_init_residual = False  # each bottleneck of the backbone begins as its shortcut alone
     config.model.remat = False  # about half the memory in training, for more time: the same numbers
     # Where BatchNorm keeps the statistics that it started from: backbone or all; empty: nowhere.
     config.model.frozen_statistics = ""
@@ -82,15 +83,20 @@ def default_config() -> ConfigDict:
     config.loss.saliency_weight = 1.0  # w1
     config.loss.class_weight = 0.01  # w2
     config.loss.output_weights = ()  # w_n; empty: 1 each
+    config.loss.iou_weight = 0.0  # of each output's soft IoU, which the paper does not have; 0: none
+    config.loss.iou_on = "all"  # images that the soft IoU is of: all, or defective
+    config.loss.ssim_weight = 0.0  # of each output's structural similarity, as in BASNet; 0: none
 
     config.optimizer = ConfigDict()
+    config.optimizer.name = "sgd"  # the paper's; adamw, muon
     config.optimizer.learning_rate = 1e-3
-    config.optimizer.momentum = 0.9
-    config.optimizer.weight_decay = 5e-4
+    config.optimizer.momentum = 0.9  # of adamw and muon: beta_1
+    config.optimizer.weight_decay = 5e-4  # of adamw and muon: decoupled, of kernels alone, and times the learning rate
     config.optimizer.power = 0.9
     config.optimizer.warmup_steps = 0
     config.optimizer.double_bias_rate = False  # as in R3Net: biases at twice the rate, without decay
     config.optimizer.backbone_multiplier = 1.0  # of the learning rate
+    config.optimizer.clip_norm = 0.0  # largest norm of the gradient, which is shortened to it; 0: any
     config.average_decay = 0.0  # exponential moving average of the weights, which is then tested; 0: none
 
     config.evaluation = ConfigDict()

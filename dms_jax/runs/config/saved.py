@@ -30,7 +30,17 @@ CHANGEABLE = frozenset(
 )
 
 # Fields that the runs of earlier versions lack, and what was done then.
-_ADDED = {"deterministic": False, "data.cache": 0.0, "model.shared_statistics": True}
+_ADDED = {
+    "deterministic": False,
+    "data.cache": 0.0,
+    "loss.iou_on": "all",
+    "loss.iou_weight": 0.0,
+    "loss.ssim_weight": 0.0,
+    "model.shared_statistics": True,
+    "model.zero_init_residual": False,
+    "optimizer.clip_norm": 0.0,
+    "optimizer.name": "sgd",
+}
 
 
 def with_absolute_paths(config: ConfigDict) -> ConfigDict:

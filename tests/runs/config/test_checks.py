@@ -178,6 +178,10 @@ REFUSED = [
         ["loss.output_weights"],
         [(1.0,), (1.0,) * 3, (1.0,) * 7, (-1.0, *[1.0] * 5), (float("nan"), *[1.0] * 5), ("1",) * 6, ((1.0,),) * 6],
     ),
+    *itertools.product(["loss.iou_weight", "loss.ssim_weight"], [-0.01, float("nan"), float("inf")]),
+    *itertools.product(["loss.iou_on"], ["", "free"]),
+    *itertools.product(["optimizer.name"], ["", "adam", "SGD"]),
+    *itertools.product(["optimizer.clip_norm"], [-1.0, float("nan")]),
     *itertools.product(["optimizer.learning_rate"], [0.0, -1e-3, float("nan"), float("inf")]),
     *itertools.product(["optimizer.momentum"], [-0.1, 1.0]),
     *itertools.product(["optimizer.weight_decay", "optimizer.power"], [-0.1]),
@@ -212,6 +216,9 @@ class TestCheck:
             ("augment.scale", (1, 2)),
             ("augment.shift", 1.0),
             ("loss.class_weight", 0.0),
+            ("loss.iou_on", "defective"),
+            ("optimizer.name", "adamw"),
+            ("optimizer.name", "muon"),
             ("loss.output_weights", (0.0, 0, 1, 1.0, 2, 3)),
             ("optimizer.momentum", 0.0),
             ("optimizer.power", 0.0),
@@ -307,11 +314,16 @@ class TestFile:
     def test_a_run_of_an_earlier_version_resumes_as_it_was(self, tmp_path):
         config = defaults.default_config()
         fields = config.to_dict()
-        del fields["deterministic"], fields["data"]["cache"], fields["model"]["shared_statistics"]
+        for name in saved._ADDED:
+            section, _, field = name.rpartition(".")
+            del (fields[section] if section else fields)[field]
         (tmp_path / "config.json").write_text(json.dumps(fields))
         found = load(tmp_path)
         check(found)
         assert (found.deterministic, found.data.cache, found.model.shared_statistics) == (False, 0.0, True)
+        assert (found.optimizer.name, found.optimizer.clip_norm) == ("sgd", 0.0)
+        for describe in (build.augment_config, build.loss_config, build.optimizer_config):
+            assert describe(found) == describe(config)
         saved.check_resumes(config, found, tmp_path)
 
     def test_none_where_there_is_no_run(self, tmp_path):
