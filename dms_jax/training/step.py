@@ -24,6 +24,7 @@ from dms_jax.runtime.compilation import compiler_options
 from dms_jax.runtime.devices import DATA_AXIS, Batch, batch_sharding, platform_of
 from dms_jax.training.augment import AugmentConfig, augment_batch, content_batch, example_keys
 from dms_jax.training.losses import LossConfig, dms_loss, unit_mean
+from dms_jax.training.paste import paste_defects
 from dms_jax.training.state import TrainState
 
 
@@ -48,7 +49,7 @@ def make_train_step(
       optimizer: applied to the gradient of the loss over the whole batch.
       mesh: see `data_mesh`.
       loss: weights of the loss.
-      augment: random transforms, drawn from (seed, step, position in the global batch).
+      augment: random transforms and pasted defects, drawn from (seed, step, position in the global batch).
       seed: of the transforms.
       average_decay: share of the old value that the exponential average of the variables keeps at each step, less at
         the beginning: min(average_decay, (1 + step) / (10 + step)). The state must then have `averaged`.
@@ -67,6 +68,8 @@ def make_train_step(
         local = batch["label"].shape[0]
         positions = jax.lax.axis_index(DATA_AXIS) * local + jnp.arange(local)
         keys = example_keys(seed, state.step, positions)
+        if augment.paste > 0:
+            batch = paste_defects(batch, keys, augment.paste, DATA_AXIS)
         given, counted = batch["mask"], None
         if ignores:
             ignored, given = given == IGNORED, jnp.where(given == IGNORED, jnp.uint8(0), given)

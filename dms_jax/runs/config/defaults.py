@@ -78,6 +78,7 @@ def default_config() -> ConfigDict:
     config.augment.shift = 0.0  # fraction of the image's side
     config.augment.brightness = 0.0
     config.augment.contrast = 0.0
+    config.augment.paste = 0.0  # share of the normal images that get a drawn defect, of no class
 
     config.loss = ConfigDict()
     config.loss.saliency_weight = 1.0  # w1

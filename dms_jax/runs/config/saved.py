@@ -32,6 +32,7 @@ CHANGEABLE = frozenset(
 # Fields that the runs of earlier versions lack, and what was done then.
 _ADDED = {
     "deterministic": False,
+    "augment.paste": 0.0,
     "data.cache": 0.0,
     "loss.iou_on": "all",
     "loss.iou_weight": 0.0,

@@ -168,7 +168,9 @@ REFUSED = [
     ("model.feature_growth", "grow"),
     ("data.select_on", "train"),
     *itertools.product(["augment.rotation"], [-1.0, 181.0, float("inf"), float("nan")]),
-    *itertools.product(["augment.shift", "augment.brightness", "augment.contrast"], [-0.1, 1.1, float("nan")]),
+    *itertools.product(
+        ["augment.shift", "augment.brightness", "augment.contrast", "augment.paste"], [-0.1, 1.1, float("nan")]
+    ),
     *itertools.product(
         ["augment.scale"],
         [(), (1.0,), (1.0, 1.1, 1.2), (0.0, 1.0), (1.2, 1.0), (1.0, float("inf")), ("a", "b"), (1.0, None)],
@@ -215,6 +217,7 @@ class TestCheck:
             ("augment.rotation", 180.0),
             ("augment.scale", (1, 2)),
             ("augment.shift", 1.0),
+            ("augment.paste", 1.0),
             ("loss.class_weight", 0.0),
             ("loss.iou_on", "defective"),
             ("optimizer.name", "adamw"),
