@@ -99,6 +99,21 @@ class TestConfigFiles:
         assert (config.model.size, config.data.split, config.model.ablation) == ("lite", "tiles", "c")
         assert config.optimizer.learning_rate == get_config("bdms", "recipe=scratch").optimizer.learning_rate
 
+    def test_recipes(self):
+        paper, scratch, sgd = (get_config("bdms", f"recipe={name}") for name in ("paper", "scratch", "scratch_sgd"))
+        assert paper == get_config("bdms")
+        assert (scratch.optimizer.name, sgd.optimizer.name, paper.optimizer.name) == ("adamw", "sgd", "sgd")
+        before, after = flatten(sgd), flatten(scratch)
+        assert {name: after[name] for name in after if after[name] != before[name]} == {
+            "augment.paste": 0.5,
+            "loss.iou_weight": 1.0,
+            "optimizer.clip_norm": 1.0,
+            "optimizer.learning_rate": 1e-3,
+            "optimizer.name": "adamw",
+            "optimizer.warmup_steps": 500,
+            "optimizer.weight_decay": 0.05,
+        }
+
     @pytest.mark.parametrize(
         ("name", "argument", "message"),
         [
