@@ -11,8 +11,8 @@ from PIL import Image
 
 from dms_jax.data.examples import one_of_each_class
 from dms_jax.data.framing import crops_of, cut, join
+from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.predict_step import make_predict_step
-from dms_jax.inference.predictor import BatchPredictor
 from dms_jax.runs.config.build import framing_config
 from dms_jax.runs.dataset import open_dataset
 from dms_jax.runs.open_run import open_run

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dms_jax.runs.testing import RunEvaluation
 
 _MAP_OPTIONS = ("masks", "labels", "free_class", "threshold", "validation_maps", "validation_masks", "resize")
-_RUN_OPTIONS = ("split", "data_dir", "manual_dir")
+_RUN_OPTIONS = ("split", "data_dir", "manual_dir", "max_false_alarms")
 
 
 def add_to(commands: Any) -> None:
@@ -44,6 +44,13 @@ def add_to(commands: Any) -> None:
     runs.add_argument("--split", choices=("train", "validation", "test"), help="of the run's dataset (default: test)")
     runs.add_argument("--data-dir", metavar="DIR", help="where prepared datasets are kept, if not where they were")
     runs.add_argument("--manual-dir", metavar="DIR", help="the dataset's files, if not where they were")
+    runs.add_argument(
+        "--max-false-alarms",
+        type=float,
+        metavar="SHARE",
+        help="raise the threshold until at most this share of the normal validation images fires, such as 0.01; "
+        "kept in the run",
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write all metrics to this file")
     command.add_argument("--csv", type=Path, metavar="FILE", help="write each image's scores to this file, worst first")
     command.set_defaults(run=run)
@@ -83,6 +90,9 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UsageError("--compare names a folder twice: name each once.")
     if arguments.threshold is not None and not 0 <= arguments.threshold <= 255:
         raise UsageError(f"--threshold={arguments.threshold} must be in 0..255.")
+    share = arguments.max_false_alarms
+    if share is not None and not 0 <= share <= 1:
+        raise UsageError(f"--max-false-alarms={share} must be in 0..1, such as 0.01 for one normal image in a hundred.")
     if bool(arguments.validation_maps) != bool(arguments.validation_masks):
         raise UsageError("--validation-maps and --validation-masks belong together: give both.")
     if arguments.validation_maps and arguments.threshold is not None:
@@ -133,6 +143,7 @@ def _evaluate_run(arguments: argparse.Namespace) -> None:
         arguments.split or "test",
         data_dir=arguments.data_dir,
         manual_dir=arguments.manual_dir,
+        max_false_alarms=arguments.max_false_alarms,
     )
     _print_notes(tested)
     print(results_text(tested.results))
@@ -155,7 +166,12 @@ def _compare(arguments: argparse.Namespace) -> None:
             from dms_jax.runs.testing import evaluate_run
 
             split = arguments.split or "test"
-            tested = evaluate_run(path, split, data_dir=arguments.data_dir, manual_dir=arguments.manual_dir)
+            tested = evaluate_run(
+                *(path, split),
+                data_dir=arguments.data_dir,
+                manual_dir=arguments.manual_dir,
+                max_false_alarms=arguments.max_false_alarms,
+            )
             _print_notes(tested)
             compared[str(path)] = tested.results
         else:

@@ -18,6 +18,8 @@ def outputs_table(metrics: Metrics) -> str:
         [name, *_saliency_cells(output), output["accuracy"]]
         for name, output in zip(names, metrics["outputs"], strict=True)
     ]
+    if metrics["gated"]:
+        rows.append(["final, gated", *_saliency_cells(metrics["gated"]), None])
     rows.append(["all black", *_saliency_cells(metrics["all_black"]), None])
     return format_table(["output", *_SALIENCY_HEADERS, "accuracy"], rows, precision=5)
 
@@ -68,10 +70,14 @@ def _threshold_line(metrics: Metrics) -> str:
     if threshold["value"] is None:
         return f"Operating threshold: none, so no IoU, F1 or alarms: {threshold['note']}."
     means = _format_mean(defective["mean_iou"]), _format_mean(defective["mean_f1"])
-    return (
+    text = (
         f"Operating threshold: map > {threshold['value']} ({threshold['note']}). IoU and F1 are of all pixels "
         f"together; averaged over the defective images they are {means[0]} and {means[1]}."
     )
+    gated = metrics["gated"] and metrics["gated"]["operating_threshold"]
+    if gated and gated["value"] is not None:
+        text += f" Gated, that is times the probability of a defect: map > {gated['value']} ({gated['note']})."
+    return text
 
 
 def _sod_lines(metrics: Metrics) -> str:
@@ -96,8 +102,12 @@ def _image_level_text(metrics: Metrics) -> str:
     parts = []
     rows: list[Sequence[Cell]] = []
     keys = ("precision", "recall", "false_alarm_rate", "auroc", "ap")
-    for title, own in (("class head", level["class_head"]), ("map's maximum", level["map_maximum"])):
-        rows.append([title, *((own or {}).get(key) for key in keys)])
+    sources = {"class head": "class_head", "map's maximum": "map_maximum", "gated map's maximum": "gated_maximum"}
+    for title, key in sources.items():
+        own = level[key]
+        if own is None and key == "gated_maximum":
+            continue
+        rows.append([title, *((own or {}).get(name) for name in keys)])
     headers = ["defective or not, by", "precision", "recall", "false alarms", "AUROC", "AP"]
     parts.append(format_table(headers, rows, precision=5))
     parts.append(f"({level['defective']} defective and {level['free']} defect-free images, by their {level['truth']})")

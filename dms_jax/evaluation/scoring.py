@@ -19,6 +19,7 @@ from dms_jax.evaluation.measures.saliency import (
     score_map,
 )
 from dms_jax.evaluation.measures.sod import SodAverages, measure
+from dms_jax.inference.description import gate
 
 # From a map and a mask, uint8 [H, W] each, 0..255, to a number, or None where it does not exist.
 Metric = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float | None]
@@ -40,6 +41,8 @@ class ImageRow:
       f1: likewise.
       s_measure: see `dms_jax.evaluation.measures.sod`; None if it was not measured.
       weighted_f: likewise.
+      gated_maximum: the largest value of the gated map (`dms_jax.inference.description.gate`), 0..255; None without a
+        probability of a defect.
       extra: further metrics, by name.
     """
 
@@ -54,6 +57,7 @@ class ImageRow:
     f1: float | None
     s_measure: float | None
     weighted_f: float | None
+    gated_maximum: int | None = None
     extra: Mapping[str, float | None] = field(default_factory=dict)
 
 
@@ -67,6 +71,7 @@ class ScoredImage:
       predicted: the class that each output predicts; empty without class heads.
       black: scores of a map that is black everywhere; None where the mask is unknown.
       sod: S-measure, E-measure and weighted F of the final map; None if they were not measured.
+      gated: scores of the gated map; None where the mask is unknown, or nothing gates.
     """
 
     row: ImageRow
@@ -74,6 +79,7 @@ class ScoredImage:
     predicted: tuple[int, ...]
     black: ImageScores | None
     sod: SodAverages | None
+    gated: ImageScores | None = None
 
 
 def score_image(
@@ -106,6 +112,8 @@ def score_image(
     """
     known: dict[str, Any] = {"name": name, "label": label, "predicted": predicted[-1] if len(predicted) else None}
     known |= {"maximum": int(maps[-1].max()), "defect_probability": defect_probability}
+    gated = None if defect_probability is None else gate(maps[-1], defect_probability)
+    known["gated_maximum"] = None if gated is None else int(gated.max())
     if mask is None:
         unknown: dict[str, Any] = dict.fromkeys(("defective", "mae", "iou", "f1", "s_measure", "weighted_f"))
         unknown["extra"] = dict.fromkeys(extra_metrics)
@@ -124,7 +132,8 @@ def score_image(
         s_measure=sod and sod.s_sum,
         weighted_f=sod and sod.weighted_f_sum,
     )
-    return ScoredImage(row, outputs, tuple(predicted), score_black_map(mask), sod)
+    gated_scores = None if gated is None else score_map(gated, mask)
+    return ScoredImage(row, outputs, tuple(predicted), score_black_map(mask), sod, gated_scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +202,7 @@ class Evaluation:
       black: sums of maps that are black everywhere, on the same images.
       sod: S-measure, E-measure and weighted F of the final output.
       sod_defective: the same over the images whose mask has a pixel above 127.
+      gated: sums of the gated map, on the same images; of none where nothing gates.
       rows: the numbers kept of each image.
     """
 
@@ -200,6 +210,7 @@ class Evaluation:
     black: OutputTotals = field(default_factory=OutputTotals)
     sod: SodAverages = field(default_factory=SodAverages)
     sod_defective: SodAverages = field(default_factory=SodAverages)
+    gated: OutputTotals = field(default_factory=OutputTotals)
     rows: tuple[ImageRow, ...] = ()
 
     def merge(self, other: Evaluation) -> Evaluation:
@@ -215,6 +226,7 @@ class Evaluation:
             self.black.merge(other.black),
             self.sod.merge(other.sod),
             self.sod_defective.merge(other.sod_defective),
+            self.gated.merge(other.gated),
             self.rows + other.rows,
         )
 
@@ -238,6 +250,8 @@ def collect(images: Iterable[ScoredImage]) -> Evaluation:
         rows.append(image.row)
         if image.black is not None:
             whole = replace(whole, black=whole.black.add(image.black, None, None))
+        if image.gated is not None:
+            whole = replace(whole, gated=whole.gated.add(image.gated, image.row.label, None))
         if image.sod is not None:
             whole = replace(whole, sod=whole.sod.merge(image.sod))
             if image.row.defective:

@@ -41,21 +41,24 @@ def compute_metrics(
       `f1` at the operating threshold and `pixel_ap`: those of the final output, over all images. The same under
       `defective`, over those whose mask has a pixel above 127, with `mean_iou` and `mean_f1` over them; the same under
       `per_class`, by name, with `accuracy` and `fired`, the share of images with a pixel above the threshold.
-      `accuracy`. `operating_threshold`: `value`, `chosen_on`, `note`. `image_level`: see `_image_level`. `sod`: see
+      `accuracy`. `operating_threshold`: `value`, `chosen_on`, `note`. `gated`: the saliency metrics of the final map
+      times the probability of a defect (`dms_jax.inference.description.gate`), with their own `operating_threshold`;
+      None where there is no such probability. `image_level`: see `_image_level`. `sod`: see
       `dms_jax.evaluation.measures.sod`. `all_black`: the saliency metrics of maps that are black everywhere. `curve`:
       precision, recall and F at each threshold 0..255. `outputs`: the saliency metrics of every output.
       `extra`: for each further metric, by name, its mean over `all` images whose mask is known, and over the
       `defective` ones.
     """
     final, rows = evaluation.outputs[-1], evaluation.rows
-    values = threshold.values or (None,) * len(evaluation.outputs)
+    values = (*[None] * (len(evaluation.outputs) - len(threshold.values)), *threshold.values)
     outputs = [_output(output, value) for output, value in zip(evaluation.outputs, values, strict=True)]
     defective_rows = [row for row in rows if row.defective]
     metrics = {
         **outputs[-1],
         "per_class": _per_class(final, rows, threshold.final, class_names),
         "operating_threshold": {"value": threshold.final, "chosen_on": threshold.chosen_on, "note": threshold.note},
-        "image_level": _image_level(rows, threshold.final, class_names, free_class),
+        "gated": _gated(evaluation, threshold),
+        "image_level": _image_level(rows, threshold, class_names, free_class),
         "sod": {
             **evaluation.sod.compute(),
             "defective": evaluation.sod_defective.compute(),
@@ -78,6 +81,17 @@ def compute_metrics(
         "mean_f1": _mean([row.f1 for row in defective_rows]),
     }
     return metrics
+
+
+def _gated(evaluation: Evaluation, threshold: OperatingThreshold) -> Metrics | None:
+    if not evaluation.gated.everything.saliency.images:
+        return None
+    point = threshold.gated
+    metrics = _output(evaluation.gated, point.threshold if point else None)
+    del metrics["accuracy"]  # that of the map as it is
+    note = point.note if point else threshold.note
+    chosen_on = threshold.chosen_on if point else None
+    return {**metrics, "operating_threshold": {"value": metrics["threshold"], "chosen_on": chosen_on, "note": note}}
 
 
 def _output(totals: OutputTotals, threshold: int | None) -> Metrics:
@@ -123,16 +137,16 @@ def _per_class(
 
 
 def _image_level(
-    rows: Sequence[ImageRow], threshold: int | None, class_names: Sequence[str], free_class: int | None
+    rows: Sequence[ImageRow], threshold: OperatingThreshold, class_names: Sequence[str], free_class: int | None
 ) -> Metrics:
     """Metrics about whole images.
 
     Returns:
       `truth`: what says whether an image is defective, `labels` or (where images have none) `masks`. `defective` and
       `free`: how many images are defective, and how many are not. `class_head`: precision, recall, false-alarm rate,
-      AUROC and AP of "defective" by the class head, and `map_maximum`: by the map's largest value (an alarm is one
-      above the operating threshold); None where all images are defective or none is, or where a dataset has no
-      defect-free class.
+      AUROC and AP of "defective" by the class head, `map_maximum`: by the map's largest value (an alarm is one above
+      the operating threshold), and `gated_maximum`: by the gated map's; None where all images are defective or none
+      is, or where a dataset has no defect-free class.
       `confusion`: `classes` and `matrix`; None where no classes are predicted.
     """
     if class_names:
@@ -147,11 +161,14 @@ def _image_level(
         "free": len(defective) - sum(defective),
         "class_head": None,
         "map_maximum": None,
+        "gated_maximum": None,
         "confusion": None,
     }
     if rows and not (class_names and free_class is None):
-        alarms = None if threshold is None else [row.maximum > threshold for row in rows]
-        metrics["map_maximum"] = detection_metrics(defective, [row.maximum for row in rows], alarms)
+        metrics["map_maximum"] = _alarms(defective, [row.maximum for row in rows], threshold.final)
+        gated = [row.gated_maximum for row in rows if row.gated_maximum is not None]
+        if len(gated) == len(rows):
+            metrics["gated_maximum"] = _alarms(defective, gated, threshold.gated and threshold.gated.threshold)
         if all(row.defect_probability is not None and row.predicted is not None for row in rows):
             metrics["class_head"] = detection_metrics(
                 defective,
@@ -161,6 +178,10 @@ def _image_level(
     if rows and class_names and all(row.predicted is not None for row in rows):
         metrics["confusion"] = confusion([row.label for row in rows], [row.predicted for row in rows], class_names)
     return metrics
+
+
+def _alarms(defective: Sequence[bool], maxima: Sequence[int], threshold: int | None) -> Metrics | None:
+    return detection_metrics(defective, maxima, None if threshold is None else [each > threshold for each in maxima])
 
 
 def _curve(averages: SaliencyAverages) -> dict[str, list[float]] | None:

@@ -7,11 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from dms_jax import __version__
 from dms_jax.data.framing import Framing
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError
 from dms_jax.evaluation.result_files import write_results
+from dms_jax.evaluation.thresholds import OperatingThreshold
+from dms_jax.inference.description import UNTESTED, ModelDescription, OperatingPoint, operating_point
+from dms_jax.version import __version__
 
 DESCRIPTION_NAME = "run.json"
 
@@ -25,8 +27,9 @@ class RunDescription:
       free_class: the defect-free class; None where every image has a defect.
       framing: how an image becomes the crops that the network sees.
       dataset: where the prepared dataset lies, an absolute path.
-      threshold: to call a pixel defective, map > threshold, 0..255, chosen on validation; None until the run is tested,
-        or where none could be chosen.
+      plain: where a pixel of a map is called defective, chosen on validation.
+      gated: the same for gated maps; None until the run is tested, or where there is no defect-free class.
+      value_range: see `ModelDescription`.
       version: of dms_jax that the run was made by.
       images: for each split, a hash of its images, see `dms_jax.runs.dataset.digests`; empty in earlier versions' runs.
     """
@@ -35,12 +38,21 @@ class RunDescription:
     free_class: str | None
     framing: Framing
     dataset: str
-    threshold: int | None = None
+    plain: OperatingPoint = UNTESTED
+    gated: OperatingPoint | None = None
+    value_range: tuple[float, float] | None = None
     version: str = __version__
     images: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: PreparedDataset, framing: Framing, images: Mapping[str, str] = MappingProxyType({})) -> Self:
+    def of(
+        cls,
+        dataset: PreparedDataset,
+        framing: Framing,
+        images: Mapping[str, str] = MappingProxyType({}),
+        *,
+        value_range: tuple[float, float] | None = None,
+    ) -> Self:
         """The description of a run that has not been tested yet."""
         free = dataset.free_class
         return cls(
@@ -49,11 +61,19 @@ class RunDescription:
             framing=framing,
             dataset=str(Path(dataset.directory).absolute()),
             images=dict(images),
+            value_range=value_range,
         )
 
-    def with_threshold(self, threshold: int | None) -> Self:
+    @property
+    def model(self) -> ModelDescription:
+        """What does not depend on where the run lies: it goes with the network into an exported file."""
+        return ModelDescription(
+            self.class_names, self.free_class, self.framing, self.plain, self.gated, self.value_range, self.version
+        )
+
+    def with_threshold(self, threshold: OperatingThreshold) -> Self:
         """The description of a run that has been tested."""
-        return replace(self, threshold=threshold)
+        return replace(self, plain=threshold.plain, gated=threshold.gated)
 
     def save(self, workdir: Path) -> None:
         """Write it to a work directory."""
@@ -73,6 +93,12 @@ class RunDescription:
             fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             fields["framing"] = Framing(**fields["framing"])
             fields["class_names"] = tuple(fields["class_names"])
+            if "threshold" in fields:  # of an earlier version, which kept no more
+                fields["plain"] = asdict(OperatingPoint(fields.pop("threshold"), "chosen by an earlier version"))
+            fields["plain"] = operating_point(fields["plain"])
+            fields["gated"] = operating_point(fields["gated"]) if fields.get("gated") else None
+            if fields.get("value_range"):
+                fields["value_range"] = tuple(fields["value_range"])
             return cls(**fields)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is damaged: bring back a copy, or train anew.") from error

@@ -16,8 +16,8 @@ from ml_collections import ConfigDict
 
 from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError
+from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.predict_step import make_predict_step
-from dms_jax.inference.predictor import BatchPredictor
 from dms_jax.runs.config import build
 from dms_jax.runs.config.saved import with_absolute_paths
 from dms_jax.runs.data_warnings import data_warnings
@@ -281,7 +281,7 @@ class _Run:
             steps=config.steps,
         )
         if jax.process_index() == 0:
-            self.data.description.with_threshold(tested.results["operating_threshold"]["value"]).save(self.workdir)
+            self.data.description.with_threshold(tested.threshold).save(self.workdir)
             tested.save(self.workdir, "test")
         return tested.results
 

@@ -14,8 +14,8 @@ from dms_jax.evaluation.evaluator import evaluate, merge_processes
 from dms_jax.evaluation.scoring import Evaluation
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import OperatingThreshold, choose_threshold, no_threshold
+from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.predict_step import make_predict_step
-from dms_jax.inference.predictor import BatchPredictor
 from dms_jax.runs.config import build
 from dms_jax.runs.dataset import reopen_dataset
 from dms_jax.runs.open_run import open_run
@@ -33,12 +33,14 @@ class RunEvaluation:
       results: what was tested on what, and the metrics of `dms_jax.evaluation.summary_metrics.compute_metrics`.
       evaluation: what they were computed from.
       class_names: names of the classes that the evaluation's rows have numbers of.
+      threshold: that it was tested with.
       notes: sentences for the user on the dataset.
     """
 
     results: dict[str, Any]
     evaluation: Evaluation
     class_names: tuple[str, ...]
+    threshold: OperatingThreshold
     notes: tuple[str, ...] = ()
 
     def save(self, workdir: Path, split: str) -> None:
@@ -79,7 +81,9 @@ def evaluate_network(
 
     threshold = no_threshold(splits.threshold_name)
     if splits.threshold is not None:
-        threshold = choose_threshold(measure(splits.threshold, with_sod=False), splits.threshold_name)
+        chosen_on = measure(splits.threshold, with_sod=False)
+        threshold = choose_threshold(chosen_on, splits.threshold_name, dataset.free_class)
+        threshold = limit_false_alarms(threshold, config)
     evaluation = measure(splits.test, threshold)
     results = {
         "network": config.model.network,
@@ -93,11 +97,28 @@ def evaluate_network(
         "best_step": step,
         **compute_metrics(evaluation, threshold, class_names=dataset.class_names, free_class=dataset.free_class),
     }
-    return RunEvaluation(results, evaluation, dataset.class_names)
+    return RunEvaluation(results, evaluation, dataset.class_names, threshold)
+
+
+def limit_false_alarms(threshold: OperatingThreshold, config: ConfigDict) -> OperatingThreshold:
+    """The threshold with `config.evaluation.max_false_alarms`; as it is, saying so, where that cannot be judged."""
+    share = config.evaluation.max_false_alarms
+    if share >= 1:
+        return threshold
+    try:
+        return threshold.with_false_alarms(share)
+    except ValueError as error:
+        note = f"{threshold.note}; false alarms are not limited: {error}"
+        return replace(threshold, note=note, plain=replace(threshold.plain, note=note))
 
 
 def evaluate_run(
-    workdir: Path, split: str = "test", *, data_dir: str | None = None, manual_dir: str | None = None
+    workdir: Path,
+    split: str = "test",
+    *,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+    max_false_alarms: float | None = None,
 ) -> RunEvaluation:
     """Score the best checkpoint of a run on a split of its dataset, and keep the results in the work directory.
 
@@ -109,6 +130,8 @@ def evaluate_run(
       split: `train`, `validation` or `test`.
       data_dir: where prepared datasets are kept; None for where the run had it.
       manual_dir: the dataset's files as published; None for where the run had them.
+      max_false_alarms: see `config.evaluation.max_false_alarms`, which it replaces; kept in the run, with the
+        threshold. None for what the run has.
 
     Returns:
       The results, as in `eval/<split>.json`, and what they were computed from.
@@ -123,6 +146,8 @@ def evaluate_run(
     with config.unlocked():
         config.data.data_dir = config.data.data_dir if data_dir is None else data_dir
         config.data.manual_dir = config.data.manual_dir if manual_dir is None else manual_dir
+        if max_false_alarms is not None:
+            config.evaluation.max_false_alarms = max_false_alarms
     elsewhere = data_dir is not None or manual_dir is not None
     dataset, notes = reopen_dataset(config, run.description, elsewhere=elsewhere)
     splits = choose_splits(dataset, config)
@@ -137,4 +162,6 @@ def evaluate_run(
     tested = replace(tested, notes=notes)
     if jax.process_index() == 0:
         tested.save(workdir, split)
+        if split != "validation":
+            run.description.with_threshold(tested.threshold).save(workdir)
     return tested

@@ -308,4 +308,6 @@ class TestProcesses:
         np.testing.assert_array_equal(gathers[1][: sent[0][1].size], sent[0][1])
         names = [row.name for row in merged.rows]
         assert names == [f"{i}.png" for i in (*range(5), *range(4))]
-        assert_same(Evaluation(merged.outputs, merged.black, merged.sod, merged.sod_defective, whole.rows), whole)
+        assert_same(
+            Evaluation(merged.outputs, merged.black, merged.sod, merged.sod_defective, merged.gated, whole.rows), whole
+        )

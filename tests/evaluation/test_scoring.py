@@ -112,6 +112,7 @@ def test_row_holds_the_final_maps_numbers(pair):
         "f1": pytest.approx(2 * len(called & true) / both) if both else None,
         "s_measure": pytest.approx(measures["s_measure"]),
         "weighted_f": pytest.approx(measures["weighted_f"]),
+        "gated_maximum": round(float(saliency_map.max()) / 4),
         "extra": {},
     }
 

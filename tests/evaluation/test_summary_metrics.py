@@ -10,8 +10,19 @@ from dms_jax.evaluation.thresholds import given_threshold, no_threshold
 SALIENCY = {"mae", "max_f", "max_f_threshold", "images"}
 SET = SALIENCY | {"threshold", "iou", "f1", "pixel_ap"}
 OUTPUT = SET | {"defective", "accuracy"}
-ALL = OUTPUT | {"per_class", "operating_threshold", "image_level", "sod", "all_black", "curve", "outputs", "extra"}
-IMAGE_LEVEL = {"truth", "defective", "free", "class_head", "map_maximum", "confusion"}
+ALL = {
+    *OUTPUT,
+    "per_class",
+    "operating_threshold",
+    "gated",
+    "image_level",
+    "sod",
+    "all_black",
+    "curve",
+    "outputs",
+    "extra",
+}
+IMAGE_LEVEL = {"truth", "defective", "free", "class_head", "map_maximum", "gated_maximum", "confusion"}
 DETECTION = {"precision", "recall", "false_alarm_rate", "auroc", "ap"}
 SOD = {"s_measure", "max_e", "mean_e", "weighted_f"}
 CURVE = {"precision", "recall", "f"}
@@ -77,6 +88,7 @@ def test_keys_are_the_same_where_nothing_exists():
         "free": 1,
         "class_head": None,
         "map_maximum": None,
+        "gated_maximum": None,
         "confusion": None,
     }
     json.dumps(metrics, allow_nan=False)

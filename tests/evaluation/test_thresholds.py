@@ -44,3 +44,55 @@ def test_given_threshold_is_for_every_output():
 def test_no_threshold_has_its_reason():
     assert no_threshold("because").note == "because"
     assert no_threshold("because").final is None
+
+
+def scored_image(saliency_map, mask, probability, label=None):
+    return score_image([saliency_map], mask, name="a", label=label, defect_probability=probability, with_sod=False)
+
+
+def test_the_gated_map_has_a_threshold_of_its_own():
+    final = np.array([[0, 120, 180, 220]], np.uint8)
+    threshold = choose_threshold(collect([scored_image(final, MASK, 0.5)]), "validation")
+    assert (threshold.plain.threshold, threshold.gated.threshold) == (120, 60)
+    assert choose_threshold(evaluation_of(([final], MASK)), "validation").gated is None
+
+
+def test_maxima_are_those_of_normal_images_by_label_or_else_by_mask():
+    loud = np.full((1, 4), 200, np.uint8)
+    images = [scored_image(loud, BLACK, 0.5, label=0), scored_image(loud, BLACK, 0.5, label=1)]
+    by_label = choose_threshold(collect(images), "validation", free_class=0)
+    assert by_label.plain.normal_maxima == {200: 1}
+    assert by_label.gated.normal_maxima == {100: 1}
+    assert choose_threshold(collect(images), "validation").plain.normal_maxima == {200: 2}
+    images = [scored_image(loud, None, 0.5, label=0), scored_image(loud, None, 0.5)]
+    assert choose_threshold(collect(images), "validation", free_class=0).plain.normal_maxima == {200: 1}
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 120), (0.34, 120), (0.33, 200), (0.01, 200), (0.0, 200)])
+def test_few_false_alarms_raise_the_threshold_no_further_than_needed(share, value):
+    """Of three normal images one fires up to 110 and one up to 200; the best F1 is at 120."""
+    final = np.array([[0, 120, 180, 220]], np.uint8)
+    normal = [
+        scored_image(np.full((1, 40), maximum, np.uint8), np.zeros((1, 40), np.uint8), 1) for maximum in (9, 110, 200)
+    ]
+    loud = choose_threshold(collect([*[scored_image(final, MASK, 1)] * 99, *normal]), "validation")
+    assert loud.final == 120
+    limited = loud.with_false_alarms(share)
+    assert (limited.final, limited.gated.threshold) == (value, value)
+    assert "of the 3 normal images of validation" in limited.note
+
+
+def test_without_a_defect_the_false_alarms_alone_decide():
+    normal = [scored_image(np.full((1, 4), maximum, np.uint8), BLACK, 1) for maximum in range(100)]
+    chosen = choose_threshold(collect(normal), "validation")
+    assert chosen.final is None
+    assert chosen.with_false_alarms(0.05).values == (94,)
+
+
+def test_without_a_normal_image_false_alarms_cannot_be_limited():
+    final = np.array([[0, 120, 180, 220]], np.uint8)
+    chosen = choose_threshold(evaluation_of(([final], MASK)), "validation")
+    with pytest.raises(ValueError, match="no image of validation is known to be normal"):
+        chosen.with_false_alarms(0.01)
+    with pytest.raises(ValueError, match="at least 0 and below 1"):
+        chosen.with_false_alarms(1.0)

@@ -99,8 +99,9 @@ class TestText:
         assert rows[0][:2] == ["0", f"{(0.25 + 0.25 + 0.2) / 3:.5f}"]
         assert rows[0][-1] == f"{1 / 3:.5f}"
         assert rows[1] == ["1", "(final)", *["0.00000", "1.00000"] * 2, *["1.00000"] * 4]
-        assert rows[2][:3] == ["all", "black", f"{0.5 / 3:.5f}"]
-        assert rows[2][-1] == "n/a"
+        assert rows[2][:2] == ["final,", "gated"]
+        assert rows[3][:3] == ["all", "black", f"{0.5 / 3:.5f}"]
+        assert rows[2][-1] == rows[3][-1] == "n/a"
 
     def test_is_the_same_from_the_file(self, results, evaluation, tmp_path):
         save_results(results, tmp_path, "test", evaluation.rows, CLASSES)

@@ -103,6 +103,9 @@ def default_config() -> ConfigDict:
     config.evaluation = ConfigDict()
     # Further metrics of your own, MODULE:NAME or FILE.py:NAME each: functions of a map and a mask (docs/extending.md).
     config.evaluation.metrics = ()
+    # The share of the normal validation images that may fire: the threshold is raised as far as that needs. 1: however
+    # many, and the threshold is the one with the best F1.
+    config.evaluation.max_false_alarms = 1.0
 
     config.log_every = 50
     config.evaluate_every = 1000

@@ -26,6 +26,7 @@ CHANGEABLE = frozenset(
         "data.data_dir",
         "data.threads",
         "data.cache",
+        "evaluation.max_false_alarms",
     }
 )
 
@@ -34,6 +35,7 @@ _ADDED = {
     "deterministic": False,
     "augment.paste": 0.0,
     "data.cache": 0.0,
+    "evaluation.max_false_alarms": 1.0,
     "loss.iou_on": "all",
     "loss.iou_weight": 0.0,
     "loss.ssim_weight": 0.0,
