@@ -309,5 +309,8 @@ class TestProcesses:
         names = [row.name for row in merged.rows]
         assert names == [f"{i}.png" for i in (*range(5), *range(4))]
         assert_same(
-            Evaluation(merged.outputs, merged.black, merged.sod, merged.sod_defective, merged.gated, whole.rows), whole
+            Evaluation(
+                merged.outputs, merged.black, merged.sod, merged.sod_defective, merged.gated, merged.painted, whole.rows
+            ),
+            whole,
         )
