@@ -19,8 +19,8 @@ from dms_jax.evaluation.measures.pixels import PixelCounts
 from dms_jax.evaluation.measures.saliency import ImageScores
 
 CONVENTION = (
-    "a pixel is of its image's predicted class where the map is above the operating threshold, and of its image's label "
-    "where mask > 127; IoU of each class over the pixels of all images together, and their mean"
+    "a pixel is of its image's predicted class where the map is above the operating threshold, and of its image's "
+    "label where mask > 127; IoU of each class over the pixels of all images together, and their mean"
 )
 
 
@@ -85,9 +85,9 @@ class PaintedCounts:
           free_class: see `confusion`.
 
         Returns:
-          `miou`, the mean over the defect classes; `miou_with_background`, with background as a class more; `background`,
-          its IoU; `per_class`, the IoU of each defect class, by name; `convention`. What does not exist is None: all of
-          them without a threshold, or where no image has a label, a predicted class and a mask.
+          `miou`, the mean over the defect classes; `miou_with_background`, with background as a class more;
+          `background`, its IoU; `per_class`, the IoU of each defect class, by name; `convention`. What does not exist
+          is None: all of them without a threshold, or where no image has a label, a predicted class and a mask.
         """
         names = {number: name for number, name in enumerate(class_names) if number != free_class}
         ious: NDArray[np.float64] = np.full(len(class_names) + 1, np.nan)
