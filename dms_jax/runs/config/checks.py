@@ -20,6 +20,7 @@ _AT_LEAST = {
     "evaluate_every": 1,
     "checkpoint_every": 1,
     "keep_checkpoints": 1,
+    "tensorboard_images": 0,
     "data.image_size": 32,
     "data.overfit": 0,
     "data.workers": 0,
@@ -46,7 +47,6 @@ _WITHIN = {
     "data.balance": (0, 1),
     "data.tile_overlap": (0, 1),
     "average_decay": (0, 1),
-    "evaluation.max_false_alarms": (0, 1),
 }
 
 
