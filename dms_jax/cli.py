@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from dms_jax import __version__
-from dms_jax.commands import evaluate, export_weights, import_weights, prepare, report, train
+from dms_jax.commands import evaluate, export_weights, import_weights, predict, prepare, report, train
 from dms_jax.errors import UserError
+from dms_jax.version import __version__
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     parser.add_argument("--version", action="version", version=f"dms-jax {__version__}")
-    for command in (prepare, train, evaluate, report, import_weights, export_weights):
+    for command in (prepare, train, evaluate, predict, report, import_weights, export_weights):
         command.add_to(commands)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a file or class may have characters that the terminal cannot show.

@@ -17,8 +17,9 @@ from jax.experimental import multihost_utils
 from dms_jax.data.framing import Crop, join
 from dms_jax.data.image_files import IGNORED
 from dms_jax.data.pipeline import EvaluationBatch
-from dms_jax.evaluation.observation import ObservedImage, Observe
+from dms_jax.evaluation.observation import Observe, ObservedImage
 from dms_jax.evaluation.scoring import Evaluation, Metric, ScoredImage, collect, score_image
+from dms_jax.inference.interpretation import join_classes
 
 T = TypeVar("T")
 
@@ -165,22 +166,3 @@ def _score(
             )
         )
     return scored
-
-
-def join_classes(probabilities: np.ndarray, free_class: int | None) -> np.ndarray:
-    """The class probabilities of an image from those of its crops.
-
-    An image is as defective as its most defective crop, and shows that crop's defect; where there is no defect-free
-    class, the mean over the crops is taken.
-
-    Args:
-      probabilities: [n, N, K], of n crops and N outputs.
-      free_class: number of the defect-free class, or None.
-
-    Returns:
-      [N, K].
-    """
-    if free_class is None:
-        return probabilities.mean(axis=0)
-    worst = np.argmin(probabilities[:, :, free_class], axis=0)
-    return probabilities[worst, np.arange(probabilities.shape[1])]

@@ -1,40 +1,65 @@
 """From crops on the host to maps and class probabilities on the host, whatever the devices in between."""
 
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
+from numpy.typing import NDArray
 
 from dms_jax.inference.predict_step import PredictStep
-from dms_jax.runtime.devices import local_rows, shard_batch
+from dms_jax.runtime.devices import is_gpu, local_rows, shard_batch
 
 
 class BatchPredictor:
-    """A network with certain variables, ready to predict crops.
+    """A network with certain variables, ready to predict crops; may be called by several threads at once.
 
     Args:
       predict_step: see `dms_jax.inference.predict_step.make_predict_step`.
       variables: {"params", "batch_stats"}.
       mesh: that the step runs on.
-      rows: how many crops this process predicts at once.
+      rows: how many crops this process predicts at once; a multiple of its devices.
+
+    Attributes:
+      rows: that.
+      calls_at_once: how many calls are worth making at the same time.
     """
 
     def __init__(self, predict_step: PredictStep, variables: Any, mesh: Mesh, rows: int) -> None:
         self._predict_step = predict_step
         self._prepared = predict_step.prepare(variables)
         self._mesh = mesh
-        self._rows = rows
+        self._devices = len(mesh.local_devices)
+        self._lock = Lock()
+        self.rows = rows
+        # While a GPU computes, the result before may be fetched; a CPU has nothing to spare for a second call.
+        self.calls_at_once = 2 if is_gpu(mesh) else 1
 
-    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Predict images uint8 [M, S, S, 3], M a multiple of the rows.
+    def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Predict images uint8 [M, S, S, 3].
+
+        They are predicted `rows` at a time. What is left over is filled up on a GPU; a CPU, which takes as long for
+        each row, predicts it a row at a time on each device. So no more than two sizes are compiled.
 
         Returns:
           The maps of all N outputs, uint8 [M, N, S, S], and the class probabilities, float32 [M, N, num_classes]
           ([M, 0, num_classes] without class heads).
         """
-        predicted = []
-        for start in range(0, len(images), self._rows):
-            batch = shard_batch(images[start : start + self._rows], self._mesh)
-            predicted.append(tuple(map(local_rows, self._predict_step(self._prepared, batch))))
-        maps, probabilities = (np.concatenate(parts) for parts in zip(*predicted, strict=True))
+        results: list[tuple[np.ndarray, ...]] = []
+        start = 0
+        while start < len(images) or not results:
+            left = len(images) - start
+            few = left <= self._devices or not is_gpu(self._mesh)
+            rows = self._devices if left < self.rows and few else self.rows
+            part = images[start : start + rows]
+            if len(part) < rows:
+                part = np.concatenate([part, np.zeros((rows - len(part), *part.shape[1:]), np.uint8)])
+            # One after the other: the step finds out in its first calls how it is run best.
+            with self._lock:
+                output = self._predict_step(self._prepared, shard_batch(part, self._mesh))
+            results.append(tuple(local_rows(array)[:left] for array in output))
+            start += rows
+        if len(results) == 1:
+            return results[0][0], results[0][1]
+        maps, probabilities = (np.concatenate(parts) for parts in zip(*results, strict=True))
         return maps, probabilities

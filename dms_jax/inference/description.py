@@ -1,14 +1,15 @@
 """What a network's predictions mean: its classes, what it sees of an image, and where a pixel is called defective."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dms_jax import __version__
 from dms_jax.data.framing import Framing
+from dms_jax.version import __version__
 
 # A map's values: 0..255.
 NUM_VALUES = 256
@@ -21,14 +22,14 @@ class OperatingPoint:
     Attributes:
       threshold: map > threshold is defective, 0..255; None where none could be chosen.
       note: how it was chosen, or why there is none; a sentence without its full stop.
-      normal_maxima: of the normal images that it was chosen on, how many have a map whose largest value is 0, 1, ...,
-        255; empty where that is unknown.
+      normal_maxima: for each largest value, 0..255, of a normal image's map, how many images have it, of those that
+        the threshold was chosen on; empty where that is unknown.
       chosen_on: what these images are, such as `validation`.
     """
 
     threshold: int | None = None
     note: str = "the run has not been tested yet"
-    normal_maxima: tuple[int, ...] = ()
+    normal_maxima: Mapping[int, int] = field(default_factory=dict)
     chosen_on: str = "validation"
 
     def with_false_alarms(self, share: float) -> Self:
@@ -44,11 +45,11 @@ class OperatingPoint:
         """
         if not 0 <= share < 1:
             raise ValueError(f"a share of false alarms must be at least 0 and below 1, not {share}")
-        normal = sum(self.normal_maxima)
+        normal = sum(self.normal_maxima.values())
         if not normal:
             raise ValueError(f"no image of {self.chosen_on} is known to be normal, to count false alarms on")
         # How many images have a pixel above 0, 1, ..., 255.
-        firing = normal - np.cumsum(self.normal_maxima)
+        firing = normal - np.cumsum([self.normal_maxima.get(value, 0) for value in range(NUM_VALUES)])
         threshold = max(int(np.argmax(firing <= share * normal)), self.threshold or 0)
         fire = f"{firing[threshold]} of the {normal} normal images of {self.chosen_on} have a pixel above it"
         if threshold == self.threshold:
@@ -69,6 +70,8 @@ class ModelDescription:
       framing: how an image becomes the crops that the network sees.
       plain: where a pixel of a map is called defective.
       gated: the same for maps times the probability of a defect, see `gate`; None where there is no such probability.
+      value_range: the camera's values that become 0 and 255, in images of more than 8 bits; None for those of the
+        files' type.
       version: of dms_jax that the network was trained with.
     """
 
@@ -77,6 +80,7 @@ class ModelDescription:
     framing: Framing
     plain: OperatingPoint = UNTESTED
     gated: OperatingPoint | None = None
+    value_range: tuple[float, float] | None = None
     version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
@@ -98,13 +102,15 @@ class ModelDescription:
                 "framing": Framing(**fields["framing"]),
                 "plain": operating_point(fields["plain"]),
                 "gated": None if fields["gated"] is None else operating_point(fields["gated"]),
+                "value_range": None if fields["value_range"] is None else tuple(fields["value_range"]),
             }
         )
 
 
 def operating_point(fields: Mapping[str, Any]) -> OperatingPoint:
     """Read what `dataclasses.asdict` made of an `OperatingPoint`."""
-    return OperatingPoint(**{**fields, "normal_maxima": tuple(fields["normal_maxima"])})
+    # JSON has made text of the values.
+    return OperatingPoint(**{**fields, "normal_maxima": {int(key): n for key, n in fields["normal_maxima"].items()}})
 
 
 def gate(saliency_map: NDArray[np.uint8], defect_probability: float) -> NDArray[np.uint8]:
@@ -120,6 +126,6 @@ def gate(saliency_map: NDArray[np.uint8], defect_probability: float) -> NDArray[
     return np.rint(saliency_map * np.float32(defect_probability)).astype(np.uint8)
 
 
-def normal_maxima(maxima: Sequence[int]) -> tuple[int, ...]:
-    """Count the largest values of normal images' maps, for an `OperatingPoint`; empty where there are none."""
-    return tuple(np.bincount(maxima, minlength=NUM_VALUES).tolist()) if len(maxima) else ()
+def normal_maxima(maxima: Iterable[int]) -> dict[int, int]:
+    """Count the largest values of normal images' maps, for an `OperatingPoint`."""
+    return dict(sorted(Counter(maxima).items()))

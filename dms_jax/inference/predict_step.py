@@ -52,21 +52,25 @@ class PredictStep:
         return self.run(prepared, images)
 
 
-def make_predict_step(model: Network, mesh: Mesh, *, deterministic: bool = False) -> PredictStep:
+def make_predict_step(
+    model: Network, mesh: Mesh, *, deterministic: bool = False, final_only: bool = False
+) -> PredictStep:
     """Compile prediction by a network.
 
     Args:
       model: the network.
       mesh: see `dms_jax.runtime.devices.data_mesh`.
       deterministic: see `dms_jax.runtime.compilation.compiler_options`.
+      final_only: give the last output's map and probabilities alone: N = 1, and what the others need is not computed.
     """
     predictor, convert = model.for_prediction()
 
     def predict(prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         output = predictor.apply(prepared, normalize(images), train=False)
-        maps = jnp.stack([jax.nn.sigmoid(s[..., 0]) for s in output.saliency], axis=1)
+        first = -1 if final_only else 0
+        maps = jnp.stack([jax.nn.sigmoid(s[..., 0]) for s in output.saliency[first:]], axis=1)
         if output.classes:
-            probabilities = jax.nn.softmax(jnp.stack(output.classes, axis=1))
+            probabilities = jax.nn.softmax(jnp.stack(output.classes[first:], axis=1))
         else:
             probabilities = jnp.zeros((images.shape[0], 0, model.num_classes))
         return jnp.round(255 * maps).astype(jnp.uint8), probabilities

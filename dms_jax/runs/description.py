@@ -7,13 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from dms_jax import __version__
 from dms_jax.data.framing import Framing
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError
 from dms_jax.evaluation.result_files import write_results
 from dms_jax.evaluation.thresholds import OperatingThreshold
 from dms_jax.inference.description import UNTESTED, ModelDescription, OperatingPoint, operating_point
+from dms_jax.version import __version__
 
 DESCRIPTION_NAME = "run.json"
 
@@ -29,6 +29,7 @@ class RunDescription:
       dataset: where the prepared dataset lies, an absolute path.
       plain: where a pixel of a map is called defective, chosen on validation.
       gated: the same for gated maps; None until the run is tested, or where there is no defect-free class.
+      value_range: see `ModelDescription`.
       version: of dms_jax that the run was made by.
       images: for each split, a hash of its images, see `dms_jax.runs.dataset.digests`; empty in earlier versions' runs.
     """
@@ -39,11 +40,19 @@ class RunDescription:
     dataset: str
     plain: OperatingPoint = UNTESTED
     gated: OperatingPoint | None = None
+    value_range: tuple[float, float] | None = None
     version: str = __version__
     images: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: PreparedDataset, framing: Framing, images: Mapping[str, str] = MappingProxyType({})) -> Self:
+    def of(
+        cls,
+        dataset: PreparedDataset,
+        framing: Framing,
+        images: Mapping[str, str] = MappingProxyType({}),
+        *,
+        value_range: tuple[float, float] | None = None,
+    ) -> Self:
         """The description of a run that has not been tested yet."""
         free = dataset.free_class
         return cls(
@@ -52,13 +61,14 @@ class RunDescription:
             framing=framing,
             dataset=str(Path(dataset.directory).absolute()),
             images=dict(images),
+            value_range=value_range,
         )
 
     @property
     def model(self) -> ModelDescription:
         """What does not depend on where the run lies: it goes with the network into an exported file."""
         return ModelDescription(
-            self.class_names, self.free_class, self.framing, self.plain, self.gated, version=self.version
+            self.class_names, self.free_class, self.framing, self.plain, self.gated, self.value_range, self.version
         )
 
     def with_threshold(self, threshold: OperatingThreshold) -> Self:
@@ -87,6 +97,8 @@ class RunDescription:
                 fields["plain"] = asdict(OperatingPoint(fields.pop("threshold"), "chosen by an earlier version"))
             fields["plain"] = operating_point(fields["plain"])
             fields["gated"] = operating_point(fields["gated"]) if fields.get("gated") else None
+            if fields.get("value_range"):
+                fields["value_range"] = tuple(fields["value_range"])
             return cls(**fields)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is damaged: bring back a copy, or train anew.") from error

@@ -1,7 +1,7 @@
 """What comes before a run: the process is set up, its work directory claimed, and its dataset opened."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from dms_jax.checkpoints.manager import has_checkpoint
+from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError
 from dms_jax.runs.config import build, checks, saved
@@ -86,7 +87,12 @@ def claim(config: ConfigDict, workdir: Path, holding: ExitStack) -> RunData:
     earlier = RunDescription.load(workdir) if has_checkpoint(workdir) else None
     dataset, notes = (open_dataset(config), ()) if earlier is None else reopen_dataset(config, earlier)
     images = earlier.images if earlier is not None and earlier.images else digests(dataset)
-    description = RunDescription.of(dataset, build.framing_config(config), images)
+    # What is predicted later comes from the same camera.
+    value_range = Reading.parse("", config.data.value_range).value_range
+    description = RunDescription.of(dataset, build.framing_config(config), images, value_range=value_range)
+    if earlier is not None:
+        # Until it is tested anew.
+        description = replace(description, plain=earlier.plain, gated=earlier.gated)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if jax.process_index() == 0:

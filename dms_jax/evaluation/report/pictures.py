@@ -27,8 +27,8 @@ class Pictures:
     Attributes:
       image: WebP; None where the image is not at hand.
       truth: PNG, white is defective; None where the mask is unknown.
-      outlines: PNG to lay over the image, transparent elsewhere: magenta runs around what is defective, cyan around what
-        is predicted; None where there is neither a mask nor a threshold.
+      outlines: PNG to lay over the image, transparent elsewhere: magenta runs around what is defective, cyan around
+        what is predicted; None where there is neither a mask nor a threshold.
       outlined: which of `truth` and `predicted` these are.
       maps: WebP of each output's map, coarse to final.
     """

@@ -69,6 +69,7 @@ def check(config: ConfigDict, devices: int = 1) -> None:
         "data.mask_values",
         "data.skip_bad",
         "data.value_range",
+        "evaluation.max_false_alarms",
         "init.checkpoint",
         "model.remat",
         "model.schedule",
@@ -95,6 +96,8 @@ def check(config: ConfigDict, devices: int = 1) -> None:
     for name, (low, high) in _WITHIN.items():
         if not low <= fields[name] < high:
             raise UsageError(f"config.{name}={fields[name]} must be at least {low} and below {high}.")
+    if not 0 <= (share := fields["evaluation.max_false_alarms"]) <= 1:
+        raise UsageError(f"config.evaluation.max_false_alarms={share} must be in 0..1.")
     if config.batch_size % devices:
         raise UsageError(
             f"config.batch_size={config.batch_size} cannot be divided among {devices} devices: "

@@ -1,0 +1,155 @@
+"""`dms-jax predict`: a trained run's maps, masks and classes of images."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dms_jax.errors import UsageError, UserError, some_names
+
+if TYPE_CHECKING:
+    from dms_jax.inference.folder.predict import FolderSummary
+
+_SHARD = re.compile(r"([0-9]+)/([0-9]+)")
+# Bad files that are named on the terminal; the tables have them all.
+_NAMED = 3
+
+
+def add_to(commands: Any) -> None:
+    """Add the sub-command to argparse's sub-parsers."""
+    command = commands.add_parser(
+        "predict",
+        help="predict images with a trained run",
+        description="Write a map, an overlay and a line of the table for each image: which defect it shows, where, and "
+        "how certainly. The same command again goes on where it was interrupted.",
+    )
+    command.add_argument("--workdir", type=Path, required=True, metavar="DIR", help="work directory of a run")
+    command.add_argument(
+        "--images",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="files, folders (with all that is below them) or patterns such as 'line3/*.png'",
+    )
+    command.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of predictions")
+    command.add_argument(
+        "--gate",
+        action=argparse.BooleanOptionalAction,
+        help="multiply maps by the probability of a defect (default: where the run has a defect-free class)",
+    )
+    command.add_argument("--threshold", type=int, metavar="T", help="map > T is defective, 0..255 (default: the run's)")
+    command.add_argument(
+        "--max-false-alarms",
+        type=float,
+        metavar="SHARE",
+        help="raise the run's threshold until at most this share of its normal validation images fires, such as 0.01",
+    )
+    command.add_argument(
+        "--tiles",
+        type=int,
+        metavar="PIXELS",
+        help="cut images into overlapping tiles of this side, whatever the run was trained on",
+    )
+    command.add_argument("--no-overlays", action="store_true", help="write maps and tables alone")
+    command.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that read and write (default: one a core beside a GPU, else 0)",
+    )
+    command.add_argument("--shard", metavar="I/N", help="predict every N-th image, from the I-th on: 1/N to N/N")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what the flags say.
+
+    Raises:
+      UsageError: a flag's value is out of range, or the run cannot do it.
+      UserError: there is no such run or image, or some of the images could not be read: the others are predicted.
+    """
+    shard = _check(arguments)
+    # Imported late: a mistyped flag is answered at once.
+    from tqdm import tqdm
+
+    from dms_jax.data.framing import Framing
+    from dms_jax.inference.folder.listing import list_files, take_shard
+    from dms_jax.inference.folder.predict import predict_files
+
+    files = list_files(arguments.images)
+    suffix = ""
+    if shard is not None:
+        files, suffix = take_shard(files, *shard), f"-{shard[0]}-of-{shard[1]}"
+    from dms_jax.runs.predictor import Predictor
+
+    options = {
+        "gates": arguments.gate,
+        "threshold": arguments.threshold,
+        "max_false_alarms": arguments.max_false_alarms,
+    }
+    try:
+        predictor = Predictor.load(arguments.workdir, **options)
+    except ValueError as error:
+        raise UsageError(f"{arguments.workdir}: {error}.") from error
+    reading = predictor.reading
+    if arguments.tiles is not None:
+        reading = replace(reading, framing=Framing("tiles", reading.framing.size, arguments.tiles))
+    if reading.threshold is None:
+        print(f"dms-jax: no masks and no boxes: {reading.note}; give a --threshold.", file=sys.stderr)
+    with tqdm(total=len(files), unit=" images", file=sys.stderr, disable=None, smoothing=0.1) as bar:
+        summary = predict_files(
+            predictor.batches,
+            reading,
+            files,
+            arguments.output,
+            model={"run": predictor.workdir.name, "step": predictor.step},
+            overlays=not arguments.no_overlays,
+            workers=arguments.workers,
+            shard=suffix,
+            progress=bar.update,
+        )
+    print(_text(summary, arguments.output, reading.note))
+    if summary.failed:
+        raise UserError(
+            f"{len(summary.failed)} of {len(files)} images could not be read, and are in the table with the reason: "
+            f"{some_names([reason.rstrip('.') for reason in summary.failed], _NAMED)}."
+        )
+
+
+def _check(arguments: argparse.Namespace) -> tuple[int, int] | None:
+    share, threshold = arguments.max_false_alarms, arguments.threshold
+    if threshold is not None and not 0 <= threshold <= 255:
+        raise UsageError(f"--threshold={threshold} must be in 0..255.")
+    if share is not None and not 0 <= share < 1:
+        raise UsageError(f"--max-false-alarms={share} must be at least 0 and below 1, such as 0.01.")
+    if share is not None and threshold is not None:
+        raise UsageError("--threshold and --max-false-alarms exclude each other: give one.")
+    if arguments.tiles is not None and arguments.tiles < 1:
+        raise UsageError(f"--tiles={arguments.tiles} must be at least 1.")
+    if arguments.workers is not None and arguments.workers < 0:
+        raise UsageError(f"--workers={arguments.workers} must be at least 0.")
+    if arguments.output.exists() and not arguments.output.is_dir():
+        raise UsageError(f"--output={arguments.output} is a file: name a folder.")
+    if arguments.shard is None:
+        return None
+    match = _SHARD.fullmatch(arguments.shard)
+    number, count = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise UsageError(f"--shard={arguments.shard} is not I/N with 1 <= I <= N, such as 2/8.")
+    return number, count
+
+
+def _text(summary: FolderSummary, output: Path, note: str) -> str:
+    earlier = f" ({summary.earlier} more had been predicted before)" if summary.earlier else ""
+    speed = f", {summary.predicted / summary.seconds:.1f} images/s" if summary.predicted and summary.seconds else ""
+    lines = [f"{summary.predicted} images predicted{earlier} in {summary.seconds:.1f} s{speed}"]
+    if summary.classes:
+        lines.append("classes: " + ", ".join(f"{count} {name}" for name, count in summary.classes.items()))
+    if summary.firing is not None:
+        lines.append(f"with a defective pixel: {summary.firing} (threshold: {note})")
+    lines.append(f"maps, tables{'' if not (output / 'overlays').is_dir() else ' and overlays'} are in {output}")
+    return "\n".join(lines)

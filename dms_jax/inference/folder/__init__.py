@@ -1,0 +1,1 @@
+"""Files of images to a folder of predictions."""

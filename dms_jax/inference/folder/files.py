@@ -1,0 +1,85 @@
+"""One file at a time: read and cut before the network, written after it. Runs in processes without JAX."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dms_jax.data.framing import crops_of, cut
+from dms_jax.data.image_files import encode_png, read_image
+from dms_jax.errors import UserError
+from dms_jax.inference.folder.listing import ImageFile
+from dms_jax.inference.folder.overlay import draw_overlay
+from dms_jax.inference.interpretation import Interpretation, Prediction, interpret
+from dms_jax.inference.underway import Answered, Loaded
+from dms_jax.whole_files import write_whole
+
+MAPS, OVERLAYS = "maps", "overlays"
+_JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class FileStep:
+    """What is done with each file.
+
+    Attributes:
+      reading: how the network's answers are read.
+      output: the folder of predictions.
+      overlays: write images with their predictions drawn on them, too.
+    """
+
+    reading: Interpretation
+    output: Path
+    overlays: bool
+
+    def load(self, file: ImageFile) -> Loaded[ImageFile]:
+        """Read a file, and cut its crops; one that cannot be read has its `error`."""
+        try:
+            pixels = np.asarray(read_image(file.path, self.reading.value_range))
+        except UserError as error:
+            return Loaded(file, error=str(error))
+        size = pixels.shape[:2]
+        crops = crops_of(size, self.reading.framing)
+        return Loaded(file, size, crops, np.stack([cut(pixels, crop, self.reading.framing) for crop in crops]))
+
+    def finish(self, image: Answered[ImageFile]) -> dict[str, Any]:
+        """Write what the network says of a file, and return its record.
+
+        Raises:
+          OSError: it cannot be written.
+        """
+        file = image.item
+        if image.error is not None:
+            return {"file": file.path, "name": file.name, "error": image.error}
+        prediction = interpret(image.maps, image.probabilities, image.crops, image.size, self.reading)
+        data = encode_png(Image.fromarray(prediction.map))
+        _write(self.output / MAPS / f"{file.name}.png", data)
+        if self.overlays:
+            drawn = draw_overlay(read_image(file.path, self.reading.value_range), prediction)
+            path = self.output / OVERLAYS / f"{file.name}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, lambda to: drawn.save(to, "JPEG", quality=_JPEG_QUALITY))
+        return record_of(file, prediction)
+
+
+def record_of(file: ImageFile, prediction: Prediction) -> dict[str, Any]:
+    """What is kept of a prediction, ready for JSON; numbers with six digits."""
+    name = prediction.class_name
+    probabilities = {key: round(value, 6) for key, value in prediction.probabilities.items()}
+    return {
+        "file": file.path,
+        "name": file.name,
+        "class": name,
+        "probability": None if name is None else probabilities[name],
+        "probabilities": probabilities,
+        "score": round(prediction.score, 6),
+        "area": None if prediction.area is None else round(prediction.area, 6),
+        "boxes": None if prediction.mask is None else [[*region.box, region.area] for region in prediction.regions],
+    }
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, lambda file: file.write(data))

@@ -1,0 +1,119 @@
+"""What is kept of predicted files: JSON lines while it goes on, a table at the end."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from dms_jax.errors import UserError
+from dms_jax.whole_files import write_whole
+
+# What a spreadsheet would take for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+COLUMNS = ("file", "class", "probability", "score", "area", "regions", "boxes", "error")
+
+Record = Mapping[str, Any]
+
+
+class RecordFile:
+    """The records of predicted files, one JSON object a line; those of an earlier, interrupted call are kept.
+
+    Args:
+      path: the file; made if absent. A last line that was not written to its end is cut off.
+
+    Raises:
+      UserError: a line of it is damaged.
+      OSError: it cannot be read or written.
+
+    Attributes:
+      done: the files that have been predicted.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.done: set[str] = set()
+        end = 0
+        if path.exists():
+            with path.open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    if not line.endswith(b"\n"):
+                        break
+                    record = _parse(line, path, number)
+                    if record.get("error") is None:
+                        self.done.add(record["file"])
+                    end += len(line)
+        self._file = path.open("ab")
+        self._file.truncate(end)
+
+    def append(self, record: Record) -> None:
+        """Add a record; it is in the file when this returns."""
+        self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records in a file; of a file that was predicted more than once, such as after an error, the last.
+
+    Raises:
+      UserError: a line is damaged.
+    """
+    last: dict[str, int] = {}
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            last[_parse(line, path, number)["file"]] = number
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            record = _parse(line, path, number)
+            if last[record["file"]] == number:
+                yield record
+
+
+def write_table(records: Path, table: Path) -> None:
+    """Write the records of a file as CSV; what a spreadsheet would run as a formula begins with an apostrophe.
+
+    Raises:
+      UserError: a line of the records is damaged.
+    """
+
+    def write(file: Any) -> None:
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
+        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        for record in read_records(records):
+            boxes = record.get("boxes")
+            row = {
+                **record,
+                "regions": None if boxes is None else len(boxes),
+                "boxes": None if boxes is None else json.dumps(boxes),
+            }
+            writer.writerow({key: _harmless(row.get(key)) for key in COLUMNS})
+        text.detach()
+
+    write_whole(table, write)
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+        record["file"].encode("utf-8", "surrogateescape")
+        os.fsencode(record["file"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"line {number} of {path} is damaged: remove the line, and its file is predicted anew."
+        ) from error
+    return dict(record)

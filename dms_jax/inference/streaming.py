@@ -1,0 +1,133 @@
+"""Many images through a network: read, predicted and finished side by side, in order, at flat memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dms_jax.inference.underway import Answered, Loaded
+
+if TYPE_CHECKING:
+    # Processes that only read and write need no JAX.
+    from dms_jax.inference.batching import BatchPredictor
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+# A batch: images with the range of their crops that is in it.
+_Batch = list[tuple[Loaded[Any], int, int]]
+
+
+def stream(
+    items: Iterable[Item],
+    load: Callable[[Item], Loaded[Item]],
+    predict: BatchPredictor,
+    finish: Callable[[Answered[Item]], Result],
+    pool: Executor,
+    *,
+    chunk: int = 1,
+    ahead: int = 8,
+) -> Iterator[Result]:
+    """What `finish` makes of each item, in their order.
+
+    No more images are held at a time than a few batches have, however many there are.
+
+    Args:
+      items: names of images, or images.
+      load: reads one and cuts its crops. What it and `finish` raise is raised here.
+      predict: the network, of whose outputs there is only the last.
+      finish: is given each image with its answers.
+      pool: where images are read and finished; with processes, `load`, `finish` and all that they are given and
+        return are sent to and fro.
+      chunk: how many images are sent at a time.
+      ahead: how many chunks are being read or finished at a time.
+    """
+    chunks = _chunks(items, chunk)
+    loaded = (one for part in _ahead(pool, partial(_each, load), chunks, ahead) for one in part)
+    answered = _answered(predict, _batches(loaded, predict.rows))
+    for part in _ahead(pool, partial(_each, finish), _chunks(answered, chunk), ahead):
+        yield from part
+
+
+def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    remaining = iter(items)
+    while chunk := list(islice(remaining, size)):
+        yield chunk
+
+
+def _each(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    return [function(item) for item in items]
+
+
+def _ahead(pool: Executor, function: Callable[[Any], Result], arguments: Iterable[Any], count: int) -> Iterator[Result]:
+    """`map`, with so many calls under way at a time."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for argument in arguments:
+            waiting.append(pool.submit(function, argument))
+            if len(waiting) >= count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _batches(images: Iterable[Loaded[Any]], rows: int) -> Iterator[_Batch]:
+    """The images' crops, so many in a batch but for the last; an image that has none comes along."""
+    batch: _Batch = []
+    left = rows
+    for image in images:
+        start = 0
+        while True:
+            stop = min(start + left, image.count)
+            batch.append((image, start, stop))
+            left -= stop - start
+            start = stop
+            if not left:
+                yield batch
+                batch, left = [], rows
+            if start == image.count:
+                break
+    if batch:
+        yield batch
+
+
+def _answered(predict: BatchPredictor, batches: Iterable[_Batch]) -> Iterator[Answered[Any]]:
+    with ThreadPoolExecutor(predict.calls_at_once) as device:
+        # One more than are computed: it waits on the host.
+        for batch, maps, probabilities in _ahead(
+            device, partial(_predict, predict), batches, predict.calls_at_once + 1
+        ):
+            row = 0
+            for image, start, stop in batch:
+                rows = slice(row, row + stop - start)
+                image.answers.append((maps[rows], probabilities[rows]))
+                row = rows.stop
+                if stop == image.count:
+                    yield _whole(image)
+
+
+def _predict(predict: BatchPredictor, batch: _Batch) -> tuple[_Batch, NDArray[np.uint8], NDArray[np.float32]]:
+    parts = [image.inputs[start:stop] for image, start, stop in batch if image.inputs is not None]
+    if not parts:
+        return batch, np.zeros((0, 0, 0), np.uint8), np.zeros((0, 0), np.float32)
+    maps, probabilities = predict(np.concatenate(parts) if len(parts) > 1 else parts[0])
+    # A network without class heads has no outputs there.
+    last = probabilities[:, -1] if probabilities.shape[1] else np.zeros((len(maps), 0), np.float32)
+    return batch, maps[:, -1], last
+
+
+def _whole(image: Loaded[Item]) -> Answered[Item]:
+    answers, image.answers, image.inputs = image.answers, [], None
+    maps, probabilities = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+    return Answered(image.item, image.size, image.crops, maps, probabilities, image.error)
