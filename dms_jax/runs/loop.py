@@ -244,6 +244,7 @@ class _Run:
         }
         name = self.data.splits.selected_on
         self.writer.write(step, {f"{name}/{key}": value for key, value in scalars.items()})
+        self.writer.show(step, {f"{name}/{number}": image for number, image in enumerate(self.validation.overlays)})
         shown = ", ".join(f"{key} {'n/a' if value is None else f'{value:.4f}'}" for key, value in scalars.items())
         self.writer.text(f"{name} after step {step} ({time.monotonic() - started:.1f} s): {shown}")
         score = validation_score(metrics)

@@ -336,10 +336,10 @@ def test_of_equal_scores_the_later_network_is_kept(tmp_path: Path) -> None:
     said: list[str] = []
     with Checkpoints(tmp_path) as checkpoints:
         run = SimpleNamespace(
-            validation=SimpleNamespace(measure=lambda variables: metrics),
+            validation=SimpleNamespace(measure=lambda variables: metrics, overlays=()),
             state=SimpleNamespace(inference_variables={"params": np.ones(3)}),
             data=SimpleNamespace(splits=SimpleNamespace(selected_on="validation")),
-            writer=SimpleNamespace(write=lambda *_: None, text=said.append),
+            writer=SimpleNamespace(write=lambda *_: None, show=lambda *_: None, text=said.append),
             checkpoints=checkpoints,
         )
         for step, accuracy in ((2, 0.5), (4, 0.75), (6, 0.75), (8, 0.5)):
