@@ -132,7 +132,7 @@ class Validation:
         config, step = self._config, self._eval_step
         batches = crop_batches(self._crops, config.data.image_size, **build.reading_options(config))
         prepared = step.predict_step.prepare(variables)
-        sums = []
+        sums: list[EvaluationMetrics] = []
         for batch in batches:
             found, maps = step.with_maps(prepared, shard_batch(batch, step.mesh))
             if not sums and config.tensorboard_images:

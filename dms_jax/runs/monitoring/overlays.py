@@ -21,7 +21,7 @@ def choose_rows(batch: Mapping[str, NDArray], count: int) -> list[int]:
       batch: of crops, see `dms_jax.data.pipeline.crop_batches`.
       count: how many at most.
     """
-    defective = (batch["mask"] > DEFECT_THRESHOLD).any(axis=(1, 2, 3))
+    defective = np.any(batch["mask"] > DEFECT_THRESHOLD, axis=(1, 2, 3))
     seen: dict[int, int] = {}
     ranks = []
     for row in np.flatnonzero(batch["valid"]).tolist():
