@@ -31,6 +31,7 @@ class Card:
       pictures: see `Pictures`.
       kinds: keys of its kinds, the worst first.
       order: what sorts cards: smaller comes first.
+      maximum: the final map's largest value, 0..255.
       label: number of its class; None where unknown.
       predicted: the class that each output predicts; empty without class heads.
       numbers: what is known of it, as (what it is, value).
@@ -42,6 +43,7 @@ class Card:
     pictures: Pictures
     kinds: tuple[str, ...]
     order: tuple[float | str, ...]
+    maximum: int
     label: int | None = None
     predicted: tuple[int, ...] = ()
     numbers: tuple[tuple[str, str], ...] = ()
@@ -104,6 +106,7 @@ def make_card(observed: ObservedImage) -> Card:
         pictures=make_pictures(observed.image, observed.mask, observed.maps, observed.threshold),
         kinds=tuple(kind.key for kind in kinds),
         order=badness(row, kinds),
+        maximum=row.maximum,
         label=row.label,
         predicted=observed.predicted,
         numbers=tuple(_numbers(row)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 # The drawing's own units; the page scales it.
-_WIDTH, _HEIGHT = 480, 300
+_WIDTH, _HEIGHT = 560, 290
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 12, 44
 _TICKS = 5
 # More points than pixels only make the page larger.

@@ -74,6 +74,7 @@ def _card_data(card: Card) -> dict[str, Any]:
         "size": [card.size[1], card.size[0]],
         "label": card.label,
         "predicted": list(card.predicted),
+        "maximum": card.maximum,
         "kinds": list(card.kinds),
         "numbers": [[printable(name), value] for name, value in card.numbers],
         "probabilities": [[number, shown_number(value)] for number, value in card.probabilities],

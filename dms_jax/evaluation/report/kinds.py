@@ -70,9 +70,14 @@ def errors_of(row: ImageRow, threshold: int | None, free_class: int | None = Non
 
 
 def shown_errors(rows: Iterable[ImageRow]) -> tuple[Kind, ...]:
-    """The kinds to show of images; `UNKNOWN` only where there is one."""
-    unknown = any(row.defective is None and row.label is None for row in rows)
-    return ERRORS if unknown else ERRORS[:-1]
+    """The kinds that images may be of: none of classes where these are not known, and `UNKNOWN` where one is."""
+    rows = list(rows)
+    left_out = set()
+    if not any(row.label is not None and row.predicted is not None for row in rows):
+        left_out.add(WRONG)
+    if not any(row.defective is None and row.label is None for row in rows):
+        left_out.add(UNKNOWN)
+    return tuple(kind for kind in ERRORS if kind not in left_out)
 
 
 def badness(row: ImageRow, kinds: tuple[Kind, ...]) -> tuple[int, float, str]:

@@ -98,6 +98,8 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
         kinds = shown_errors(evaluation.rows)
         threshold = no_threshold(opened.note) if opened.threshold is None else given_threshold(opened.threshold)
         metrics = compute_metrics(evaluation, threshold, free_class=opened.free_class)
+        # The maps are what they are: gated already, or not wanted so.
+        metrics |= {"gated": None, "image_level": {**metrics["image_level"], "gated_maximum": None}}
     gallery = Gallery(tuple(worst(shown)), kinds, opened.class_names, len(records))
     return Report(
         title=f"Predictions in {folder.resolve().name}",
@@ -169,6 +171,7 @@ def _look(
             pictures=make_pictures(image, None, [saliency_map], folder.threshold),
             kinds=(kind.key,),
             order=(-float(record["score"]), -float(record["area"] or 0), record["file"]),
+            maximum=int(saliency_map.max()),
             predicted=predicted,
             numbers=numbers,
             probabilities=probabilities,
@@ -180,12 +183,17 @@ def _look(
         mask,
         name=record["file"],
         predicted=predicted,
-        # A map that has been gated is not gated again.
-        defect_probability=None if free is None or folder.gates else 1 - record["probabilities"][free],
+        defect_probability=None if free is None else 1 - record["probabilities"][free],
         threshold=folder.threshold,
     )
     observed = ObservedImage(
-        scored.row, image, mask, (saliency_map,), folder.threshold, folder.free_class, scored.predicted
+        replace(scored.row, gated_maximum=None),
+        image,
+        mask,
+        (saliency_map,),
+        folder.threshold,
+        folder.free_class,
+        scored.predicted,
     )
     card = make_card(observed)
     return scored, replace(card, numbers=(*numbers, *card.numbers), probabilities=probabilities)

@@ -146,6 +146,11 @@
     return button;
   };
   const dialog = element("dialog", { "aria-labelledby": "large-title" });
+  const stretch = tool("stretch maps", "Show the maps as bright as the final map allows (s)", () => {
+    stretch.setAttribute("aria-pressed", String(stretch.getAttribute("aria-pressed") !== "true"));
+    brighten();
+  });
+  stretch.setAttribute("aria-pressed", "false");
   const outlines = tool("outlines", "Show or hide the outlines (o)", toggle);
   outlines.setAttribute("aria-pressed", "true");
   dialog.append(
@@ -155,6 +160,7 @@
       title,
       where,
       outlines,
+      stretch,
       tool("\u2190", "Previous image (left arrow)", () => move(-1)),
       tool("\u2192", "Next image (right arrow)", () => move(1)),
       tool("\u2715", "Close (Esc)", () => dialog.close()),
@@ -166,6 +172,12 @@
 
   function toggle() {
     outlines.setAttribute("aria-pressed", String(!dialog.classList.toggle("bare")));
+  }
+
+  // What a map that peaks at a tenth says is there, but too dark to be seen.
+  function brighten() {
+    const factor = stretch.getAttribute("aria-pressed") === "true" ? 255 / Math.max(page.cards[current].maximum, 1) : 1;
+    for (const map of content.querySelectorAll(".map")) map.style.filter = factor === 1 ? "" : `brightness(${factor})`;
   }
 
   function figure(caption, ...pictures) {
@@ -191,7 +203,7 @@
   function mapFigure(card, number) {
     const name = "S" + number + (number === card.maps.length - 1 ? " (final map)" : "");
     const guess = card.predicted.length === card.maps.length ? className(card.predicted[number]) : null;
-    const image = element("img", { src: webp(card.maps[number]), alt: "map " + name });
+    const image = element("img", { class: "map", src: webp(card.maps[number]), alt: "map " + name });
     return figure(guess === null ? name : name + ": " + guess, image);
   }
 
@@ -221,6 +233,7 @@
         ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
       ),
     );
+    brighten();
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
   }
@@ -231,7 +244,7 @@
   }
 
   dialog.addEventListener("keydown", (event) => {
-    const action = { ArrowLeft: () => move(-1), ArrowRight: () => move(1), o: toggle }[event.key];
+    const action = { ArrowLeft: () => move(-1), ArrowRight: () => move(1), o: toggle, s: () => stretch.click() }[event.key];
     if (action && !event.ctrlKey && !event.metaKey && !event.altKey) {
       event.preventDefault();
       action();

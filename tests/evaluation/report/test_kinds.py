@@ -74,6 +74,7 @@ def test_the_worst_come_first():
     assert [each.name for each in found] == [each.name for each in rows]
 
 
-def test_unknown_is_a_kind_only_where_there_is_one():
-    assert shown_errors([row(defective=True), row(label=1)]) == ERRORS[:-1]
-    assert shown_errors([row(defective=True), row()]) == ERRORS
+def test_kinds_are_those_that_images_may_be_of():
+    assert shown_errors([row(defective=True), row(label=1, predicted=1)]) == ERRORS[:-1]
+    assert shown_errors([row(label=1, predicted=1), row()]) == ERRORS
+    assert shown_errors([row(defective=True, predicted=1)]) == (MISSED, ALARM, POOR, FINE)

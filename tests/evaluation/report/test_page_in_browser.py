@@ -171,6 +171,19 @@ def test_the_keyboard_moves_among_the_filtered_images_and_closes(opened):
     until(lambda: opened.switch_to.active_element.get_attribute("title") == shown[-1])
 
 
+def test_dark_maps_are_stretched_on_demand(opened):
+    opened.find_element(By.ID, "search").send_keys("missed too")
+    visible(opened)[0].click()
+    images = dialog(opened).find_elements(By.CSS_SELECTOR, ".map")
+    filters = {image.value_of_css_property("filter") for image in images}
+    press(opened, "s")
+    (stretched,) = {image.value_of_css_property("filter") for image in images}
+    press(opened, "s")
+    assert filters == {image.value_of_css_property("filter") for image in images} == {"none"}
+    # Its largest value is 90.
+    assert float(stretched.removeprefix("brightness(").removesuffix(")")) == pytest.approx(255 / 90, abs=0.01)
+
+
 def test_hostile_names_are_shown_as_text(opened):
     assert HOSTILE in names(opened)
     visible(opened)[names(opened).index(HOSTILE)].click()
