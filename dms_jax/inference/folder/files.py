@@ -1,5 +1,6 @@
 """One file at a time: read and cut before the network, written after it. Runs in processes without JAX."""
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,11 @@ def record_of(file: ImageFile, prediction: Prediction) -> dict[str, Any]:
         "area": None if prediction.area is None else round(prediction.area, 6),
         "boxes": None if prediction.mask is None else [[*region.box, region.area] for region in prediction.regions],
     }
+
+
+def ignore_interruptions() -> None:
+    """What a process that does such steps begins with: Ctrl-C goes to all of a terminal's, and the first ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write(path: Path, data: bytes) -> None:

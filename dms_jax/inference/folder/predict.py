@@ -1,9 +1,10 @@
 """A folder of predictions, from files of images: at flat memory, and going on where it was interrupted."""
 
+from __future__ import annotations
+
 import json
 import multiprocessing
 import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,16 +12,18 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dms_jax.errors import UserError
-from dms_jax.inference.batching import BatchPredictor
-from dms_jax.inference.folder.files import MAPS, OVERLAYS, FileStep
+from dms_jax.inference.folder.files import MAPS, OVERLAYS, FileStep, ignore_interruptions
 from dms_jax.inference.folder.listing import ImageFile, refuse_overwriting
 from dms_jax.inference.folder.records import RecordFile, write_table
 from dms_jax.inference.interpretation import Interpretation
 from dms_jax.inference.streaming import stream
 from dms_jax.whole_files import write_whole
+
+if TYPE_CHECKING:
+    from dms_jax.inference.batching import BatchPredictor
 
 # Files that are sent to a process at a time: each takes a few milliseconds, sending half of one.
 _CHUNK = 8
@@ -156,15 +159,10 @@ def _pool(workers: int) -> Iterator[Executor]:
     pool: Executor
     if workers:
         # Spawned: a fork of a process with JAX's threads may hang.
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_ignore_interruptions)
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=ignore_interruptions)
     else:
         pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 16))
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _ignore_interruptions() -> None:
-    # Ctrl-C goes to all processes of a terminal; the first one ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
