@@ -113,12 +113,17 @@ def _run_report(gallery: Gallery, tested: RunEvaluation, workdir: Path) -> Repor
     called = f"A pixel of a map is called defective above {threshold['value']}: {threshold['note']}."
     if threshold["value"] is None:
         called = f"There is no operating threshold: {threshold['note']}."
+    summary = [f"{results_title(results)}.", f"{called} A pixel of a mask is defective above {DEFECT_THRESHOLD}."]
+    if results["gated"] is not None:
+        gated = results["gated"]["operating_threshold"]
+        above = f"; called defective above {gated['value']}: {gated['note']}" if gated["value"] is not None else ""
+        summary.append(
+            f"Gated maps are those of `dms-jax predict`: times the probability of a defect in the image{above}. The "
+            "images below are sorted by the maps as they are."
+        )
     return Report(
         title=f"{run_name(results)} on {results['dataset']}",
-        summary=(
-            f"{results_title(results)}.",
-            f"{called} A pixel of a mask is defective above {DEFECT_THRESHOLD}.",
-        ),
+        summary=summary,
         gallery=gallery,
         metrics=results,
         history=read_metrics(metrics_file) if metrics_file.is_file() else (),

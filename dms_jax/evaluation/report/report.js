@@ -17,6 +17,14 @@
   const png = (data) => "data:image/png;base64," + data;
   const className = (number) => (number === null || number === undefined ? null : page.classes[number]);
 
+  // The end of a path tells images apart; the whole is in the title and in the large view.
+  function shortened(path) {
+    const parts = path.split("/");
+    while (parts.length > 1 && parts.join("/").length > 36) parts.shift();
+    const tail = parts.join("/");
+    return tail.length < path.length ? "\u2026/" + tail : path;
+  }
+
   function verdict(card) {
     const label = className(card.label);
     const predicted = className(card.predicted.at(-1));
@@ -69,7 +77,7 @@
           view(card.truth && png(card.truth), card.truth ? "truth" : "truth unknown"),
           view(webp(card.maps.at(-1)), "map"),
         ),
-        element("span", { class: "name" }, card.name),
+        element("span", { class: "name" }, shortened(card.name)),
         element(
           "span",
           { class: "line-below" },
@@ -201,9 +209,10 @@
   }
 
   function mapFigure(card, number) {
-    const name = "S" + number + (number === card.maps.length - 1 ? " (final map)" : "");
+    const last = number === card.maps.length - 1 ? " (final map)" : "";
+    const name = card.maps.length === 1 ? "map" : "S" + number + last;
     const guess = card.predicted.length === card.maps.length ? className(card.predicted[number]) : null;
-    const image = element("img", { class: "map", src: webp(card.maps[number]), alt: "map " + name });
+    const image = element("img", { class: "map", src: webp(card.maps[number]), alt: name });
     return figure(guess === null ? name : name + ": " + guess, image);
   }
 
