@@ -9,7 +9,6 @@ compiled is compiled before the clock starts, for both.
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -48,13 +47,13 @@ def main() -> int:
             rows[title.get(name, "dms-jax predict, maps and overlays")] = _measured([__file__, *flags])
     bare = rows["dms-jax predict, maps"].get("bare")
     peer = rows.get("PyTorch, torch.compile", {}).get("images_per_second")
-    print("\n| | images/s | of PyTorch | of the bare step | memory: parent, largest child |")
+    print("\n| | images/s | of PyTorch | of the bare step | memory |")
     print("| --- | --- | --- | --- | --- |")
     for title, row in rows.items():
         speed = row["images_per_second"]
         ratio = f"{speed / peer:.2f}" if peer else ""
         share = f"{speed / bare:.0%}" if bare else ""
-        print(f"| {title} | {speed:.0f} | {ratio} | {share} | {row['own_mib']:.0f}, {row['child_mib']:.0f} MiB |")
+        print(f"| {title} | {speed:.0f} | {ratio} | {share} | {row['mib']:.0f} MiB |")
     if bare:
         print(f"| the bare step | {bare:.0f} | | | |")
     if arguments.json:
@@ -72,12 +71,6 @@ def copies_of(images: Path, count: int, folder: Path) -> Path:
     return folder
 
 
-def memory() -> dict[str, float]:
-    """The most that this process and its largest child have held, in MiB."""
-    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {"own_mib": own / 1024, "child_mib": children / 1024}
-
-
 def _measured(command: list[object]) -> dict[str, float]:
     done = subprocess.run([sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True, check=True)
     line = done.stdout.strip().splitlines()[-1]
@@ -88,10 +81,12 @@ def _measured(command: list[object]) -> dict[str, float]:
 def _one(arguments: argparse.Namespace) -> int:
     """One of the measurements, in a process of its own."""
     import numpy as np
+    from memory import PeakMemory
     from timing import seconds_per_call
 
     from dms_jax.inference.folder.listing import list_files
     from dms_jax.inference.folder.predict import predict_files
+    from dms_jax.inference.folder.workers import open_pool
     from dms_jax.runs.predictor import Predictor
     from dms_jax.runtime.devices import shard_batch
 
@@ -107,17 +102,19 @@ def _one(arguments: argparse.Namespace) -> int:
         figures["bare"] = batches.rows / seconds
     files = list_files([str(arguments.images)])
     files = files[:_FEW] if arguments.one == "few" else files
-    with tempfile.TemporaryDirectory() as folder:
+    pool = open_pool(arguments.workers, size)
+    with tempfile.TemporaryDirectory() as folder, PeakMemory() as memory, pool as opened:
+        time.sleep(3)  # as they start while the network is compiled
         started = time.monotonic()
         summary = predict_files(
             *(batches, predictor.reading, files, Path(folder) / "out"),
             model={"run": predictor.workdir.name, "step": predictor.step},
             overlays=arguments.one != "maps",
-            workers=arguments.workers,
+            pool=opened,
         )
         seconds = time.monotonic() - started
     assert summary.predicted == len(files), summary.failed
-    print(json.dumps({**figures, "images_per_second": len(files) / seconds, "seconds": seconds, **memory()}))
+    print(json.dumps({**figures, "images_per_second": len(files) / seconds, "seconds": seconds, "mib": memory.mib}))
     return 0
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from memory import PeakMemory
 from PIL import Image
-from predict import memory
 from torch.utils.data import DataLoader, Dataset
 from torch_steps import _load
 
@@ -67,7 +67,8 @@ def main() -> int:
     loader = DataLoader(Images(files), _BATCH, num_workers=int(workers), pin_memory=on_gpu, prefetch_factor=4)
     started = time.monotonic()
     waiting: deque = deque()
-    with ThreadPoolExecutor(int(workers)) as pool, (Path(output) / "predictions.csv").open("w") as table:
+    table_path = Path(output) / "predictions.csv"
+    with PeakMemory() as memory, ThreadPoolExecutor(int(workers)) as pool, table_path.open("w") as table:
         rows = csv.writer(table)
         for batch, *about in loader:
             count = len(batch)
@@ -83,7 +84,7 @@ def main() -> int:
         for future in waiting:
             future.result()
     seconds = time.monotonic() - started
-    print(json.dumps({"images_per_second": len(files) / seconds, "seconds": seconds, **memory()}))
+    print(json.dumps({"images_per_second": len(files) / seconds, "seconds": seconds, "mib": memory.mib}))
     return 0
 
 
