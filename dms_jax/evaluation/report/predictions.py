@@ -170,7 +170,7 @@ def _look(
             size=saliency_map.shape,
             pictures=make_pictures(image, None, [saliency_map], folder.threshold),
             kinds=(kind.key,),
-            order=(-float(record["score"]), -float(record["area"] or 0), record["file"]),
+            order=(FINDINGS.index(kind), -float(record["score"]), -float(record["area"] or 0), record["file"]),
             maximum=int(saliency_map.max()),
             predicted=predicted,
             numbers=numbers,
@@ -218,8 +218,8 @@ def _summary(
         sentences.append(f"There is no threshold to call a pixel defective by: {folder.note}.")
     else:
         sentences.append(
-            f"A pixel of a map{gated} is called defective above {folder.threshold} ({folder.note}): {firing} images "
-            "have one."
+            f"A pixel of a map{gated} is called defective above {folder.threshold} ({folder.note}): there is one in "
+            f"{firing} of {len(records)} images."
         )
     if scores:
         sentences.append(f"The truth of {len(truths)} images is known, by their masks.")

@@ -20,7 +20,7 @@
   // The end of a path tells images apart; the whole is in the title and in the large view.
   function shortened(path) {
     const parts = path.split("/");
-    while (parts.length > 1 && parts.join("/").length > 36) parts.shift();
+    while (parts.length > 1 && parts.join("/").length > 32) parts.shift();
     const tail = parts.join("/");
     return tail.length < path.length ? "\u2026/" + tail : path;
   }
@@ -56,6 +56,9 @@
     return element("span", {}, frame, element("span", { class: "caption" }, caption));
   }
 
+  // Without any mask, a column of nothing would take a third of the room.
+  const hasTruth = page.cards.some((card) => card.truth);
+
   function makeCard(card) {
     const kinds = card.kinds.map((kind) => page.kinds[kind]);
     const iou = card.numbers.find(([name]) => name === "IoU");
@@ -74,7 +77,7 @@
           "span",
           { class: "views" },
           view(card.image && webp(card.image), card.image ? "image" : "no image"),
-          view(card.truth && png(card.truth), card.truth ? "truth" : "truth unknown"),
+          ...(hasTruth ? [view(card.truth && png(card.truth), card.truth ? "truth" : "truth unknown")] : []),
           view(webp(card.maps.at(-1)), "map"),
         ),
         element("span", { class: "name" }, shortened(card.name)),
@@ -227,12 +230,13 @@
     for (const [number, value] of card.probabilities) facts.push(["P(" + className(number) + ")", value]);
     facts.push(...card.numbers);
     const last = card.maps.length - 1;
+    const truth = card.truth ? element("img", { src: png(card.truth), alt: "truth" }) : unknown("unknown");
     content.replaceChildren(
       element(
         "div",
         { class: "large" },
         imageFigure(card),
-        figure("truth", card.truth ? element("img", { src: png(card.truth), alt: "truth" }) : unknown("unknown")),
+        ...(hasTruth ? [figure("truth", truth)] : []),
         mapFigure(card, last),
       ),
       element("div", { class: "steps" }, ...card.maps.slice(0, last).map((_, step) => mapFigure(card, step))),

@@ -88,7 +88,7 @@ def test_without_masks_it_says_what_was_found(folder):
     assert report.summary == [
         "3 images, predicted with run tiles, step 70.",
         "A pixel of a map, times the probability of a defect, is called defective above 100 (the largest F1 of "
-        "validation): 1 images have one.",
+        "validation): there is one in 1 of 3 images.",
     ]
     assert report.notes == ["Not predicted: bad.png is empty."]
     assert all(card.pictures.image and not card.pictures.truth for card in report.gallery.cards)
