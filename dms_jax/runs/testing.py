@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.pipeline import evaluation_batches
 from dms_jax.data.prepared import PreparedDataset
-from dms_jax.evaluation.evaluator import evaluate, merge_processes
+from dms_jax.evaluation.evaluator import Predict, evaluate, merge_processes
 from dms_jax.evaluation.observation import Observe
 from dms_jax.evaluation.scoring import Evaluation
 from dms_jax.evaluation.summary_metrics import compute_metrics
@@ -19,7 +19,7 @@ from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.runs.config import build
 from dms_jax.runs.dataset import reopen_dataset
-from dms_jax.runs.open_run import open_run
+from dms_jax.runs.open_run import OpenedRun, open_run
 from dms_jax.runs.results import save_results
 from dms_jax.runs.splits import Splits, choose_splits
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
@@ -50,7 +50,7 @@ class RunEvaluation:
 
 
 def evaluate_network(
-    predict: BatchPredictor,
+    predict: Predict,
     config: ConfigDict,
     dataset: PreparedDataset,
     splits: Splits,
@@ -161,18 +161,10 @@ def evaluate_run(
     keep_compiled_programs()
     run = open_run(workdir)
     config = run.config
-    with config.unlocked():
-        config.data.data_dir = config.data.data_dir if data_dir is None else data_dir
-        config.data.manual_dir = config.data.manual_dir if manual_dir is None else manual_dir
-        if max_false_alarms is not None:
+    if max_false_alarms is not None:
+        with config.unlocked():
             config.evaluation.max_false_alarms = max_false_alarms
-    elsewhere = data_dir is not None or manual_dir is not None
-    dataset, notes = reopen_dataset(config, run.description, elsewhere=elsewhere)
-    splits = choose_splits(dataset, config)
-    if split != splits.test_name:
-        splits = replace(splits, test=dataset.source(split), test_name=split)
-    if split == "validation":
-        splits = replace(splits, threshold_name="validation (these very images)")
+    dataset, splits, notes = open_splits(run, split, data_dir=data_dir, manual_dir=manual_dir)
     mesh = data_mesh()
     predict_step = make_predict_step(run.model, mesh, deterministic=config.deterministic)
     predict = BatchPredictor(predict_step, run.variables, mesh, config.batch_size // jax.process_count())
@@ -183,3 +175,31 @@ def evaluate_run(
         if split != "validation":
             run.description.with_threshold(tested.threshold).save(workdir)
     return tested
+
+
+def open_splits(
+    run: OpenedRun, split: str, *, data_dir: str | None = None, manual_dir: str | None = None
+) -> tuple[PreparedDataset, Splits, tuple[str, ...]]:
+    """The dataset of a run, its splits with the named one to test on, and sentences for the user on them.
+
+    Args:
+      run: whose configuration is told where the dataset lies.
+      split: `train`, `validation` or `test`.
+      data_dir: see `evaluate_run`.
+      manual_dir: the same.
+
+    Raises:
+      UserError: the dataset cannot be had, or has other classes or images than the run was trained on.
+    """
+    config = run.config
+    with config.unlocked():
+        config.data.data_dir = config.data.data_dir if data_dir is None else data_dir
+        config.data.manual_dir = config.data.manual_dir if manual_dir is None else manual_dir
+    elsewhere = data_dir is not None or manual_dir is not None
+    dataset, notes = reopen_dataset(config, run.description, elsewhere=elsewhere)
+    splits = choose_splits(dataset, config)
+    if split != splits.test_name:
+        splits = replace(splits, test=dataset.source(split), test_name=split)
+    if split == "validation":
+        splits = replace(splits, threshold_name="validation (these very images)")
+    return dataset, splits, notes

@@ -37,9 +37,16 @@ _ADDED = {
     "deterministic": False,
     "report": True,
     "tensorboard_images": 4,
+    "augment.paste": 0.0,
     "data.cache": 0.0,
-    "model.shared_statistics": True,
     "evaluation.max_false_alarms": 1.0,
+    "loss.iou_on": "all",
+    "loss.iou_weight": 0.0,
+    "loss.ssim_weight": 0.0,
+    "model.shared_statistics": True,
+    "model.zero_init_residual": False,
+    "optimizer.clip_norm": 0.0,
+    "optimizer.name": "sgd",
 }
 
 
