@@ -44,6 +44,7 @@ def add_to(commands: Any) -> None:
     runs.add_argument("--split", choices=("train", "validation", "test"), help="of the run's dataset (default: test)")
     runs.add_argument("--data-dir", metavar="DIR", help="where prepared datasets are kept, if not where they were")
     runs.add_argument("--manual-dir", metavar="DIR", help="the dataset's files, if not where they were")
+    runs.add_argument("--onnx", type=Path, metavar="FILE", help="score this file, exported from the run, in its place")
     runs.add_argument(
         "--max-false-alarms",
         type=float,
@@ -79,9 +80,9 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.workdir:
         _refuse(arguments, _MAP_OPTIONS, "--workdir")
     if arguments.maps:
-        _refuse(arguments, _RUN_OPTIONS, "--maps")
+        _refuse(arguments, (*_RUN_OPTIONS, "onnx"), "--maps")
     if arguments.compare:
-        _refuse(arguments, ("csv",), "--compare")
+        _refuse(arguments, ("csv", "onnx"), "--compare")
         if not compared:
             _refuse(arguments, _MAP_OPTIONS, "runs alone")
         elif len(compared) == len(arguments.compare):
@@ -136,16 +137,20 @@ def _evaluate_maps(arguments: argparse.Namespace) -> None:
 def _evaluate_run(arguments: argparse.Namespace) -> None:
     from dms_jax.evaluation.result_files import write_image_table, write_results
     from dms_jax.runs.results import results_text
-    from dms_jax.runs.testing import evaluate_run
 
-    tested = evaluate_run(
-        arguments.workdir,
-        arguments.split or "test",
-        data_dir=arguments.data_dir,
-        manual_dir=arguments.manual_dir,
-        max_false_alarms=arguments.max_false_alarms,
-    )
+    options = {name: getattr(arguments, name) for name in ("data_dir", "manual_dir", "max_false_alarms")}
+    split = arguments.split or "test"
+    if arguments.onnx:
+        from dms_jax.runs.exporting import evaluate_onnx
+
+        tested = evaluate_onnx(arguments.onnx, arguments.workdir, split, **options)
+    else:
+        from dms_jax.runs.testing import evaluate_run
+
+        tested = evaluate_run(arguments.workdir, split, **options)
     _print_notes(tested)
+    if arguments.onnx:
+        print(f"{arguments.onnx}, in the place of the run's network:")
     print(results_text(tested.results))
     if arguments.json:
         write_results(tested.results, arguments.json)

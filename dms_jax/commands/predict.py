@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from dataclasses import replace
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _SHARD = re.compile(r"([0-9]+)/([0-9]+)")
 # Bad files that are named on the terminal; the tables have them all.
 _NAMED = 3
+# Below so many files, processes take longer to start than they save.
+_WORTH_PROCESSES = 256
 
 
 def add_to(commands: Any) -> None:
@@ -79,6 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
     from dms_jax.data.framing import Framing
     from dms_jax.inference.folder.listing import list_files, take_shard
     from dms_jax.inference.folder.predict import predict_files
+    from dms_jax.inference.folder.workers import open_pool
 
     files = list_files(arguments.images)
     suffix = ""
@@ -100,7 +104,12 @@ def run(arguments: argparse.Namespace) -> None:
         reading = replace(reading, framing=Framing("tiles", reading.framing.size, arguments.tiles))
     if reading.threshold is None:
         print(f"dms-jax: no masks and no boxes: {reading.note}; give a --threshold.", file=sys.stderr)
-    with tqdm(total=len(files), unit=" images", file=sys.stderr, disable=None, smoothing=0.1) as bar:
+    workers = arguments.workers
+    if workers is None:
+        many = len(files) >= _WORTH_PROCESSES and predictor.batches.calls_at_once > 1
+        workers = (os.cpu_count() or 1) if many else 0
+    pool = open_pool(workers, reading.framing.size)
+    with pool as opened, tqdm(total=len(files), unit=" images", file=sys.stderr, disable=None, smoothing=0.1) as bar:
         summary = predict_files(
             predictor.batches,
             reading,
@@ -108,7 +117,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.output,
             model={"run": predictor.workdir.name, "step": predictor.step},
             overlays=not arguments.no_overlays,
-            workers=arguments.workers,
+            pool=opened,
             shard=suffix,
             progress=bar.update,
         )

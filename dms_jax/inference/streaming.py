@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,23 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class Task(Protocol):
+    """What an executor is at work on."""
+
+    def result(self) -> Any:
+        """What came of it, waited for; raises what was raised there."""
+
+    def cancel(self) -> bool:
+        """Not begin with it, if that is still possible."""
+
+
+class Pool(Protocol):
+    """Threads or processes."""
+
+    def submit(self, function: Callable[[Any], Any], argument: Any, /) -> Task:
+        """Call a function there."""
+
+
 # A batch: images with the range of their crops that is in it.
 _Batch = list[tuple[Loaded[Any], int, int]]
 
@@ -31,7 +48,7 @@ def stream(
     load: Callable[[Item], Loaded[Item]],
     predict: BatchPredictor,
     finish: Callable[[Answered[Item]], Result],
-    pool: Executor,
+    pool: Pool,
     *,
     chunk: int = 1,
     ahead: int = 8,
@@ -67,9 +84,9 @@ def _each(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     return [function(item) for item in items]
 
 
-def _ahead(pool: Executor, function: Callable[[Any], Result], arguments: Iterable[Any], count: int) -> Iterator[Result]:
+def _ahead(pool: Pool, function: Callable[[Any], Result], arguments: Iterable[Any], count: int) -> Iterator[Result]:
     """`map`, with so many calls under way at a time."""
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[Task] = deque()
     try:
         for argument in arguments:
             waiting.append(pool.submit(function, argument))
@@ -129,5 +146,7 @@ def _predict(predict: BatchPredictor, batch: _Batch) -> tuple[_Batch, NDArray[np
 
 def _whole(image: Loaded[Item]) -> Answered[Item]:
     answers, image.answers, image.inputs = image.answers, [], None
-    maps, probabilities = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+    maps, probabilities = (
+        parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*answers, strict=True)
+    )
     return Answered(image.item, image.size, image.crops, maps, probabilities, image.error)

@@ -63,6 +63,8 @@ class DMS(nn.Module):
         training set. None for 0.5. Without residual refinement all maps begin there.
       frozen_statistics: whose BatchNorm goes by its running statistics in training too, and leaves them as they are:
         nobody's, that of the "backbone", or "all".
+      zero_init_residual: each bottleneck of the `ResNeXt` begins as its shortcut; see
+        `dms_jax.models.resnext.Bottleneck.zero_init`.
       remat: keep only what the bottlenecks, side outputs and steps hand on; what is inside is computed again for the
         gradient. Less memory, more time, the same numbers.
       folded: every BatchNorm is folded into the convolution before it: a network for prediction, whose variables
@@ -89,6 +91,7 @@ class DMS(nn.Module):
     backbone: nn.Module | None = None
     saliency_prior: float | None = None
     frozen_statistics: Literal["", "backbone", "all"] = ""
+    zero_init_residual: bool = False
     remat: bool = False
     folded: bool = False
     dtype: DTypeLike = jnp.float32
@@ -111,6 +114,8 @@ class DMS(nn.Module):
         if self.frozen_statistics not in FROZEN_STATISTICS:
             known = ", ".join(map(repr, FROZEN_STATISTICS))
             raise ValueError(f"frozen_statistics={self.frozen_statistics!r}: known are {known}.")
+        if self.zero_init_residual and self.backbone is not None:
+            raise ValueError("zero_init_residual=True is not for a backbone of your own: leave it out.")
         if not self.schedule:
             raise ValueError("schedule=(): at least one step is needed.")
         for entry in self.schedule:
@@ -164,6 +169,7 @@ class DMS(nn.Module):
             self.base_channels,
             self.remat,
             compute,
+            self.zero_init_residual,
             name="backbone",
         )
         l0, l1, l2, l3, l4 = backbone(images.astype(self.dtype), train=train and self.frozen_statistics == "")

@@ -104,10 +104,12 @@ class BatchNorm(nn.Module):
     Attributes:
       activation: see `dms_jax.ops.batch_norm.activate`.
       compute: see `Compute`; x has its type already.
+      zero_scale: `scale` is 0 at first, instead of 1: the result is the residual alone.
     """
 
     activation: Activation = "none"
     compute: Compute = Compute()
+    zero_scale: bool = False
 
     @nn.compact
     def __call__(
@@ -115,7 +117,8 @@ class BatchNorm(nn.Module):
     ) -> jax.Array:
         """Map x [B, H, W, C] (and residual, of the same shape) to [B, H, W, C] of x's type."""
         channels = x.shape[-1:]
-        scale = self.param("scale", nn.initializers.ones_init(), channels)
+        initial = nn.initializers.zeros_init() if self.zero_scale else nn.initializers.ones_init()
+        scale = self.param("scale", initial, channels)
         bias = self.param("bias", nn.initializers.zeros_init(), channels)
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
         variance = self.variable("batch_stats", "var", jnp.ones, channels)
@@ -150,6 +153,7 @@ def conv_norm(
     activation: Activation = "none",
     slope: jax.Array | None = None,
     residual: jax.Array | None = None,
+    zero_scale: bool = False,
 ) -> jax.Array:
     """act(BatchNorm(conv(maps)) + residual), called within a module's `__call__`.
 
@@ -161,13 +165,16 @@ def conv_norm(
       activation: see `dms_jax.ops.batch_norm.activate`.
       slope: of "prelu".
       residual: of the result's shape, or None.
+      zero_scale: see `BatchNorm`.
 
     Raises:
       ValueError: training, with the normalisation folded.
     """
     x = conv(*maps)
     if not conv.compute.folded:
-        return BatchNorm(activation, conv.compute, name=norm)(x, train=train, slope=slope, residual=residual)
+        return BatchNorm(activation, conv.compute, zero_scale, name=norm)(
+            x, train=train, slope=slope, residual=residual
+        )
     if train:
         raise ValueError("A network whose BatchNorm is folded predicts only: train the one that it was folded from.")
     return activate(x if residual is None else x + residual, activation, slope)

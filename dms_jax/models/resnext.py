@@ -35,6 +35,8 @@ class Bottleneck(nn.Module):
       stride: spatial stride.
       groups: groups of the 3 x 3 convolution.
       compute: see `dms_jax.models.compute.Compute`.
+      zero_init: the last norm's scale is 0 at first, so that the bottleneck begins as its shortcut (Goyal et al.,
+        "Accurate, Large Minibatch SGD", 2017).
     """
 
     width: int
@@ -42,6 +44,7 @@ class Bottleneck(nn.Module):
     stride: int = 1
     groups: int = 32
     compute: Compute = Compute()
+    zero_init: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -57,6 +60,7 @@ class Bottleneck(nn.Module):
             groups: int = 1,
             activation: Activation = "none",
             residual: jax.Array | None = None,
+            zero_scale: bool = False,
         ) -> jax.Array:
             conv = Conv(
                 features,
@@ -66,13 +70,16 @@ class Bottleneck(nn.Module):
                 compute=self.compute,
                 name=names[0],
             )
-            return conv_norm(conv, names[1], x, train=train, activation=activation, residual=residual)
+            return conv_norm(
+                *(conv, names[1], x), train=train, activation=activation, residual=residual, zero_scale=zero_scale
+            )
 
         y = block(x, self.width, 1, ("conv1", "norm1"), activation="relu")
         y = block(y, self.width, 3, ("conv2", "norm2"), stride=self.stride, groups=self.groups, activation="relu")
         if self.stride != 1 or x.shape[-1] != self.features:
             x = block(x, self.features, 1, ("downsample_conv", "downsample_norm"), stride=self.stride)
-        return block(y, self.features, 1, ("conv3", "norm3"), activation="relu", residual=x)
+        names = ("conv3", "norm3")
+        return block(y, self.features, 1, names, activation="relu", residual=x, zero_scale=self.zero_init)
 
 
 class ResNeXt(nn.Module):
@@ -88,6 +95,7 @@ class ResNeXt(nn.Module):
       base_channels: channels of the stem.
       remat: compute what is inside of each bottleneck again for the gradient, instead of keeping it.
       compute: see `dms_jax.models.compute.Compute`.
+      zero_init_residual: see `Bottleneck.zero_init`.
     """
 
     stage_sizes: Sequence[int] = (3, 4, 23, 3)
@@ -96,6 +104,7 @@ class ResNeXt(nn.Module):
     base_channels: int = 64
     remat: bool = False
     compute: Compute = Compute()
+    zero_init_residual: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
@@ -118,6 +127,7 @@ class ResNeXt(nn.Module):
                     stride=2 if stage > 0 and block == 0 else 1,
                     groups=self.groups,
                     compute=self.compute,
+                    zero_init=self.zero_init_residual,
                     name=f"stage{stage + 1}_block{block + 1}",
                 )
                 x = apply_module(bottleneck, x, train=train, remat=self.remat)

@@ -85,10 +85,16 @@ def _suits_winograd(x: Array, kernel: Array, stride: int, dilation: int, groups:
         kernel.shape[0] == 3
         and (stride, dilation, groups) == (1, 1, 1)
         and min(kernel.shape[2:]) >= _WINOGRAD_CHANNELS
-        and x.size // x.shape[-1] >= _WINOGRAD_PIXELS
+        and _pixels(x) >= _WINOGRAD_PIXELS
         # Its sums and differences of pixels want more digits than bfloat16 has.
         and jnp.finfo(x.dtype).bits >= 32
     )
+
+
+def _pixels(x: Array) -> int:
+    """Pixels of the maps x [B, H, W, C]; of one of them where B is still open, in a program that `jax.export` makes."""
+    batch, height, width, _ = x.shape
+    return (batch if isinstance(batch, int) else 1) * height * width
 
 
 def merged_groups(kernel: Array, groups: int, wide: int) -> int:

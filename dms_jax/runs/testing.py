@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.pipeline import evaluation_batches
 from dms_jax.data.prepared import PreparedDataset
-from dms_jax.evaluation.evaluator import evaluate, merge_processes
+from dms_jax.evaluation.evaluator import Predict, evaluate, merge_processes
+from dms_jax.evaluation.observation import Observe
 from dms_jax.evaluation.scoring import Evaluation
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import OperatingThreshold, choose_threshold, no_threshold
@@ -18,7 +19,7 @@ from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.runs.config import build
 from dms_jax.runs.dataset import reopen_dataset
-from dms_jax.runs.open_run import open_run
+from dms_jax.runs.open_run import OpenedRun, open_run
 from dms_jax.runs.results import save_results
 from dms_jax.runs.splits import Splits, choose_splits
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
@@ -49,7 +50,14 @@ class RunEvaluation:
 
 
 def evaluate_network(
-    predict: BatchPredictor, config: ConfigDict, dataset: PreparedDataset, splits: Splits, *, step: int, steps: int
+    predict: Predict,
+    config: ConfigDict,
+    dataset: PreparedDataset,
+    splits: Splits,
+    *,
+    step: int,
+    steps: int,
+    observe: Observe | None = None,
 ) -> RunEvaluation:
     """Choose the operating threshold, and test with it; every process must call it, and gets the same.
 
@@ -60,13 +68,20 @@ def evaluate_network(
       splits: what to choose the threshold on, and what to test on.
       step: after which the variables were saved.
       steps: that the run has trained.
+      observe: called with each image that is tested on, in this process.
     """
     extra_metrics = build.extra_metrics(config)
 
     def measure(
-        source: ExampleSource, threshold: OperatingThreshold | None = None, *, with_sod: bool = True
+        source: ExampleSource,
+        threshold: OperatingThreshold | None = None,
+        *,
+        with_sod: bool = True,
+        observe: Observe | None = None,
     ) -> Evaluation:
-        batches = evaluation_batches(source, build.framing_config(config), **build.reading_options(config))
+        options = build.reading_options(config)
+        framing = build.framing_config(config)
+        batches = evaluation_batches(source, framing, **options, whole_images=observe is not None)
         final = threshold.final if threshold is not None else None
         return merge_processes(
             evaluate(
@@ -76,6 +91,7 @@ def evaluate_network(
                 threshold=final,
                 with_sod=with_sod,
                 extra_metrics=extra_metrics,
+                observe=observe,
             )
         )
 
@@ -84,7 +100,7 @@ def evaluate_network(
         chosen_on = measure(splits.threshold, with_sod=False)
         threshold = choose_threshold(chosen_on, splits.threshold_name, dataset.free_class)
         threshold = limit_false_alarms(threshold, config)
-    evaluation = measure(splits.test, threshold)
+    evaluation = measure(splits.test, threshold, observe=observe)
     results = {
         "network": config.model.network,
         "size": config.model.size,
@@ -119,6 +135,7 @@ def evaluate_run(
     data_dir: str | None = None,
     manual_dir: str | None = None,
     max_false_alarms: float | None = None,
+    observe: Observe | None = None,
 ) -> RunEvaluation:
     """Score the best checkpoint of a run on a split of its dataset, and keep the results in the work directory.
 
@@ -132,6 +149,7 @@ def evaluate_run(
       manual_dir: the dataset's files as published; None for where the run had them.
       max_false_alarms: see `config.evaluation.max_false_alarms`, which it replaces; kept in the run, with the
         threshold. None for what the run has.
+      observe: called with each image that is tested on, in this process.
 
     Returns:
       The results, as in `eval/<split>.json`, and what they were computed from.
@@ -143,11 +161,40 @@ def evaluate_run(
     keep_compiled_programs()
     run = open_run(workdir)
     config = run.config
+    if max_false_alarms is not None:
+        with config.unlocked():
+            config.evaluation.max_false_alarms = max_false_alarms
+    dataset, splits, notes = open_splits(run, split, data_dir=data_dir, manual_dir=manual_dir)
+    mesh = data_mesh()
+    predict_step = make_predict_step(run.model, mesh, deterministic=config.deterministic)
+    predict = BatchPredictor(predict_step, run.variables, mesh, config.batch_size // jax.process_count())
+    tested = evaluate_network(predict, config, dataset, splits, step=run.step, steps=run.steps, observe=observe)
+    tested = replace(tested, notes=notes)
+    if jax.process_index() == 0:
+        tested.save(workdir, split)
+        if split != "validation":
+            run.description.with_threshold(tested.threshold).save(workdir)
+    return tested
+
+
+def open_splits(
+    run: OpenedRun, split: str, *, data_dir: str | None = None, manual_dir: str | None = None
+) -> tuple[PreparedDataset, Splits, tuple[str, ...]]:
+    """The dataset of a run, its splits with the named one to test on, and sentences for the user on them.
+
+    Args:
+      run: whose configuration is told where the dataset lies.
+      split: `train`, `validation` or `test`.
+      data_dir: see `evaluate_run`.
+      manual_dir: the same.
+
+    Raises:
+      UserError: the dataset cannot be had, or has other classes or images than the run was trained on.
+    """
+    config = run.config
     with config.unlocked():
         config.data.data_dir = config.data.data_dir if data_dir is None else data_dir
         config.data.manual_dir = config.data.manual_dir if manual_dir is None else manual_dir
-        if max_false_alarms is not None:
-            config.evaluation.max_false_alarms = max_false_alarms
     elsewhere = data_dir is not None or manual_dir is not None
     dataset, notes = reopen_dataset(config, run.description, elsewhere=elsewhere)
     splits = choose_splits(dataset, config)
@@ -155,13 +202,4 @@ def evaluate_run(
         splits = replace(splits, test=dataset.source(split), test_name=split)
     if split == "validation":
         splits = replace(splits, threshold_name="validation (these very images)")
-    mesh = data_mesh()
-    predict_step = make_predict_step(run.model, mesh, deterministic=config.deterministic)
-    predict = BatchPredictor(predict_step, run.variables, mesh, config.batch_size // jax.process_count())
-    tested = evaluate_network(predict, config, dataset, splits, step=run.step, steps=run.steps)
-    tested = replace(tested, notes=notes)
-    if jax.process_index() == 0:
-        tested.save(workdir, split)
-        if split != "validation":
-            run.description.with_threshold(tested.threshold).save(workdir)
-    return tested
+    return dataset, splits, notes

@@ -26,6 +26,7 @@ class AugmentConfig:
       shift: largest displacement in either axis, as a fraction of that side, 0..1.
       brightness: largest value added or taken away, as a fraction of 255, 0..1.
       contrast: the distance to the image's mean is multiplied by a factor within 1 +- contrast, 0..1.
+      paste: share of the normal images that get a drawn defect before, 0..1; see `dms_jax.training.paste`.
 
     Raises:
       ValueError: a field is out of its range; the message names it.
@@ -38,11 +39,12 @@ class AugmentConfig:
     shift: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
+    paste: float = 0.0
 
     def __post_init__(self):
         # Configs read from JSON bring lists; a tuple keeps the dataclass hashable.
         object.__setattr__(self, "scale", tuple(self.scale))
-        for name, largest in (("rotation", 180), ("shift", 1), ("brightness", 1), ("contrast", 1)):
+        for name, largest in (("rotation", 180), ("shift", 1), ("brightness", 1), ("contrast", 1), ("paste", 1)):
             if not 0 <= getattr(self, name) <= largest:
                 raise ValueError(f"{name} must lie within 0..{largest}, got {getattr(self, name)}.")
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < float("inf"):

@@ -1,4 +1,4 @@
-"""The deeply and mixedly supervised loss of the paper, section 3.3, eqs. 4-5."""
+"""The deeply and mixedly supervised loss of the paper, section 3.3, eqs. 4-5, and terms that may be added to it."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,10 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from dms_jax.training.regions import soft_iou_loss, ssim_loss
+
+IOU_ON = ("all", "defective")
+
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
@@ -18,11 +22,22 @@ class LossConfig:
       saliency_weight: w1, of the pixels' binary cross-entropy.
       class_weight: w2, of the image's cross-entropy.
       output_weights: w_n, one per output, coarse to final; empty means 1 for all.
+      iou_weight: of `dms_jax.training.regions.soft_iou_loss`.
+      iou_on: images that it counts on: "all", or the "defective" ones, whose mask has a defective pixel that counts.
+      ssim_weight: of `dms_jax.training.regions.ssim_loss`.
     """
 
     saliency_weight: float = 1.0
     class_weight: float = 0.01
     output_weights: tuple[float, ...] = ()
+    iou_weight: float = 0.0
+    iou_on: str = "all"
+    ssim_weight: float = 0.0
+
+    @property
+    def has_region_terms(self) -> bool:
+        """Whether a term is about an image as a whole, and needs to know which pixels count."""
+        return self.iou_weight > 0 or self.ssim_weight > 0
 
 
 def saliency_loss(logits: Array, target: Array, weight: Array | None = None) -> Array:
@@ -87,17 +102,24 @@ def dms_loss(
     *,
     pixel_weight: Array | None = None,
     label_weight: Array | None = None,
+    counted: Array | None = None,
+    axis_name: str | None = None,
 ) -> tuple[Array, dict[str, Array]]:
-    """The training loss, eqs. 4-5: the sum over outputs n of w_n (w1 BCE_n + w2 CE_n).
+    """The training loss: the sum over outputs n of w_n (w1 BCE_n + w2 CE_n + iou_weight IoU_n + ssim_weight SSIM_n).
+
+    The first two terms are eqs. 4-5; the others are those of `dms_jax.training.regions`, 0 by default.
 
     Args:
       saliency: N logits [B, H, W, 1], coarse to final.
       classes: N logits [B, K], or none: a network without mixed supervision has no second term.
       target: [B, H, W, 1], 0 or 1.
       label: integers [B].
-      config: w1, w2 and w_n.
+      config: the weights.
       pixel_weight: of the pixels' losses, broadcastable with [B, H, W, 1]; None for 1.
       label_weight: of the images' class losses, [B]; None for 1.
+      counted: bool, broadcastable with [B, H, W, 1]: the pixels that the terms about whole images see; None for all.
+      axis_name: the mapped axis whose devices share the batch, over which these terms' means are taken; None for one
+        device.
 
     Returns:
       The loss, float32 [], and metrics to log, float32 [] each: `loss`; `saliency_loss` and, given class logits,
@@ -119,10 +141,32 @@ def dms_loss(
     loss = config.saliency_weight * _weighted_sum(weights, pixel_losses)
     metrics = {f"saliency_loss/{n}": value for n, value in enumerate(pixel_losses)}
     metrics["saliency_loss"] = _sum(pixel_losses) / count
+    if config.has_region_terms:
+        region_losses = _region_losses(saliency, target, config, counted, axis_name)
+        loss = loss + _weighted_sum(weights, region_losses)
     if classes:
         loss = loss + config.class_weight * _weighted_sum(weights, class_losses)
         metrics["class_loss"] = _sum(class_losses) / count
     return loss, {"loss": loss, **metrics}
+
+
+def _region_losses(
+    saliency: Sequence[Array], target: Array, config: LossConfig, counted: Array | None, axis_name: str | None
+) -> list[Array]:
+    """The weighted terms about whole images, summed, of each output."""
+    counted = jnp.ones(target.shape, bool) if counted is None else jnp.broadcast_to(counted, target.shape)
+    images = jnp.any(counted, axis=(1, 2, 3))
+    losses = [jnp.zeros((), jnp.float32)] * len(saliency)
+    if config.iou_weight > 0:
+        chosen = images if config.iou_on == "all" else jnp.any(counted & (target > 0), axis=(1, 2, 3))
+        weight = unit_mean(chosen, axis_name)
+        terms = [soft_iou_loss(logits, target, counted, weight) for logits in saliency]
+        losses = [loss + config.iou_weight * term for loss, term in zip(losses, terms, strict=True)]
+    if config.ssim_weight > 0:
+        weight = unit_mean(images, axis_name)
+        terms = [ssim_loss(logits, target, counted, weight) for logits in saliency]
+        losses = [loss + config.ssim_weight * term for loss, term in zip(losses, terms, strict=True)]
+    return losses
 
 
 def _weighted_sum(weights: Sequence[float], losses: Sequence[Array]) -> Array:

@@ -24,6 +24,7 @@ from dms_jax.runtime.compilation import compiler_options
 from dms_jax.runtime.devices import DATA_AXIS, Batch, batch_sharding, platform_of
 from dms_jax.training.augment import AugmentConfig, augment_batch, content_batch, example_keys
 from dms_jax.training.losses import LossConfig, dms_loss, unit_mean
+from dms_jax.training.paste import paste_defects
 from dms_jax.training.state import TrainState
 
 
@@ -48,7 +49,7 @@ def make_train_step(
       optimizer: applied to the gradient of the loss over the whole batch.
       mesh: see `data_mesh`.
       loss: weights of the loss.
-      augment: random transforms, drawn from (seed, step, position in the global batch).
+      augment: random transforms and pasted defects, drawn from (seed, step, position in the global batch).
       seed: of the transforms.
       average_decay: share of the old value that the exponential average of the variables keeps at each step, less at
         the beginning: min(average_decay, (1 + step) / (10 + step)). The state must then have `averaged`.
@@ -67,6 +68,8 @@ def make_train_step(
         local = batch["label"].shape[0]
         positions = jax.lax.axis_index(DATA_AXIS) * local + jnp.arange(local)
         keys = example_keys(seed, state.step, positions)
+        if augment.paste > 0:
+            batch = paste_defects(batch, keys, augment.paste, DATA_AXIS)
         given, counted = batch["mask"], None
         if ignores:
             ignored, given = given == IGNORED, jnp.where(given == IGNORED, jnp.uint8(0), given)
@@ -75,7 +78,8 @@ def make_train_step(
             counted = moved <= 0
         images, masks = augment_batch(keys, batch["image"], given, augment)
         images, targets = normalize(images), (masks > DEFECT_THRESHOLD).astype(jnp.float32)
-        pixel_weight, label_weight = _weights(batch, keys, augment, counted)
+        pixels = _counted_pixels(batch, keys, augment, counted)
+        pixel_weight, label_weight = unit_mean(pixels, DATA_AXIS), unit_mean(batch["label"] >= 0, DATA_AXIS)
 
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
             variables = {"params": params, "batch_stats": state.batch_stats}
@@ -89,6 +93,8 @@ def make_train_step(
                 loss,
                 pixel_weight=pixel_weight,
                 label_weight=label_weight,
+                counted=pixels,
+                axis_name=DATA_AXIS,
             )
             if output.classes:
                 hits = jnp.argmax(output.classes[-1], axis=-1) == batch["label"]
@@ -162,18 +168,15 @@ def _row_major(gradient: jax.Array) -> jax.Array:
     return jax.lax.optimization_barrier(with_layout_constraint(gradient, layout))
 
 
-def _weights(
-    batch: Batch, keys: jax.Array, augment: AugmentConfig, counted: jax.Array | None
-) -> tuple[jax.Array, jax.Array]:
-    """Weights of the pixels [B, H, W, 1] (or [B, 1, 1, 1]) and of the labels [B], whose mean over all devices is 1."""
-    labels = batch["label"]
-    known = jnp.ones(labels.shape, bool) if "has_mask" not in batch else batch["has_mask"]
+def _counted_pixels(batch: Batch, keys: jax.Array, augment: AugmentConfig, counted: jax.Array | None) -> jax.Array:
+    """Which pixels count, bool [B, H, W, 1] (or [B, 1, 1, 1]): known, inside of the content, and not ignored."""
+    known = jnp.ones(batch["label"].shape, bool) if "has_mask" not in batch else batch["has_mask"]
     pixels = known[:, None, None, None]
     if "content" in batch:
         pixels = pixels & content_batch(keys, batch["content"], batch["image"].shape[1:3], augment)
     if counted is not None:
         pixels = pixels & counted
-    return unit_mean(pixels, DATA_AXIS), unit_mean(labels >= 0, DATA_AXIS)
+    return pixels
 
 
 def abstract_batch(batch_size: int, image_size: int, mesh: Mesh) -> Batch:

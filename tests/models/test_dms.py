@@ -14,7 +14,7 @@ import twins
 from dms_jax.models import BDMS, DMS, SDMS
 from dms_jax.models.dms import NETWORKS, SIZES
 from dms_jax.models.refinement import RefinementStep
-from dms_jax.models.resnext import ResNeXt
+from dms_jax.models.resnext import Bottleneck, ResNeXt
 from dms_jax.ops.resize import resize_aligned
 from dms_jax.runtime.devices import data_mesh, replicate, shard_batch
 from dms_jax.training.augment import AugmentConfig
@@ -425,3 +425,30 @@ def test_a_training_step_of_another_backbone_moves_all_of_it() -> None:
     state = jax.device_get(step(replicate(state, mesh), shard_batch(batch, mesh)))
     assert np.isfinite(state.metrics["loss"].total)
     assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, state.params["backbone"], before)))
+
+
+def test_zero_initialised_bottlenecks_begin_as_their_shortcuts() -> None:
+    images = jax.random.normal(jax.random.key(0), (1, 32, 32, 3))
+    fields = {**SHORT, "stage_sizes": (1, 2, 1, 1), "groups": 1, "width_per_group": 64, "base_channels": 8}
+    plain, zero = (DMS(**fields, zero_init_residual=zero) for zero in (False, True))
+    ours, theirs = (model.init(jax.random.key(1), images, train=False) for model in (zero, plain))
+    differing = {
+        jax.tree_util.keystr(path)
+        for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True)
+        if not np.array_equal(a, b)
+    }
+    blocks = ("stage1_block1", "stage2_block1", "stage2_block2", "stage3_block1", "stage4_block1")
+    assert differing == {f"['params']['backbone']['{block}']['norm3']['scale']" for block in blocks}
+    assert not any(np.any(ours["params"]["backbone"][block]["norm3"]["scale"]) for block in blocks)
+    block = Bottleneck(8, 16, groups=2, zero_init=True)
+    x = jax.random.normal(jax.random.key(2), (2, 5, 6, 16))
+    y, variables = block.init_with_output(jax.random.key(3), x, train=True)
+    np.testing.assert_array_equal(y, jax.nn.relu(x))
+    # Yet it learns: only the scale has a gradient at first.
+    gradient = jax.grad(lambda p: jnp.sum(block.apply({**variables, "params": p}, x, train=False) ** 2))(
+        variables["params"]
+    )
+    assert np.any(gradient["norm3"]["scale"])
+    assert not np.any(gradient["conv1"]["kernel"])
+    with pytest.raises(ValueError, match="zero_init_residual"):
+        DMS(**SHORT, backbone=Strided(), zero_init_residual=True)

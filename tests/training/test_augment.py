@@ -289,6 +289,7 @@ def test_other_types_than_bytes_are_refused():
         ("shift", 1.5),
         ("brightness", -0.1),
         ("contrast", 1.1),
+        ("paste", 1.5),
         ("scale", (0.0, 1.0)),
         ("scale", (1.2, 0.8)),
         ("scale", (1.0,)),

@@ -51,22 +51,27 @@ def train(config):
 def train_torch(config, groups, factor):
     """The same in PyTorch; `groups` makes the parameter groups, `factor` a step's share of the full rate."""
     params = jax.tree.map(lambda x: torch.nn.Parameter(torch.tensor(x)), parameters())
-    optimizer = torch.optim.SGD(groups(params), lr=config.learning_rate, momentum=config.momentum)
+    if config.name == "sgd":
+        optimizer = torch.optim.SGD(groups(params), lr=config.learning_rate, momentum=config.momentum)
+    else:
+        optimizer = torch.optim.AdamW(groups(params), lr=config.learning_rate, betas=(config.momentum, 0.999))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     history = []
     for step in range(TOTAL_STEPS):
         optimizer.zero_grad()
         function(params, torch.tensor(inputs(step)), torch.tanh).backward()
+        if config.clip_norm:
+            torch.nn.utils.clip_grad_norm_(jax.tree.leaves(params), config.clip_norm)
         optimizer.step()
         scheduler.step()
         history.append(jax.tree.map(lambda x: x.detach().numpy().copy(), params))
     return history
 
 
-def assert_same(ours, theirs):
+def assert_same(ours, theirs, tolerance=2e-6):
     for step, (our, their) in enumerate(zip(ours, theirs, strict=True)):
         jax.tree.map(
-            lambda a, b, step=step: np.testing.assert_allclose(a, b, atol=2e-6, err_msg=f"step {step}"),
+            lambda a, b, step=step: np.testing.assert_allclose(a, b, atol=tolerance, err_msg=f"step {step}"),
             our,
             their,
         )
@@ -124,6 +129,93 @@ def test_the_backbone_multiplier_agrees_with_groups_of_torch(multiplier):
     assert_same(train(config), train_torch(config, groups, lambda step: (1 - step / TOTAL_STEPS) ** 0.9))
 
 
+def test_adamw_agrees_with_torch_and_decays_kernels_alone():
+    config = OptimizerConfig("adamw", learning_rate=0.02, momentum=0.8, weight_decay=0.5, warmup_steps=4)
+
+    def groups(params):
+        others = [params["backbone"]["bias"], params["norm"]["bias"], params["norm"]["scale"]]
+        return [
+            {"params": [params["backbone"]["kernel"]], "weight_decay": 0.5},
+            {"params": others, "weight_decay": 0.0},
+        ]
+
+    def factor(step):
+        return (1 - step / TOTAL_STEPS) ** 0.9 * min(1, (step + 1) / 4)
+
+    assert_same(train(config), train_torch(config, groups, factor))
+
+
+def test_adamws_multipliers_agree_with_groups_of_torch():
+    config = OptimizerConfig(
+        "adamw", learning_rate=0.02, weight_decay=0.5, double_bias_rate=True, backbone_multiplier=0.1
+    )
+
+    def groups(params):
+        return [
+            {"params": [params["backbone"]["kernel"]], "lr": 0.002, "weight_decay": 0.5},
+            {"params": [params["backbone"]["bias"]], "lr": 0.004, "weight_decay": 0.0},
+            {"params": [params["norm"]["scale"]], "weight_decay": 0.0},
+            {"params": [params["norm"]["bias"]], "lr": 0.04, "weight_decay": 0.0},
+        ]
+
+    theirs = train_torch(config, groups, lambda step: (1 - step / TOTAL_STEPS) ** 0.9)
+    # A gradient near 0 is divided by its own size: its rounding is seen.
+    assert_same(train(config), theirs, 2e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_clipping_agrees_with_torch(name):
+    config = OptimizerConfig(name, learning_rate=0.02, weight_decay=0.0, clip_norm=0.3)
+
+    def groups(params):
+        return [{"params": jax.tree.leaves(params), "weight_decay": 0.0}]
+
+    clipped = train(config)
+    assert_same(clipped, train_torch(config, groups, lambda step: (1 - step / TOTAL_STEPS) ** 0.9))
+    whole = train(OptimizerConfig(name, learning_rate=0.02, weight_decay=0.0))
+    with pytest.raises(AssertionError):
+        assert_same(clipped, whole)
+
+
+def test_muon_orthogonalises_kernels_and_leaves_the_rest_to_adamw():
+    rng = np.random.default_rng(0)
+    shapes = {"conv": {"kernel": (3, 3, 2, 8)}, "norm": {"scale": (8,), "bias": (8,)}, "prelu": {"negative_slope": ()}}
+    params, gradients = (
+        jax.tree.map(
+            lambda shape: jnp.asarray(rng.normal(size=shape), jnp.float32),
+            shapes,
+            is_leaf=lambda x: isinstance(x, tuple),
+        )
+        for _ in range(2)
+    )
+    moves = {}
+    for name in ("muon", "adamw"):
+        optimizer = create_optimizer(OptimizerConfig(name, learning_rate=0.1, weight_decay=0.0), TOTAL_STEPS)
+        moves[name], _ = optimizer.update(gradients, optimizer.init(params), params)
+    ours = np.asarray(moves["muon"]["conv"]["kernel"]).reshape(18, 8)
+    left, _, right = np.linalg.svd(np.asarray(gradients["conv"]["kernel"]).reshape(18, 8), full_matrices=False)
+    orthogonal = -(left @ right) * 0.1 * 0.2 * np.sqrt(18)
+    # Five iterations of Newton and Schulz bring the singular values into 0.7 to 1.2.
+    assert np.sum(ours * orthogonal) / np.linalg.norm(ours) / np.linalg.norm(orthogonal) > 0.97
+    values = np.linalg.svd(ours, compute_uv=False) / (0.1 * 0.2 * np.sqrt(18))
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+    for module, leaf in (("norm", "scale"), ("norm", "bias"), ("prelu", "negative_slope")):
+        # With Nesterov's momentum, of which the first step takes 0.9 / 1.9 more.
+        first = 1 + 0.9 / 1.9
+        np.testing.assert_allclose(moves["muon"][module][leaf], first * moves["adamw"][module][leaf], rtol=1e-4)
+
+
+def test_muon_decays_kernels_alone():
+    params = jax.tree.map(jnp.asarray, parameters())
+    optimizer = create_optimizer(OptimizerConfig("muon", learning_rate=0.5, weight_decay=0.1), TOTAL_STEPS)
+    gradients = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["backbone"]["kernel"], -0.05 * params["backbone"]["kernel"], rtol=1e-6)
+    del updates["backbone"]["kernel"]
+    assert not any(np.any(update) for update in jax.tree.leaves(updates))
+
+
 def test_decay_reaches_every_parameter():
     params = jax.tree.map(jnp.asarray, parameters())
     optimizer = create_optimizer(OptimizerConfig(learning_rate=0.5, weight_decay=0.1), TOTAL_STEPS)
@@ -157,6 +249,9 @@ def test_power_zero_keeps_the_rate():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("name", "adam"),
+        ("clip_norm", -1.0),
+        ("clip_norm", float("nan")),
         ("learning_rate", 0.0),
         ("momentum", 1.0),
         ("weight_decay", -1e-4),
@@ -168,6 +263,12 @@ def test_power_zero_keeps_the_rate():
 def test_values_out_of_range_are_refused_by_name(field, value):
     with pytest.raises(ValueError, match=field):
         OptimizerConfig(**{field: value})
+
+
+def test_an_optax_without_muon_for_convolutions_is_named(monkeypatch):
+    monkeypatch.delattr(optax.contrib, "MuonDimensionNumbers")
+    with pytest.raises(ValueError, match="needs a later optax"):
+        OptimizerConfig("muon")
 
 
 def test_a_run_of_no_steps_is_refused():

@@ -355,3 +355,24 @@ def test_padding_has_no_say_in_the_loss(initial: TrainState, batch: dict[str, np
     assert loss(padded) == pytest.approx(loss(batch["mask"]), rel=1e-6)
     inside = np.where(outside, batch["mask"], 255 - batch["mask"])
     assert loss(inside) != pytest.approx(loss(batch["mask"]), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_several_devices_add_terms_and_paste_as_one_does(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+    """With three images on each of two: the neighbour that fills a defect is then another device's."""
+    part = {name: value[:6] for name, value in batch.items()}
+    part["mask"] = np.where(np.arange(6)[:, None, None, None] % 3 == 0, part["mask"], 0)
+    part |= {"has_mask": np.arange(6) != 4, "content": np.tile(np.array([[2, 0, 30, 32]], np.int32), (6, 1))}
+    loss = LossConfig(class_weight=0.1, iou_weight=1.0, iou_on="defective", ssim_weight=0.5)
+    augment = AugmentConfig(rotation=0, paste=1.0)
+    states = []
+    for mesh in (mesh_of(1), mesh_of(2)):
+        model = BDMS(**FIELDS, axis_name="data")
+        step = make_train_step(model, OPTIMIZER, mesh, loss=loss, augment=augment, seed=SEED, average_decay=DECAY)
+        state = replicate(jax.tree.map(jnp.copy, initial), mesh)
+        states.append(jax.device_get(step(state, shard_batch(part, mesh))))
+    one, two = states
+    assert_close(two.params, one.params, 2e-3)
+    for name, average in one.metrics.items():
+        assert float(two.metrics[name].compute()) == pytest.approx(float(average.compute()), rel=1e-3), name
+    assert float(one.metrics["loss"].total) > float(one.metrics["saliency_loss"].total) * 6

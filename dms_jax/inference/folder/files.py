@@ -12,12 +12,30 @@ from dms_jax.data.image_files import encode_png, read_image
 from dms_jax.errors import UserError
 from dms_jax.inference.folder.listing import ImageFile
 from dms_jax.inference.folder.overlay import draw_overlay
+from dms_jax.inference.folder.records import encode_record
 from dms_jax.inference.interpretation import Interpretation, Prediction, interpret
 from dms_jax.inference.underway import Answered, Loaded
 from dms_jax.whole_files import write_whole
 
 MAPS, OVERLAYS = "maps", "overlays"
 _JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of a file.
+
+    Attributes:
+      line: its record, see `dms_jax.inference.folder.records`.
+      class_name: the most probable class, or None.
+      fires: it has a defective pixel.
+      error: why it could not be read, or None.
+    """
+
+    line: bytes
+    class_name: str | None = None
+    fires: bool = False
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,15 +62,16 @@ class FileStep:
         crops = crops_of(size, self.reading.framing)
         return Loaded(file, size, crops, np.stack([cut(pixels, crop, self.reading.framing) for crop in crops]))
 
-    def finish(self, image: Answered[ImageFile]) -> dict[str, Any]:
-        """Write what the network says of a file, and return its record.
+    def finish(self, image: Answered[ImageFile]) -> "Finished":
+        """Write what the network says of a file.
 
         Raises:
           OSError: it cannot be written.
         """
         file = image.item
         if image.error is not None:
-            return {"file": file.path, "name": file.name, "error": image.error}
+            record = {"file": file.path, "name": file.name, "error": image.error}
+            return Finished(encode_record(record), error=image.error)
         prediction = interpret(image.maps, image.probabilities, image.crops, image.size, self.reading)
         data = encode_png(Image.fromarray(prediction.map))
         _write(self.output / MAPS / f"{file.name}.png", data)
@@ -61,7 +80,8 @@ class FileStep:
             path = self.output / OVERLAYS / f"{file.name}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, lambda to: drawn.save(to, "JPEG", quality=_JPEG_QUALITY))
-        return record_of(file, prediction)
+        line = encode_record(record_of(file, prediction))
+        return Finished(line, prediction.class_name, bool(prediction.regions))
 
 
 def record_of(file: ImageFile, prediction: Prediction) -> dict[str, Any]:

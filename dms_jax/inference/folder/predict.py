@@ -1,31 +1,28 @@
 """A folder of predictions, from files of images: at flat memory, and going on where it was interrupted."""
 
+from __future__ import annotations
+
 import json
-import multiprocessing
 import os
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dms_jax.errors import UserError
-from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.folder.files import MAPS, OVERLAYS, FileStep
 from dms_jax.inference.folder.listing import ImageFile, refuse_overwriting
 from dms_jax.inference.folder.records import RecordFile, write_table
+from dms_jax.inference.folder.workers import CHUNK, WorkerPool
 from dms_jax.inference.interpretation import Interpretation
 from dms_jax.inference.streaming import stream
 from dms_jax.whole_files import write_whole
 
-# Files that are sent to a process at a time: each takes a few milliseconds, sending half of one.
-_CHUNK = 8
-# Below so many files, starting processes takes longer than they save.
-_WORTH_PROCESSES = 256
+if TYPE_CHECKING:
+    from dms_jax.inference.batching import BatchPredictor
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,8 @@ def predict_files(
     output: Path,
     *,
     model: Mapping[str, Any],
+    pool: WorkerPool | ThreadPoolExecutor,
     overlays: bool = True,
-    workers: int | None = None,
     shard: str = "",
     progress: Callable[[int], object] = lambda count: None,
 ) -> FolderSummary:
@@ -72,9 +69,8 @@ def predict_files(
       files: see `dms_jax.inference.folder.listing.list_files`.
       output: the folder; made if absent.
       model: what says which network it is, for JSON.
+      pool: reads and writes; see `open_pool`.
       overlays: write images with their predictions drawn on them.
-      workers: processes that read and write; 0: threads. None: as many as there are cores where a GPU predicts many
-        files, threads elsewhere.
       shard: part of the tables' names, where several processes or machines share the folder.
       progress: called with the number of files that are done, each time some are.
 
@@ -88,9 +84,10 @@ def predict_files(
     _claim(output / f"predictions{shard}.json", {"model": dict(model), **_as_json(reading), "overlays": overlays})
     records, table = output / f"predictions{shard}.jsonl", output / f"predictions{shard}.csv"
     step = FileStep(reading, output, overlays)
-    if workers is None:
-        many = len(files) >= _WORTH_PROCESSES and predict.calls_at_once > 1
-        workers = (os.cpu_count() or 1) if many else 0
+    # Threads are not sent anything.
+    chunk = CHUNK if isinstance(pool, WorkerPool) else 1
+    # Enough for two batches to wait while one is predicted.
+    ahead = max(2 * predict.rows // chunk, 2 * (os.cpu_count() or 1)) + 1
     classes: Counter[str] = Counter()
     failed: list[str] = []
     predicted = firing = 0
@@ -99,20 +96,16 @@ def predict_files(
         left = [each for each in files if each.path not in file.done]
         progress(len(files) - len(left))
         try:
-            with _pool(workers) as pool:
-                chunk = _CHUNK if workers else 1
-                # Enough for two batches to wait while one is predicted, and for every worker.
-                ahead = max(2 * predict.rows // chunk, 2 * workers) + 1
-                for record in stream(left, step.load, predict, step.finish, pool, chunk=chunk, ahead=ahead):
-                    file.append(record)
-                    progress(1)
-                    if "error" in record:
-                        failed.append(record["error"])
-                        continue
-                    predicted += 1
-                    firing += bool(record["boxes"])
-                    if record["class"] is not None:
-                        classes[record["class"]] += 1
+            for done in stream(left, step.load, predict, step.finish, pool, chunk=chunk, ahead=ahead):
+                file.append(done.line)
+                progress(1)
+                if done.error is not None:
+                    failed.append(done.error)
+                    continue
+                predicted += 1
+                firing += done.fires
+                if done.class_name is not None:
+                    classes[done.class_name] += 1
         finally:
             write_table(records, table)
     return FolderSummary(
@@ -149,22 +142,3 @@ def _as_json(reading: Interpretation) -> dict[str, Any]:
     fields = asdict(reading)
     fields["free_class"] = None if reading.free_class is None else reading.class_names[reading.free_class]
     return fields
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[Executor]:
-    pool: Executor
-    if workers:
-        # Spawned: a fork of a process with JAX's threads may hang.
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_ignore_interruptions)
-    else:
-        pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 16))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _ignore_interruptions() -> None:
-    # Ctrl-C goes to all processes of a terminal; the first one ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,9 @@ from dms_jax.whole_files import write_whole
 
 # What a spreadsheet would take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Each time takes as long as a record.
+_FLUSH_SECONDS = 1.0
+
 COLUMNS = ("file", "class", "probability", "score", "area", "regions", "boxes", "error")
 
 Record = Mapping[str, Any]
@@ -45,13 +49,19 @@ class RecordFile:
                     if record.get("error") is None:
                         self.done.add(record["file"])
                     end += len(line)
+        self._flushed = time.monotonic()
         self._file = path.open("ab")
         self._file.truncate(end)
 
-    def append(self, record: Record) -> None:
-        """Add a record; it is in the file when this returns."""
-        self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
-        self._file.flush()
+    def append(self, line: bytes) -> None:
+        """Add what `encode_record` made of a record.
+
+        It is in the file within a second, if there are further ones, or when this is closed.
+        """
+        self._file.write(line)
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._file.flush()
+            self._flushed = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +70,11 @@ class RecordFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def encode_record(record: Record) -> bytes:
+    """A record as a line of the file."""
+    return json.dumps(record, allow_nan=False).encode() + b"\n"
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:

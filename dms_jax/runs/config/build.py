@@ -69,6 +69,7 @@ def build_model(
         "ablation": model.ablation,
         "frozen_statistics": model.frozen_statistics,
         "remat": model.remat,
+        "zero_init_residual": model.zero_init_residual,
         "saliency_prior": saliency_prior,
     }
     return _described("model", NETWORKS[model.network], {**fields, **options})
@@ -90,7 +91,7 @@ def loss_config(config: ConfigDict) -> LossConfig:
     """The weights of the loss that the configuration describes."""
     for name, value in flatten(config.loss).items():
         numbers = value if isinstance(value, tuple) else (value,)
-        if any(number < 0 for number in numbers):
+        if any(not isinstance(number, str) and number < 0 for number in numbers):
             raise UsageError(f"config.loss.{name}={value} must not be negative.")
     return _describe(LossConfig, config, "loss")
 
@@ -128,7 +129,7 @@ def framing_config(config: ConfigDict) -> Framing:
         raise UsageError(f"config.data.resize: {error}") from error
 
 
-def reading_options(config: ConfigDict) -> dict[str, int]:
+def reading_options(config: ConfigDict) -> dict[str, Any]:
     """How this process reads its part of the batches: arguments of `dms_jax.data.pipeline`."""
     return {
         "batch_size": config.batch_size,

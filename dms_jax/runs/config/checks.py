@@ -12,6 +12,8 @@ from dms_jax.references import is_reference
 from dms_jax.runs.config.build import augment_config, build_model, extra_metrics, loss_config, optimizer_config
 from dms_jax.runs.config.defaults import default_config
 from dms_jax.runs.config.fields import flatten
+from dms_jax.training.losses import IOU_ON
+from dms_jax.training.optimizer import OPTIMIZERS
 
 _AT_LEAST = {
     "batch_size": 1,
@@ -20,6 +22,7 @@ _AT_LEAST = {
     "evaluate_every": 1,
     "checkpoint_every": 1,
     "keep_checkpoints": 1,
+    "tensorboard_images": 0,
     "data.image_size": 32,
     "data.overfit": 0,
     "data.workers": 0,
@@ -36,11 +39,16 @@ _ONE_OF = {
     "model.feature_growth": ("", *FEATURE_GROWTHS),
     "model.frozen_statistics": FROZEN_STATISTICS,
     "data.resize": MODES,
+    "loss.iou_on": IOU_ON,
+    "optimizer.name": OPTIMIZERS,
     "data.select_on": ("validation", "test", "none"),
 }
 _MAY_BE_REFERENCES = ("model.network", "model.backbone")
 # What a network of the user's own does not take: it has `model.options` instead.
-_OF_OUR_NETWORKS = ("size", "backbone", "ablation", "feature_growth", "schedule", "remat", "frozen_statistics")
+_OF_OUR_NETWORKS = (
+    *("size", "backbone", "ablation", "feature_growth", "schedule", "remat", "frozen_statistics"),
+    "zero_init_residual",
+)
 _WITHIN = {
     "seed": (0, 2**32),  # JAX silently takes a larger seed for another one
     "data.balance": (0, 1),

@@ -34,6 +34,7 @@ def default_config() -> ConfigDict:
     # Several devices normalise by the whole batch, as one would; False: each by its own images.
     config.model.shared_statistics = True
 
+    config.model.zero_init_residual = False  # each bottleneck of the backbone begins as its shortcut alone
     config.model.remat = False  # about half the memory in training, for more time: the same numbers
     # Where BatchNorm keeps the statistics that it started from: backbone or all; empty: nowhere.
     config.model.frozen_statistics = ""
@@ -77,20 +78,26 @@ def default_config() -> ConfigDict:
     config.augment.shift = 0.0  # fraction of the image's side
     config.augment.brightness = 0.0
     config.augment.contrast = 0.0
+    config.augment.paste = 0.0  # share of the normal images that get a drawn defect, of no class
 
     config.loss = ConfigDict()
     config.loss.saliency_weight = 1.0  # w1
     config.loss.class_weight = 0.01  # w2
     config.loss.output_weights = ()  # w_n; empty: 1 each
+    config.loss.iou_weight = 0.0  # of each output's soft IoU, which the paper does not have; 0: none
+    config.loss.iou_on = "all"  # images that the soft IoU is of: all, or defective
+    config.loss.ssim_weight = 0.0  # of each output's structural similarity, as in BASNet; 0: none
 
     config.optimizer = ConfigDict()
+    config.optimizer.name = "sgd"  # the paper's; adamw, muon
     config.optimizer.learning_rate = 1e-3
-    config.optimizer.momentum = 0.9
-    config.optimizer.weight_decay = 5e-4
+    config.optimizer.momentum = 0.9  # of adamw and muon: beta_1
+    config.optimizer.weight_decay = 5e-4  # of adamw and muon: decoupled, of kernels alone, and times the learning rate
     config.optimizer.power = 0.9
     config.optimizer.warmup_steps = 0
     config.optimizer.double_bias_rate = False  # as in R3Net: biases at twice the rate, without decay
     config.optimizer.backbone_multiplier = 1.0  # of the learning rate
+    config.optimizer.clip_norm = 0.0  # largest norm of the gradient, which is shortened to it; 0: any
     config.average_decay = 0.0  # exponential moving average of the weights, which is then tested; 0: none
 
     config.evaluation = ConfigDict()
@@ -99,6 +106,9 @@ def default_config() -> ConfigDict:
     # The share of the normal validation images that may fire: the threshold is raised as far as that needs. 1: however
     # many, and the threshold is the one with the best F1.
     config.evaluation.max_false_alarms = 1.0
+
+    config.report = True  # write report.html, a page with all test images, at the end
+    config.tensorboard_images = 4  # of validation, shown in TensorBoard each time: truth outlined, and the map
 
     config.log_every = 50
     config.evaluate_every = 1000
@@ -156,13 +166,31 @@ def network_config(network: str, argument: str | None) -> ConfigDict:
     config.model.ablation = choose("ablation", chosen["ablation"], ABLATIONS)
     config.data.dataset = choose("dataset", chosen["dataset"], tuple(DATASETS), references=True)
     config.data.split = chosen["split"]
-    if choose("recipe", chosen["recipe"], ("paper", "scratch")) == "scratch":
-        apply_scratch_recipe(config)
+    RECIPES[choose("recipe", chosen["recipe"], tuple(RECIPES))](config)
     return config
 
 
+def apply_paper_recipe(config: ConfigDict) -> None:
+    """Leave everything as section 4.1 has it."""
+
+
 def apply_scratch_recipe(config: ConfigDict) -> None:
-    """What trains well from random weights: a higher rate, more augmentation, balanced batches, averaged weights."""
+    """What trains best from random weights: AdamW, soft IoU in the loss, and defects pasted on normal images.
+
+    Otherwise as `apply_scratch_sgd_recipe`. docs/training.md says what each of these does.
+    """
+    apply_scratch_sgd_recipe(config)
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.weight_decay = 0.05
+    config.optimizer.warmup_steps = 500
+    config.optimizer.clip_norm = 1.0
+    config.loss.iou_weight = 1.0
+    config.augment.paste = 0.5
+
+
+def apply_scratch_sgd_recipe(config: ConfigDict) -> None:
+    """The paper's loss and SGD from random weights: a higher rate, more augmentation, balanced batches, an average."""
     config.steps = 7_000
     config.optimizer.learning_rate = 0.02
     config.optimizer.warmup_steps = 300
@@ -174,3 +202,10 @@ def apply_scratch_recipe(config: ConfigDict) -> None:
     config.augment.contrast = 0.2
     config.data.balance = 0.5
     config.average_decay = 0.998
+
+
+RECIPES = {
+    "paper": apply_paper_recipe,
+    "scratch": apply_scratch_recipe,
+    "scratch_sgd": apply_scratch_sgd_recipe,
+}

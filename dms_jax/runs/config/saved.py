@@ -22,6 +22,8 @@ CHANGEABLE = frozenset(
         "evaluate_every",
         "checkpoint_every",
         "keep_checkpoints",
+        "report",
+        "tensorboard_images",
         "data.manual_dir",
         "data.data_dir",
         "data.threads",
@@ -33,9 +35,18 @@ CHANGEABLE = frozenset(
 # Fields that the runs of earlier versions lack, and what was done then.
 _ADDED = {
     "deterministic": False,
+    "report": True,
+    "tensorboard_images": 4,
+    "augment.paste": 0.0,
     "data.cache": 0.0,
-    "model.shared_statistics": True,
     "evaluation.max_false_alarms": 1.0,
+    "loss.iou_on": "all",
+    "loss.iou_weight": 0.0,
+    "loss.ssim_weight": 0.0,
+    "model.shared_statistics": True,
+    "model.zero_init_residual": False,
+    "optimizer.clip_norm": 0.0,
+    "optimizer.name": "sgd",
 }
 
 

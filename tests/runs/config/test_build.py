@@ -1,17 +1,23 @@
-"""The batches of a configuration."""
+"""The batches and the training step of a configuration."""
 
+import importlib
 import itertools
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from image_records import ImageRecords
 
 from dms_jax.data.cache import ExampleCache
 from dms_jax.data.examples import ExampleSource
+from dms_jax.models.dms import SIZES
 from dms_jax.runs.config import build, defaults
 from dms_jax.runs.config.build import read_training_batches
+from dms_jax.runtime.devices import DATA_AXIS, data_mesh, replicate, shard_batch
+from dms_jax.training.optimizer import create_optimizer
+from dms_jax.training.state import create_state
 
 
 def source(seed: int, count: int) -> ExampleSource:
@@ -67,3 +73,41 @@ def test_the_cache_is_in_gib_and_shared_out_among_workers(
     assert read_training_batches(config, SimpleNamespace(train=(source(0, 2), source(1, 3)))) == workers
     # One for all splits.
     assert rooms == [expected]
+
+
+RECIPES = [("bdms", f"recipe={name}") for name in defaults.RECIPES] + [("sdms", None), ("quickstart", None)]
+EXTRAS = {"loss.ssim_weight": 0.5, "loss.iou_on": "defective", "model.zero_init_residual": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "fields"),
+    [
+        *((name, argument, {}) for name, argument in RECIPES),
+        ("bdms", "recipe=scratch", {"optimizer.name": "muon", **EXTRAS}),
+    ],
+)
+def test_every_recipe_trains_a_step(
+    name: str, argument: str | None, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = {"stage_sizes": (1, 1, 1, 1), "groups": 1, "width_per_group": 64, "base_channels": 8}
+    monkeypatch.setitem(SIZES, "small", {**tiny, "side_channels": 4, "residual_channels": 4})
+    config = importlib.import_module(f"configs.{name}").get_config(argument)
+    config.update_from_flattened_dict(fields)
+    config.model.size, config.model.schedule = "small", ("HF", "MF")
+    config.batch_size, config.data.image_size = 4, 32
+    mesh = data_mesh(jax.devices()[:1])
+    model = build.build_model(config, 3, DATA_AXIS)
+    optimizer = create_optimizer(build.optimizer_config(config), config.steps)
+    average = config.average_decay > 0
+    state = replicate(create_state(model, optimizer, seed=0, average=average), mesh)
+    before = jax.device_get(state.params)
+    batches = read_training_batches(config, SimpleNamespace(train=(source(0, 6),)))
+    try:
+        step = build.compile_train_step(config, model, optimizer, mesh, state)
+        state = jax.device_get(step(state, shard_batch(next(batches), mesh)))
+    finally:
+        batches.close()
+    assert np.isfinite(state.metrics["loss"].total)
+    moved = jax.tree.map(lambda a, b: float(np.abs(np.asarray(a) - b).max()), state.params, before)
+    assert all(np.isfinite(leaf) for leaf in jax.tree.leaves(moved))
+    assert moved["backbone"]["stem_conv"]["kernel"] > 0

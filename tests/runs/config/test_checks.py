@@ -99,6 +99,21 @@ class TestConfigFiles:
         assert (config.model.size, config.data.split, config.model.ablation) == ("lite", "tiles", "c")
         assert config.optimizer.learning_rate == get_config("bdms", "recipe=scratch").optimizer.learning_rate
 
+    def test_recipes(self):
+        paper, scratch, sgd = (get_config("bdms", f"recipe={name}") for name in ("paper", "scratch", "scratch_sgd"))
+        assert paper == get_config("bdms")
+        assert (scratch.optimizer.name, sgd.optimizer.name, paper.optimizer.name) == ("adamw", "sgd", "sgd")
+        before, after = flatten(sgd), flatten(scratch)
+        assert {name: after[name] for name in after if after[name] != before[name]} == {
+            "augment.paste": 0.5,
+            "loss.iou_weight": 1.0,
+            "optimizer.clip_norm": 1.0,
+            "optimizer.learning_rate": 1e-3,
+            "optimizer.name": "adamw",
+            "optimizer.warmup_steps": 500,
+            "optimizer.weight_decay": 0.05,
+        }
+
     @pytest.mark.parametrize(
         ("name", "argument", "message"),
         [
@@ -168,7 +183,9 @@ REFUSED = [
     ("model.feature_growth", "grow"),
     ("data.select_on", "train"),
     *itertools.product(["augment.rotation"], [-1.0, 181.0, float("inf"), float("nan")]),
-    *itertools.product(["augment.shift", "augment.brightness", "augment.contrast"], [-0.1, 1.1, float("nan")]),
+    *itertools.product(
+        ["augment.shift", "augment.brightness", "augment.contrast", "augment.paste"], [-0.1, 1.1, float("nan")]
+    ),
     *itertools.product(
         ["augment.scale"],
         [(), (1.0,), (1.0, 1.1, 1.2), (0.0, 1.0), (1.2, 1.0), (1.0, float("inf")), ("a", "b"), (1.0, None)],
@@ -178,6 +195,10 @@ REFUSED = [
         ["loss.output_weights"],
         [(1.0,), (1.0,) * 3, (1.0,) * 7, (-1.0, *[1.0] * 5), (float("nan"), *[1.0] * 5), ("1",) * 6, ((1.0,),) * 6],
     ),
+    *itertools.product(["loss.iou_weight", "loss.ssim_weight"], [-0.01, float("nan"), float("inf")]),
+    *itertools.product(["loss.iou_on"], ["", "free"]),
+    *itertools.product(["optimizer.name"], ["", "adam", "SGD"]),
+    *itertools.product(["optimizer.clip_norm"], [-1.0, float("nan")]),
     *itertools.product(["optimizer.learning_rate"], [0.0, -1e-3, float("nan"), float("inf")]),
     *itertools.product(["optimizer.momentum"], [-0.1, 1.0]),
     *itertools.product(["optimizer.weight_decay", "optimizer.power"], [-0.1]),
@@ -211,7 +232,11 @@ class TestCheck:
             ("augment.rotation", 180.0),
             ("augment.scale", (1, 2)),
             ("augment.shift", 1.0),
+            ("augment.paste", 1.0),
             ("loss.class_weight", 0.0),
+            ("loss.iou_on", "defective"),
+            ("optimizer.name", "adamw"),
+            ("optimizer.name", "muon"),
             ("loss.output_weights", (0.0, 0, 1, 1.0, 2, 3)),
             ("optimizer.momentum", 0.0),
             ("optimizer.power", 0.0),
@@ -307,11 +332,16 @@ class TestFile:
     def test_a_run_of_an_earlier_version_resumes_as_it_was(self, tmp_path):
         config = defaults.default_config()
         fields = config.to_dict()
-        del fields["deterministic"], fields["data"]["cache"], fields["model"]["shared_statistics"]
+        for name in saved._ADDED:
+            section, _, field = name.rpartition(".")
+            del (fields[section] if section else fields)[field]
         (tmp_path / "config.json").write_text(json.dumps(fields))
         found = load(tmp_path)
         check(found)
         assert (found.deterministic, found.data.cache, found.model.shared_statistics) == (False, 0.0, True)
+        assert (found.optimizer.name, found.optimizer.clip_norm) == ("sgd", 0.0)
+        for describe in (build.augment_config, build.loss_config, build.optimizer_config):
+            assert describe(found) == describe(config)
         saved.check_resumes(config, found, tmp_path)
 
     def test_none_where_there_is_no_run(self, tmp_path):

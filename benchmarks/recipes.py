@@ -1,0 +1,244 @@
+"""Trains variants of a configuration, and prints one table of what each came to.
+
+    python benchmarks/recipes.py --output runs/search --config bdms:recipe=scratch,split=tiles --gpus 0,1 --seeds 0,1 \
+        --set data.manual_dir=DIR --variant base --variant rate2 optimizer.learning_rate=2e-3 --reach 0.784
+
+A variant is a name and fields of the configuration; `config=FILE[:ARGUMENT]` among them is another configuration than
+--config. --variants names a JSON file of many: {"rate2": {"optimizer.learning_rate": 0.002}}. Each is a run of
+`train.py`, on the next free one of the --gpus (without: one at a time, on all devices there are). The same command
+again resumes what was interrupted, trains what failed once more, and shows what is done. In the output folder,
+NAME.json has the run's `eval/test.json` and what it took, NAME.log what it printed, and NAME/ is its work directory.
+"""
+
+import argparse
+import json
+import os
+import queue
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dms_jax.runs.monitoring.metrics_file import METRICS_NAME, read_metrics
+from dms_jax.whole_files import write_whole
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A run of `train.py`.
+
+    Attributes:
+      name: of its files; letters, digits and what a file's name may have.
+      arguments: of its command line, without --workdir.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+def variants_of(
+    config: str, fields: Mapping[str, Mapping[str, Any]], common: Mapping[str, Any], seeds: Sequence[int]
+) -> list[Variant]:
+    """The runs of named sets of fields, each with every seed.
+
+    Args:
+      config: FILE[:ARGUMENT] for those that name none.
+      fields: of each variant.
+      common: fields of all, which a variant's own go before.
+      seeds: empty for the configuration's own; where there are several, names end in -seed<n>.
+    """
+    variants = []
+    for name, own in fields.items():
+        for seed in seeds or (None,):
+            chosen = {**common, **own} if seed is None else {**common, "seed": seed, **own}
+            arguments = [f"--config={chosen.pop('config', config)}"]
+            arguments += [f"--config.{field}={_flag(value)}" for field, value in chosen.items()]
+            suffix = f"-seed{seed}" if len(seeds) > 1 else ""
+            variants.append(Variant(name + suffix, tuple(arguments)))
+    return variants
+
+
+def _flag(value: Any) -> str:
+    # Lists of JSON are tuples of a configuration.
+    return str(tuple(value)) if isinstance(value, list) else str(value)
+
+
+def run_variant(variant: Variant, output: Path, gpu: str | None = None) -> dict[str, Any]:
+    """Train a variant, or resume it, unless it is done.
+
+    Args:
+      variant: what to train.
+      output: the folder of all.
+      gpu: the number of the GPU to train on; None for all devices there are.
+
+    Returns:
+      `arguments`; `seconds` of all its starts together; `results`, as in `eval/test.json`, or None; and `failure`, its
+      last line, or None.
+    """
+    file, workdir, arguments = output / f"{variant.name}.json", output / variant.name, list(variant.arguments)
+    seconds = 0.0
+    if file.exists():
+        earlier = json.loads(file.read_text())
+        if earlier["arguments"] == arguments:
+            seconds = earlier["seconds"]
+        if earlier["results"] is not None:
+            if earlier["arguments"] == arguments:
+                return earlier
+            # Not written: the file keeps what it has.
+            return _failed(variant, f"{file} is of {' '.join(earlier['arguments'])}: choose another name")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    if gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = gpu
+    command = [sys.executable, str(ROOT / "train.py"), *variant.arguments, f"--workdir={workdir}"]
+    started = time.monotonic()
+    with (output / f"{variant.name}.log").open("a") as log:
+        done = subprocess.run(command, check=False, stdout=log, stderr=subprocess.STDOUT, env=environment)
+    results, failure = workdir / "eval" / "test.json", None
+    if done.returncode:
+        lines = [line for line in (output / f"{variant.name}.log").read_text().splitlines() if line.strip()]
+        failure = lines[-1] if lines else f"it ended with {done.returncode}"
+    record = {
+        "arguments": arguments,
+        "seconds": seconds + time.monotonic() - started,
+        "results": json.loads(results.read_text()) if failure is None else None,
+        "failure": failure,
+    }
+    write_whole(file, lambda stream: stream.write(json.dumps(record, indent=2).encode()))
+    return record
+
+
+def _failed(variant: Variant, reason: str) -> dict[str, Any]:
+    return {"arguments": list(variant.arguments), "seconds": 0.0, "results": None, "failure": reason}
+
+
+def run_all(variants: Sequence[Variant], output: Path, gpus: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Run all variants, as many at a time as there are GPUs; see `run_variant`."""
+    free: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    for gpu in gpus or (None,):
+        free.put(gpu)
+
+    def run(variant: Variant) -> dict[str, Any]:
+        gpu = free.get()
+        try:
+            print(f"{variant.name} begins{'' if gpu is None else f' on GPU {gpu}'}", file=sys.stderr, flush=True)
+            try:
+                record = run_variant(variant, output, gpu)
+            except (OSError, ValueError, KeyError) as error:
+                # The others, and their table, are not its fault.
+                record = _failed(variant, f"{type(error).__name__}: {error}")
+            print(f"{variant.name}: {record['failure'] or 'done'}", file=sys.stderr, flush=True)
+            return record
+        finally:
+            free.put(gpu)
+
+    with ThreadPoolExecutor(max(len(gpus), 1)) as threads:
+        records = threads.map(run, variants)
+        return {variant.name: record for variant, record in zip(variants, records, strict=True)}
+
+
+def validations(workdir: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics with a validation, in order: `step`, `max_f`, `defective/max_f` and so on."""
+    file = workdir / METRICS_NAME
+    lines = read_metrics(file) if file.exists() else []
+    found = []
+    for line in lines:
+        names = [name for name in line if name.endswith("/defective/max_f")]
+        if names:
+            prefix = names[0].removesuffix("defective/max_f")
+            found.append({name.removeprefix(prefix): value for name, value in line.items()})
+    return found
+
+
+def step_that_reached(lines: Sequence[Mapping[str, Any]], value: float) -> int | None:
+    """The first of the validations at which maxF on defective images was at least a value; None if it never was."""
+    return next((line["step"] for line in lines if (line["defective/max_f"] or 0) >= value), None)
+
+
+def table_of(records: Mapping[str, Mapping[str, Any]], output: Path, reach: float | None = None) -> str:
+    """A row for each variant: test metrics, normal images that fire, the best validation, and what it took.
+
+    Args:
+      records: by name; see `run_variant`.
+      output: the folder of their work directories.
+      reach: adds the first validated step with at least this maxF on defective images; None for no such column.
+    """
+    header = ["variant", "MAE", "maxF", "MAE, defective", "maxF, defective", "accuracy"]
+    header += ["gated: MAE", "maxF", "maxF, defective", "fired: map", "gated", "head"]
+    header += ["best step", "validation: MAE", "maxF, defective", "accuracy"]
+    header += [] if reach is None else [f"step of {reach}"]
+    rows = [[*header, "minutes"]]
+    failures = []
+    for name, record in records.items():
+        results, lines = record["results"] or {}, validations(output / name)
+        best = max(lines, key=lambda line: line["defective/max_f"] or 0, default={})
+        gated, images = results.get("gated") or {}, results.get("image_level") or {}
+        defective, gated_defective = results.get("defective") or {}, gated.get("defective") or {}
+        fired = [
+            (images.get(by) or {}).get("false_alarm_rate") for by in ("map_maximum", "gated_maximum", "class_head")
+        ]
+        row = [name, *(_number(results.get(key), 5) for key in ("mae", "max_f"))]
+        row += [_number(defective.get(key), 5) for key in ("mae", "max_f")]
+        row += [_number(results.get("accuracy"), 3), *(_number(gated.get(key), 5) for key in ("mae", "max_f"))]
+        row += [_number(gated_defective.get("max_f"), 5), *(_number(rate, 3) for rate in fired)]
+        row += [str(results.get("best_step", "")), _number(best.get("mae"), 5)]
+        row += [_number(best.get("defective/max_f"), 5), _number(best.get("accuracy"), 3)]
+        if reach is not None:
+            step = step_that_reached(lines, reach)
+            row.append("never" if step is None else str(step))
+        rows.append([*row, f"{record['seconds'] / 60:.1f}"])
+        if record["failure"]:
+            failures.append(f"{name} failed: {record['failure']}")
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "| --- " * len(rows[0]) + "|", *lines[1:], *failures])
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _fields(parts: Sequence[str]) -> dict[str, str]:
+    wrong = [part for part in parts if "=" not in part]
+    if wrong:
+        raise SystemExit(f"recipes.py: {wrong[0]!r} has no value: write FIELD=VALUE.")
+    return {field: value for field, _, value in (part.partition("=") for part in parts)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the flags, train, and print the table; 1 if a variant failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where all of it is kept")
+    parser.add_argument("--config", default="bdms:recipe=scratch", metavar="FILE[:ARGUMENT]")
+    parser.add_argument("--variant", nargs="+", action="append", default=[], metavar=("NAME", "FIELD=VALUE"))
+    parser.add_argument("--variants", type=Path, metavar="FILE", help="JSON: names to fields and their values")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="of all variants")
+    parser.add_argument("--seeds", default="", metavar="N,N", help="each variant with each (default: its own)")
+    parser.add_argument("--gpus", default="", metavar="N,N", help="train on each of these at the same time")
+    parser.add_argument(
+        "--reach", type=float, metavar="MAXF", help="also: when validation first had this maxF, defective"
+    )
+    parser.add_argument("--table", action="store_true", help="train nothing: the table of what is there")
+    arguments = parser.parse_args(argv)
+    fields: dict[str, dict[str, Any]] = json.loads(arguments.variants.read_text()) if arguments.variants else {}
+    fields |= {name: _fields(parts) for name, *parts in arguments.variant}
+    seeds = [int(seed) for seed in arguments.seeds.split(",") if seed]
+    gpus = [gpu for gpu in arguments.gpus.split(",") if gpu]
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    if arguments.table:
+        files = sorted(arguments.output.glob("*.json"))
+        records = {file.stem: json.loads(file.read_text()) for file in files}
+    else:
+        records = run_all(
+            variants_of(arguments.config, fields or {"base": {}}, _fields(arguments.set), seeds), arguments.output, gpus
+        )
+    print(table_of(records, arguments.output, arguments.reach))
+    return int(any(record["failure"] for record in records.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
