@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -68,10 +69,13 @@ def stream(
       ahead: how many chunks are being read or finished at a time.
     """
     chunks = _chunks(items, chunk)
-    loaded = (one for part in _ahead(pool, partial(_each, load), chunks, ahead) for one in part)
-    answered = _answered(predict, _batches(loaded, predict.rows))
-    for part in _ahead(pool, partial(_each, finish), _chunks(answered, chunk), ahead):
-        yield from part
+    loading = _ahead(pool, partial(_each, load), chunks, ahead)
+    answered = _answered(predict, _batches((one for part in loading for one in part), predict.rows))
+    finishing = _ahead(pool, partial(_each, finish), _chunks(answered, chunk), ahead)
+    # Else what was raised would keep them, and a thread, for as long as it is kept itself.
+    with closing(loading), closing(answered), closing(finishing):
+        for part in finishing:
+            yield from part
 
 
 def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -84,7 +88,9 @@ def _each(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     return [function(item) for item in items]
 
 
-def _ahead(pool: Pool, function: Callable[[Any], Result], arguments: Iterable[Any], count: int) -> Iterator[Result]:
+def _ahead(
+    pool: Pool, function: Callable[[Any], Result], arguments: Iterable[Any], count: int
+) -> Generator[Result, None, None]:
     """`map`, with so many calls under way at a time."""
     waiting: deque[Task] = deque()
     try:
@@ -119,7 +125,7 @@ def _batches(images: Iterable[Loaded[Any]], rows: int) -> Iterator[_Batch]:
         yield batch
 
 
-def _answered(predict: BatchPredictor, batches: Iterable[_Batch]) -> Iterator[Answered[Any]]:
+def _answered(predict: BatchPredictor, batches: Iterable[_Batch]) -> Generator[Answered[Any], None, None]:
     with ThreadPoolExecutor(predict.calls_at_once) as device:
         # One more than are computed: it waits on the host.
         for batch, maps, probabilities in _ahead(
