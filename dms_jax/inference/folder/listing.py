@@ -129,7 +129,8 @@ def _images_below(folder: Path, skipped: frozenset[str], source: Path, above: tu
     """The images below a folder in the order of their names; linked folders are followed, but for those around them."""
     real = os.path.realpath(folder)
     # A folder in which there are predictions already may be named itself, and is refused then.
-    if real in above or (real in skipped and folder != source):
+    loops = real in above or (above and _is_around(folder, above[-1]))
+    if loops or (real in skipped and folder != source):
         return
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)

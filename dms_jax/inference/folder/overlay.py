@@ -39,7 +39,7 @@ def draw_overlay(image: Image.Image, prediction: Prediction) -> Image.Image:
 
 
 def caption(prediction: Prediction) -> str:
-    """Such as `crack 98 %, 2 regions`."""
+    """Such as `crack 98%, 2 regions`."""
     parts = []
     if prediction.class_name is not None:
         share = prediction.probabilities[prediction.class_name]
