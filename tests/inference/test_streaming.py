@@ -126,10 +126,9 @@ def test_failures_arrive_and_leave_no_thread(where: str, pool: Any) -> None:
             raise RuntimeError("broken")
         return finish(image)
 
-    done = []
+    done: list[Any] = []
     with pytest.raises(RuntimeError, match="broken") as caught:
-        for answer in stream(items(), loads, Broken(4, 2), finishes, pool, ahead=4):
-            done.append(answer)
+        done.extend(stream(items(), loads, Broken(4, 2), finishes, pool, ahead=4))
     # Whoever keeps the error keeps nothing else.
     assert set(threading.enumerate()) == before
     assert caught.value is not None
