@@ -1,5 +1,6 @@
 """A network that needs no compilation, for the tests of what is done before and after it."""
 
+import sys
 from threading import Lock
 from typing import Any
 
@@ -53,3 +54,8 @@ def reading(**changes: Any) -> Interpretation:
         "note": "given by the test",
     }
     return Interpretation(**{**fields, **changes})
+
+
+def are_imported(names: list[str]) -> list[bool]:
+    """Whether modules are imported in the process that this is called in."""
+    return [name in sys.modules for name in names]

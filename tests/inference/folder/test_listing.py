@@ -157,24 +157,25 @@ def test_shards_have_each_file_once(count: int) -> None:
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
 
-class TestOverwriting:
-    WRITTEN = {Path("out/maps"): ".png", Path("out/overlays"): ".jpg"}
+WRITTEN = {Path("out/maps"): ".png", Path("out/overlays"): ".jpg"}
 
+
+class TestOverwriting:
     def refused(self, *sources: str) -> str:
         with pytest.raises(UserError) as caught:
-            refuse_overwriting(list_files(sources), self.WRITTEN)
+            refuse_overwriting(list_files(sources), WRITTEN)
         return str(caught.value)
 
     def test_images_where_predictions_are_written(self, folder: Path) -> None:
         touch("out/maps/a.png", "out/overlays/x/b.jpg", "in/a.png")
         assert self.refused("out/maps") == "out/maps/a.png lies where predictions are written: choose another --output."
         assert self.refused("out/overlays/x/b.jpg").startswith("out/overlays/x/b.jpg lies where")
-        refuse_overwriting(list_files(["in"]), self.WRITTEN)
+        refuse_overwriting(list_files(["in"]), WRITTEN)
 
     def test_images_beside(self, folder: Path) -> None:
         """Also in a folder that begins with the same letters."""
         touch("out/maps2/a.png", "out/b.png")
-        refuse_overwriting(list_files(["out/maps2", "out"]), self.WRITTEN)
+        refuse_overwriting(list_files(["out/maps2", "out"]), WRITTEN)
 
     def test_through_links(self, folder: Path) -> None:
         touch("in/a.png", "in/sub/b.png", "other/c.png")
@@ -192,4 +193,4 @@ class TestOverwriting:
         assert "lies where" in self.refused("other/link/d.png")
         # A file is replaced in its folder, and what it was a link to stays.
         os.symlink(folder / "other" / "c.png", "out/maps/c.png")
-        refuse_overwriting(list_files(["other/c.png"]), self.WRITTEN)
+        refuse_overwriting(list_files(["other/c.png"]), WRITTEN)
