@@ -272,7 +272,7 @@ def test_images_are_never_written_over(images: Path) -> None:
     with pytest.raises(UserError, match="would be overwritten by the prediction of"):
         predict("deep/out", "photos")
     assert contents("in") == before
-    assert sorted(contents("out")) == sorted(f"maps/{name}" for name in before)
+    assert os.listdir("out") == ["maps"]
 
 
 def test_predictions_may_lie_among_the_images(images: Path) -> None:
