@@ -11,7 +11,17 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from dms_jax.commands import benchmark, evaluate, export, export_weights, import_weights, predict, prepare, train
+from dms_jax.commands import (
+    benchmark,
+    evaluate,
+    export,
+    export_weights,
+    import_weights,
+    predict,
+    prepare,
+    report,
+    train,
+)
 from dms_jax.errors import UserError
 from dms_jax.version import __version__
 
@@ -31,7 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     parser.add_argument("--version", action="version", version=f"dms-jax {__version__}")
-    for command in (prepare, train, evaluate, predict, export, benchmark, import_weights, export_weights):
+    for command in (
+        *(prepare, train, evaluate, report),
+        *(predict, export, benchmark),
+        *(import_weights, export_weights),
+    ):
         command.add_to(commands)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a file or class may have characters that the terminal cannot show.

@@ -5,7 +5,7 @@ and of its number alone. The random transforms run on the device (`dms_jax.train
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grain
@@ -107,6 +107,7 @@ class EvaluationBatch:
       names: n names.
       has_mask: which masks are known, bool [n].
       ignores: see `ExampleSource`.
+      whole_images: n images, uint8 [H, W, 3] each, not resized; empty unless they were asked for.
     """
 
     images: np.ndarray
@@ -116,6 +117,7 @@ class EvaluationBatch:
     names: list[str]
     has_mask: np.ndarray
     ignores: bool = False
+    whole_images: list[np.ndarray] = field(default_factory=list)
 
 
 def evaluation_batches(
@@ -126,6 +128,7 @@ def evaluation_batches(
     threads: int = 8,
     process_index: int = 0,
     process_count: int = 1,
+    whole_images: bool = False,
 ) -> Iterator[EvaluationBatch]:
     """All examples of a source, each exactly once and in order; the last batch is padded with black images.
 
@@ -138,6 +141,7 @@ def evaluation_batches(
       threads: threads that load images.
       process_index: which rows of each batch to read.
       process_count: how many processes share a batch; several only where each image is one crop.
+      whole_images: yield the images as they are, too.
 
     Yields:
       Batches of this process's images, batch_size / process_count each.
@@ -158,6 +162,7 @@ def evaluation_batches(
             names=[example["name"] for example in batch],
             has_mask=np.array([example["has_mask"] for example in batch], bool),
             ignores=source.ignores,
+            whole_images=[example["image"] for example in batch] if whole_images else [],
         )
 
 

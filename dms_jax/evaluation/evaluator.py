@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
 from itertools import repeat
 from types import MappingProxyType
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -16,8 +17,11 @@ from jax.experimental import multihost_utils
 from dms_jax.data.framing import Crop, join
 from dms_jax.data.image_files import IGNORED
 from dms_jax.data.pipeline import EvaluationBatch
+from dms_jax.evaluation.observation import Observe, ObservedImage
 from dms_jax.evaluation.scoring import Evaluation, Metric, ScoredImage, collect, score_image
 from dms_jax.inference.interpretation import join_classes
+
+T = TypeVar("T")
 
 # Images uint8 [M, S, S, 3] to maps uint8 [M, N, S, S] and class probabilities float32 [M, N, K] (or [M, 0, K]).
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -31,6 +35,7 @@ def evaluate(
     threshold: int | None = None,
     with_sod: bool = True,
     extra_metrics: Mapping[str, Metric] = MappingProxyType({}),
+    observe: Observe | None = None,
 ) -> Evaluation:
     """Score every output of a network on batches of images.
 
@@ -44,11 +49,19 @@ def evaluate(
       threshold: the final output's operating threshold, for the numbers kept of each image.
       with_sod: measure S, E and weighted F too.
       extra_metrics: further metrics of the final map, by name.
+      observe: called with each image, from several threads; its image is there where the batches have `whole_images`.
 
     Returns:
       The evaluation of this process's images; see `merge_processes`.
     """
-    score = partial(_score, free_class=free_class, threshold=threshold, with_sod=with_sod, extra_metrics=extra_metrics)
+    score = partial(
+        _score,
+        free_class=free_class,
+        threshold=threshold,
+        with_sod=with_sod,
+        extra_metrics=extra_metrics,
+        observe=observe,
+    )
 
     def scored() -> Iterator[ScoredImage]:
         with ThreadPoolExecutor() as pool:
@@ -64,6 +77,7 @@ def evaluate(
                     batch.has_mask,
                     batch.labels,
                     batch.names,
+                    batch.whole_images or repeat(None),
                     repeat(batch.ignores),
                 )
 
@@ -72,14 +86,18 @@ def evaluate(
 
 def merge_processes(evaluation: Evaluation) -> Evaluation:
     """Merge the evaluations of all processes; each of them must call it, and gets the same."""
+    return reduce(Evaluation.merge, gather_processes(evaluation))
+
+
+def gather_processes(own_part: T) -> list[T]:
+    """What each process has, in their order, where each of them calls it; for what can be pickled."""
     if jax.process_count() == 1:
-        return evaluation
-    # As bytes: JAX would round the sums to float32 on the way.
-    own = np.frombuffer(pickle.dumps(evaluation), np.uint8)
+        return [own_part]
+    # As bytes: JAX would round numbers to float32 on the way.
+    own = np.frombuffer(pickle.dumps(own_part), np.uint8)
     sizes = np.asarray(multihost_utils.process_allgather(np.array([own.size], np.int32))).ravel()
     gathered = multihost_utils.process_allgather(np.pad(own, (0, int(sizes.max()) - own.size)))
-    parts = [pickle.loads(row[:size].tobytes()) for row, size in zip(np.asarray(gathered), sizes, strict=True)]
-    return reduce(Evaluation.merge, parts)
+    return [pickle.loads(row[:size].tobytes()) for row, size in zip(np.asarray(gathered), sizes, strict=True)]
 
 
 def _predictions(
@@ -105,12 +123,14 @@ def _score(
     has_mask: bool,
     label: int,
     name: str,
+    image: np.ndarray | None,
     ignores: bool,
     *,
     free_class: int | None,
     threshold: int | None,
     with_sod: bool,
     extra_metrics: Mapping[str, Metric],
+    observe: Observe | None,
 ) -> ScoredImage:
     # A single class cannot be missed: no accuracy.
     has_classes = probabilities.shape[1] > 0 and probabilities.shape[2] > 1
@@ -121,7 +141,7 @@ def _score(
         ignored = mask == IGNORED
         joined = [np.where(ignored, np.uint8(0), saliency_map) for saliency_map in joined]
         mask = np.where(ignored, np.uint8(0), mask)
-    return score_image(
+    scored = score_image(
         joined,
         mask if has_mask else None,
         name=name,
@@ -132,3 +152,17 @@ def _score(
         with_sod=with_sod,
         extra_metrics=extra_metrics,
     )
+    if observe is not None:
+        observe(
+            ObservedImage(
+                row=scored.row,
+                image=image,
+                mask=mask if has_mask else None,
+                maps=tuple(joined),
+                threshold=threshold,
+                free_class=free_class,
+                predicted=scored.predicted,
+                probabilities=None if classes is None else classes[-1],
+            )
+        )
+    return scored

@@ -39,7 +39,7 @@ def comparison_table(methods: Mapping[str, Metrics]) -> str:
 
 def details_text(metrics: Metrics) -> str:
     """What is shown besides the field's own metrics: by class, at the operating threshold, and of whole images."""
-    parts = [_sets_table(metrics), _threshold_line(metrics), _sod_lines(metrics)]
+    parts = [_sets_table(metrics), _threshold_line(metrics), _painted_text(metrics), _sod_lines(metrics)]
     parts += [_extra_table(metrics), _image_level_text(metrics)]
     return "\n\n".join(part for part in parts if part)
 
@@ -78,6 +78,21 @@ def _threshold_line(metrics: Metrics) -> str:
     if gated and gated["value"] is not None:
         text += f" Gated, that is times the probability of a defect: map > {gated['value']} ({gated['note']})."
     return text
+
+
+def _painted_text(metrics: Metrics) -> str:
+    # Results of earlier versions have none.
+    painted = metrics.get("painted")
+    if painted is None or painted["miou"] is None:
+        return ""
+    columns = {
+        **painted["per_class"],
+        "mean (mIoU)": painted["miou"],
+        "background": painted["background"],
+        "mean with background": painted["miou_with_background"],
+    }
+    table = format_table(["IoU of", *columns], [["painted maps", *columns.values()]], precision=5)
+    return f"{table}\n({painted['convention']})"
 
 
 def _sod_lines(metrics: Metrics) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dms_jax.evaluation.measures.painted import PaintedCounts
 from dms_jax.evaluation.measures.pixels import PixelCounts
 from dms_jax.evaluation.measures.saliency import (
     AccuracyCount,
@@ -203,6 +204,7 @@ class Evaluation:
       sod: S-measure, E-measure and weighted F of the final output.
       sod_defective: the same over the images whose mask has a pixel above 127.
       gated: sums of the gated map, on the same images; of none where nothing gates.
+      painted: of the final output's map and class, on the images whose label and mask are known.
       rows: the numbers kept of each image.
     """
 
@@ -211,6 +213,7 @@ class Evaluation:
     sod: SodAverages = field(default_factory=SodAverages)
     sod_defective: SodAverages = field(default_factory=SodAverages)
     gated: OutputTotals = field(default_factory=OutputTotals)
+    painted: PaintedCounts = field(default_factory=PaintedCounts)
     rows: tuple[ImageRow, ...] = ()
 
     def merge(self, other: Evaluation) -> Evaluation:
@@ -227,6 +230,7 @@ class Evaluation:
             self.sod.merge(other.sod),
             self.sod_defective.merge(other.sod_defective),
             self.gated.merge(other.gated),
+            self.painted.merge(other.painted),
             self.rows + other.rows,
         )
 
@@ -252,6 +256,9 @@ def collect(images: Iterable[ScoredImage]) -> Evaluation:
             whole = replace(whole, black=whole.black.add(image.black, None, None))
         if image.gated is not None:
             whole = replace(whole, gated=whole.gated.add(image.gated, image.row.label, None))
+        scores, row = image.outputs[-1], image.row
+        if scores is not None and row.label is not None and row.predicted is not None:
+            whole = replace(whole, painted=whole.painted.add(scores, row.label, row.predicted))
         if image.sod is not None:
             whole = replace(whole, sod=whole.sod.merge(image.sod))
             if image.row.defective:

@@ -45,7 +45,8 @@ def compute_metrics(
       times the probability of a defect (`dms_jax.inference.description.gate`), with their own `operating_threshold`;
       None where there is no such probability. `image_level`: see `_image_level`. `sod`: see
       `dms_jax.evaluation.measures.sod`. `all_black`: the saliency metrics of maps that are black everywhere. `curve`:
-      precision, recall and F at each threshold 0..255. `outputs`: the saliency metrics of every output.
+      precision, recall and F at each threshold 0..255. `painted`: see
+      `dms_jax.evaluation.measures.painted.PaintedCounts.compute`. `outputs`: the saliency metrics of every output.
       `extra`: for each further metric, by name, its mean over `all` images whose mask is known, and over the
       `defective` ones.
     """
@@ -72,6 +73,7 @@ def compute_metrics(
             **(_curve(final.everything.saliency) or dict.fromkeys(("precision", "recall", "f"))),
             "defective": _curve(final.defective.saliency),
         },
+        "painted": evaluation.painted.compute(threshold.final, class_names, free_class),
         "outputs": outputs,
         "extra": _extra(rows),
     }

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError
+from dms_jax.evaluation.report.cards import CardMaker
 from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.runs.config import build
@@ -23,6 +24,7 @@ from dms_jax.runs.config.saved import with_absolute_paths
 from dms_jax.runs.data_warnings import data_warnings
 from dms_jax.runs.monitoring.run_summary import announce_devices, describe_run, warn
 from dms_jax.runs.monitoring.writers import RunWriter
+from dms_jax.runs.reporting import next_steps, report_at_the_end
 from dms_jax.runs.results import results_text
 from dms_jax.runs.setup import RunData, claim, finished_results, set_up_process
 from dms_jax.runs.testing import evaluate_network
@@ -64,7 +66,7 @@ def train(config: ConfigDict, workdir: Path, started: float | None = None) -> di
             starting.enter_context(gc_disabled())
             results = _Run.build(config, workdir, data, mesh, checkpoints, started, starting).to_the_end()
     if jax.process_index() == 0:
-        print(results_text(results))
+        print(f"{results_text(results)}\n\n{next_steps(workdir)}")
     return results
 
 
@@ -242,6 +244,7 @@ class _Run:
         }
         name = self.data.splits.selected_on
         self.writer.write(step, {f"{name}/{key}": value for key, value in scalars.items()})
+        self.writer.show(step, {f"{name}/{number}": image for number, image in enumerate(self.validation.overlays)})
         shown = ", ".join(f"{key} {'n/a' if value is None else f'{value:.4f}'}" for key, value in scalars.items())
         self.writer.text(f"{name} after step {step} ({time.monotonic() - started:.1f} s): {shown}")
         score = validation_score(metrics)
@@ -274,15 +277,20 @@ class _Run:
         self.writer.text(f"testing step {step}")
         variables = checkpoints.restore_best(self.state.inference_variables)
         rows = config.batch_size // jax.process_count()
+        cards = CardMaker() if config.report else None
         tested = evaluate_network(
             BatchPredictor(self.predict_step, variables, self.mesh, rows),
             *(config, self.data.dataset, self.data.splits),
             step=step,
             steps=config.steps,
+            observe=cards,
         )
         if jax.process_index() == 0:
             self.data.description.with_threshold(tested.threshold).save(self.workdir)
             tested.save(self.workdir, "test")
+        trouble = None if cards is None else report_at_the_end(cards, tested, self.workdir)
+        if trouble:
+            self.writer.text(trouble)
         return tested.results
 
 

@@ -11,6 +11,7 @@ from dms_jax.data.examples import ExampleSource
 from dms_jax.data.pipeline import evaluation_batches
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.evaluation.evaluator import Predict, evaluate, merge_processes
+from dms_jax.evaluation.observation import Observe
 from dms_jax.evaluation.scoring import Evaluation
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import OperatingThreshold, choose_threshold, no_threshold
@@ -49,7 +50,14 @@ class RunEvaluation:
 
 
 def evaluate_network(
-    predict: Predict, config: ConfigDict, dataset: PreparedDataset, splits: Splits, *, step: int, steps: int
+    predict: Predict,
+    config: ConfigDict,
+    dataset: PreparedDataset,
+    splits: Splits,
+    *,
+    step: int,
+    steps: int,
+    observe: Observe | None = None,
 ) -> RunEvaluation:
     """Choose the operating threshold, and test with it; every process must call it, and gets the same.
 
@@ -60,13 +68,20 @@ def evaluate_network(
       splits: what to choose the threshold on, and what to test on.
       step: after which the variables were saved.
       steps: that the run has trained.
+      observe: called with each image that is tested on, in this process.
     """
     extra_metrics = build.extra_metrics(config)
 
     def measure(
-        source: ExampleSource, threshold: OperatingThreshold | None = None, *, with_sod: bool = True
+        source: ExampleSource,
+        threshold: OperatingThreshold | None = None,
+        *,
+        with_sod: bool = True,
+        observe: Observe | None = None,
     ) -> Evaluation:
-        batches = evaluation_batches(source, build.framing_config(config), **build.reading_options(config))
+        options = build.reading_options(config)
+        framing = build.framing_config(config)
+        batches = evaluation_batches(source, framing, **options, whole_images=observe is not None)
         final = threshold.final if threshold is not None else None
         return merge_processes(
             evaluate(
@@ -76,6 +91,7 @@ def evaluate_network(
                 threshold=final,
                 with_sod=with_sod,
                 extra_metrics=extra_metrics,
+                observe=observe,
             )
         )
 
@@ -84,7 +100,7 @@ def evaluate_network(
         chosen_on = measure(splits.threshold, with_sod=False)
         threshold = choose_threshold(chosen_on, splits.threshold_name, dataset.free_class)
         threshold = limit_false_alarms(threshold, config)
-    evaluation = measure(splits.test, threshold)
+    evaluation = measure(splits.test, threshold, observe=observe)
     results = {
         "network": config.model.network,
         "size": config.model.size,
@@ -119,6 +135,7 @@ def evaluate_run(
     data_dir: str | None = None,
     manual_dir: str | None = None,
     max_false_alarms: float | None = None,
+    observe: Observe | None = None,
 ) -> RunEvaluation:
     """Score the best checkpoint of a run on a split of its dataset, and keep the results in the work directory.
 
@@ -132,6 +149,7 @@ def evaluate_run(
       manual_dir: the dataset's files as published; None for where the run had them.
       max_false_alarms: see `config.evaluation.max_false_alarms`, which it replaces; kept in the run, with the
         threshold. None for what the run has.
+      observe: called with each image that is tested on, in this process.
 
     Returns:
       The results, as in `eval/<split>.json`, and what they were computed from.
@@ -150,7 +168,7 @@ def evaluate_run(
     mesh = data_mesh()
     predict_step = make_predict_step(run.model, mesh, deterministic=config.deterministic)
     predict = BatchPredictor(predict_step, run.variables, mesh, config.batch_size // jax.process_count())
-    tested = evaluate_network(predict, config, dataset, splits, step=run.step, steps=run.steps)
+    tested = evaluate_network(predict, config, dataset, splits, step=run.step, steps=run.steps, observe=observe)
     tested = replace(tested, notes=notes)
     if jax.process_index() == 0:
         tested.save(workdir, split)

@@ -5,6 +5,7 @@ from functools import reduce
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
@@ -17,7 +18,8 @@ from dms_jax.data.pipeline import crop_batches
 from dms_jax.evaluation.measures.on_device import EvaluationMetrics, device_metrics
 from dms_jax.inference.predict_step import PredictStep
 from dms_jax.runs.config import build
-from dms_jax.runtime.devices import DATA_AXIS, Batch, batch_sharding, is_gpu, shard_batch
+from dms_jax.runs.monitoring.overlays import choose_rows, draw_overlay
+from dms_jax.runtime.devices import DATA_AXIS, Batch, batch_sharding, is_gpu, local_rows, shard_batch
 from dms_jax.training.step import abstract_batch
 
 # Of `config.data.cache`, besides what the training crops have: twice what a validation split is of a training set.
@@ -47,12 +49,17 @@ class EvalStep:
 
     def __call__(self, prepared: Any, batch: Batch) -> EvaluationMetrics:
         """See `EvalStep`."""
-        sums = self.measure(*self.predict_step(prepared, batch["image"]), _truth(batch))
+        return self.with_maps(prepared, batch)[0]
+
+    def with_maps(self, prepared: Any, batch: Batch) -> tuple[EvaluationMetrics, jax.Array]:
+        """The sums, and the maps that they are of: uint8 [B, N, S, S], coarse to final."""
+        maps, probabilities = self.predict_step(prepared, batch["image"])
+        sums = self.measure(maps, probabilities, _truth(batch))
         if self.mesh.size > 1 and not is_gpu(self.mesh):
             # Several devices of a CPU wait for each other with the threads that they share: with several batches on
             # their way, none may be left for a device that all others wait for.
             jax.block_until_ready(sums)
-        return sums
+        return sums, maps
 
     def trace_ahead(self, variables: Any, batch: Batch) -> None:
         """Trace what measuring such variables on such batches needs, both abstract: half of a first call's wait.
@@ -103,6 +110,10 @@ class Validation:
       config: the run's.
       source: the images.
       eval_step: of the run's network.
+
+    Attributes:
+      overlays: a few crops as they were last measured, the same ones each time: see
+        `dms_jax.runs.monitoring.overlays.draw_overlay`.
     """
 
     def __init__(self, config: ConfigDict, source: ExampleSource, eval_step: EvalStep) -> None:
@@ -110,6 +121,7 @@ class Validation:
         self._crops = CropSource(source, build.framing_config(config), cache)
         self._config = config
         self._eval_step = eval_step
+        self.overlays: tuple[np.ndarray, ...] = ()
 
     def measure(self, variables: Any) -> dict[str, Any]:
         """The final output's metrics; see `dms_jax.evaluation.measures.on_device.device_metrics`.
@@ -120,7 +132,16 @@ class Validation:
         config, step = self._config, self._eval_step
         batches = crop_batches(self._crops, config.data.image_size, **build.reading_options(config))
         prepared = step.predict_step.prepare(variables)
-        sums = [step(prepared, shard_batch(batch, step.mesh)) for batch in batches]
+        sums: list[EvaluationMetrics] = []
+        for batch in batches:
+            found, maps = step.with_maps(prepared, shard_batch(batch, step.mesh))
+            if not sums and config.tensorboard_images:
+                finals = local_rows(maps)[:, -1]
+                self.overlays = tuple(
+                    draw_overlay(batch["image"][row], batch["mask"][row, ..., 0], finals[row])
+                    for row in choose_rows(batch, config.tensorboard_images)
+                )
+            sums.append(found)
         return device_metrics(reduce(EvaluationMetrics.merge, sums))
 
     def trace_ahead(self, variables: Any) -> None:

@@ -23,7 +23,18 @@ HALF = (DEFECT // 255 * 140).astype(np.uint8)
 LABELS = "name,label,predicted\na,crack,crack\nb,break,crack\nc,free,free\n"
 METRICS = {
     *("mae", "max_f", "max_f_threshold", "images", "threshold", "iou", "f1", "pixel_ap", "accuracy", "defective"),
-    *("per_class", "operating_threshold", "image_level", "sod", "all_black", "curve", "outputs", "extra", "gated"),
+    *(
+        "per_class",
+        "operating_threshold",
+        "image_level",
+        "sod",
+        "all_black",
+        "curve",
+        "outputs",
+        "extra",
+        "gated",
+        "painted",
+    ),
 }
 
 

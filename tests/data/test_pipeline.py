@@ -336,6 +336,13 @@ class TestEvaluationBatches:
         source = train.subset([9, 2, 2, 11])
         self.assert_all(source, self.check(source, evaluation_batches(source, FRAMING, batch_size=3), 3))
 
+    def test_whole_images_are_there_on_demand(self, train):
+        for whole_images in (True, False):
+            batch = next(evaluation_batches(train, FRAMING, batch_size=4, whole_images=whole_images))
+            assert len(batch.whole_images) == 4 * whole_images
+            for index, image in enumerate(batch.whole_images):
+                np.testing.assert_array_equal(image, train[index]["image"])
+
     def test_masks_keep_their_size(self, train):
         batch = next(evaluation_batches(train, FRAMING, batch_size=4))
         assert [mask.shape for mask in batch.masks] == [train[i]["mask"].shape[:2] for i in range(4)]

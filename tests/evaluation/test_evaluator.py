@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -252,6 +254,40 @@ class TestUnknown:
         assert outputs(evaluation)[0]["images"] == 6
 
 
+class TestObservation:
+    @pytest.mark.parametrize("whole_images", [True, False])
+    def test_each_image_is_shown_once_with_all_its_maps(self, whole_images):
+        images, masks, labels = make_images(5)
+        wholes = [np.full((*mask.shape, 3), number, np.uint8) for number, mask in enumerate(masks)]
+        batches = [
+            replace(batch, whole_images=wholes[start : start + 2] if whole_images else [])
+            for start, batch in zip(range(0, 5, 2), make_batches(images, masks, labels, 2), strict=True)
+        ]
+        batches[0].has_mask[1] = False
+        seen = []
+        evaluation = scored(network, batches, free_class=0, threshold=99, observe=seen.append)
+        seen.sort(key=lambda each: each.row.name)
+        assert tuple(each.row for each in seen) == evaluation.rows
+        for number, each in enumerate(seen):
+            maps, probabilities = network(images[[number]])
+            expected = [
+                join(maps[:, output], [crops_of(masks[number].shape, FRAMING)[0]], masks[number].shape)
+                for output in range(OUTPUTS)
+            ]
+            np.testing.assert_array_equal(each.maps, expected)
+            np.testing.assert_allclose(each.probabilities, probabilities[0, -1])
+            assert each.predicted == tuple(probabilities[0].argmax(axis=1))
+            assert each.threshold == 99
+            assert (each.image is wholes[number]) if whole_images else each.image is None
+        assert seen[1].mask is None
+        np.testing.assert_array_equal(seen[2].mask, masks[2])
+
+    def test_without_class_heads_there_are_no_probabilities(self):
+        seen = []
+        scored(without_class_heads, make_batches(*make_images(1), 1), observe=seen.append)
+        assert (seen[0].predicted, seen[0].probabilities) == ((), None)
+
+
 class TestTiles:
     def test_maps_are_joined_and_the_most_defective_tile_decides(self):
         framing = Framing("tiles", size=SIZE, overlap=0)
@@ -309,5 +345,8 @@ class TestProcesses:
         names = [row.name for row in merged.rows]
         assert names == [f"{i}.png" for i in (*range(5), *range(4))]
         assert_same(
-            Evaluation(merged.outputs, merged.black, merged.sod, merged.sod_defective, merged.gated, whole.rows), whole
+            Evaluation(
+                merged.outputs, merged.black, merged.sod, merged.sod_defective, merged.gated, merged.painted, whole.rows
+            ),
+            whole,
         )

@@ -53,6 +53,13 @@ def test_what_does_not_exist_reads_na():
     assert "true \\ predicted" not in text
 
 
+def test_painted_maps_have_an_iou_for_each_defect_class_and_none_for_the_defect_free_one():
+    text = details_text(metrics_of(threshold=100, mixed=True))
+    assert cells(text, "IoU of")[1:] == ["crack", "mean (mIoU)", "background", "mean with background"]
+    assert cells(text, "painted maps")[1:] == ["1.00000"] * 4
+    assert "painted" not in details_text(metrics_of(threshold=100))
+
+
 def test_whole_images_and_the_confusion_of_classes():
     text = details_text(metrics_of(threshold=100, mixed=True))
     assert cells(text, "map's maximum")[1:] == ["1.00000", "1.00000", "0.00000", "1.00000", "1.00000"]

@@ -15,6 +15,7 @@ ALL = {
     "per_class",
     "operating_threshold",
     "gated",
+    "painted",
     "image_level",
     "sod",
     "all_black",
@@ -128,6 +129,9 @@ def test_metrics_of_two_images_by_hand():
     free, crack = metrics["per_class"]["free"], metrics["per_class"]["crack"]
     assert (free["accuracy"], free["fired"], free["max_f"], free["iou"]) == (1.0, 1.0, None, None)
     assert (crack["accuracy"], crack["fired"], crack["iou"]) == (0.0, 1.0, pytest.approx(1 / 2))
+    # Both images are said to be free, so that nothing is painted.
+    assert metrics["painted"]["per_class"] == {"crack": 0}
+    assert metrics["painted"]["background"] == pytest.approx(7 / 8)
     level = metrics["image_level"]
     assert (level["truth"], level["defective"], level["free"]) == ("labels", 1, 1)
     assert level["map_maximum"] == {"precision": 0.5, "recall": 1.0, "false_alarm_rate": 1.0, "auroc": 0.0, "ap": 0.5}

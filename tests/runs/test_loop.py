@@ -92,7 +92,10 @@ def test_a_run_leaves_what_it_promises(whole: Path) -> None:
     assert len(list((whole / "best").iterdir())) == 1
     assert json.loads((whole / "config.json").read_text())["model"]["size"] == "small"
     assert "stem_conv" in (whole / "parameters.txt").read_text()
-    assert list(whole.glob("events.out.tfevents.*"))
+    events = b"".join(path.read_bytes() for path in whole.glob("events.out.tfevents.*"))
+    assert b"validation/max_f" in events
+    # Images, beside the scalars.
+    assert events.count(b"\x89PNG") == 2 * 4
     lines = losses(whole)
     assert [line["step"] for line in lines if "train/loss" in line] == [2, 4, 5]
     assert [line["step"] for line in lines if "validation/max_f" in line] == [3, 5]
@@ -103,6 +106,11 @@ def test_a_run_leaves_what_it_promises(whole: Path) -> None:
     assert {"max_f", "accuracy", "defective", "operating_threshold"} <= results.keys()
     assert results["selected_on"] == results["operating_threshold"]["chosen_on"] == "validation"
     assert len((whole / "eval" / "test.csv").read_text().splitlines()) == 1 + 5
+    page = (whole / "report.html").read_text()
+    data = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+    assert len(data["cards"]) == 5
+    assert all(len(card["maps"]) == 4 and card["image"] for card in data["cards"])
+    assert ">Loss<" in page
 
 
 def test_a_finished_run_is_scored_again_and_on_other_splits(
@@ -118,6 +126,10 @@ def test_a_finished_run_is_scored_again_and_on_other_splits(
     assert validation["operating_threshold"]["value"] == expected["operating_threshold"]["value"]
     shown = capsys.readouterr().out
     assert f"validation: {validation['images']} images" in shown
+    page = tmp_path / "validation.html"
+    assert cli.main(["report", "--workdir", str(workdir), "--split", "validation", "--output", str(page)]) == 0
+    assert f"{page} (" in capsys.readouterr().out
+    assert page.read_text().count('"maps":[') == validation["images"]
     assert all(f"{output['mae']:.5f}" in shown for output in validation["outputs"])
     assert (tmp_path / "c").read_text() == (workdir / "eval" / "validation.csv").read_text()
     # Looking at a run does not finish it: one that was to be longer continues.
@@ -331,15 +343,25 @@ def test_a_folder_named_like_a_later_step_is_named_before_anything_is_done(
         train(config, workdir)
 
 
+def test_a_run_without_a_report_resumes_one_with_it(whole: Path, tmp_path: Path, data_dir: Path) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole, workdir)
+    (workdir / "report.html").unlink()
+    config = tiny_config(data_dir)
+    config.steps, config.report, config.tensorboard_images = STEPS + 1, False, 0
+    train(config, workdir)
+    assert not (workdir / "report.html").exists()
+
+
 def test_of_equal_scores_the_later_network_is_kept(tmp_path: Path) -> None:
     metrics = {"mae": None, "max_f": None, "accuracy": 0.5, "defective": {"mae": None, "max_f": None}}
     said: list[str] = []
     with Checkpoints(tmp_path) as checkpoints:
         run = SimpleNamespace(
-            validation=SimpleNamespace(measure=lambda variables: metrics),
+            validation=SimpleNamespace(measure=lambda variables: metrics, overlays=()),
             state=SimpleNamespace(inference_variables={"params": np.ones(3)}),
             data=SimpleNamespace(splits=SimpleNamespace(selected_on="validation")),
-            writer=SimpleNamespace(write=lambda *_: None, text=said.append),
+            writer=SimpleNamespace(write=lambda *_: None, show=lambda *_: None, text=said.append),
             checkpoints=checkpoints,
         )
         for step, accuracy in ((2, 0.5), (4, 0.75), (6, 0.75), (8, 0.5)):

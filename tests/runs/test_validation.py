@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from image_records import ImageRecords
@@ -39,9 +40,10 @@ class Step:
     def __init__(self) -> None:
         self.seen: list[dict[str, np.ndarray]] = []
 
-    def __call__(self, prepared: Any, batch: Any) -> int:
+    def with_maps(self, prepared: Any, batch: Any) -> tuple[int, jax.Array]:
         self.seen.append({name: np.asarray(value) for name, value in batch.items()})
-        return len(self.seen)
+        maps = np.stack([batch["image"][..., 0], 255 - batch["image"][..., 0]], axis=1)
+        return len(self.seen), jax.device_put(maps, batch["image"].sharding)
 
 
 @pytest.mark.parametrize(("cache", "decoded_again"), [(1.0, 0), (0.0, 3)])
@@ -63,3 +65,17 @@ def test_images_are_decoded_once(cache: float, decoded_again: int, monkeypatch: 
     first, second = step.seen
     assert first["valid"].tolist() == [True] * 3 + [False]
     assert all(np.array_equal(first[name], second[name]) for name in first)
+    shown = chosen_on.overlays
+    assert [image.shape for image in shown] == [(32, 64, 3)] * 3
+    np.testing.assert_array_equal(shown[0][:, :32], first["image"][0])
+    np.testing.assert_array_equal(shown[0][:, 32:], np.repeat(255 - first["image"][0, ..., :1], 3, axis=2))
+
+
+def test_no_overlays_where_none_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "device_metrics", lambda sums: sums)
+    config = defaults.default_config()
+    config.batch_size, config.data.image_size, config.tensorboard_images = 4, 32, 0
+    image = np.zeros((32, 32, 3), np.uint8)
+    chosen_on = Validation(config, ExampleSource(ImageRecords([image], [image[..., 0]], [0]), "train"), Step())
+    assert chosen_on.measure({}) == 1
+    assert chosen_on.overlays == ()

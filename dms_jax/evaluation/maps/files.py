@@ -56,7 +56,7 @@ def match_maps(maps: Path, masks: Path) -> Matching:
     """
     _refuse_nested(maps, masks)
     notes: list[str] = []
-    found_maps, found_masks = _list_images(maps, notes), _list_images(masks, notes)
+    found_maps, found_masks = list_images(maps, notes), list_images(masks, notes)
     partner = match_names(found_masks, found_maps)
     problems = [
         f"{found_masks[name]} has no map in {maps}: add {name}.png there, or remove the mask."
@@ -165,8 +165,12 @@ def _refuse_nested(maps: Path, masks: Path) -> None:
             raise UserError(f"{inner} lies in {outer}, all of which is read: move one out of the other.")
 
 
-def _list_images(folder: Path, notes: list[str]) -> dict[str, str]:
-    """The images in a folder and those in it, by path without suffix, in order; adds to `notes` what is left out."""
+def list_images(folder: Path, notes: list[str]) -> dict[str, str]:
+    """The images in a folder and those in it, by path without suffix, in order; adds to `notes` what is left out.
+
+    Raises:
+      UserError: it is no folder, holds no image, may not be read, or two of its files have one name.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: name one that holds images.")
     images: dict[str, str] = {}

@@ -129,7 +129,7 @@ def framing_config(config: ConfigDict) -> Framing:
         raise UsageError(f"config.data.resize: {error}") from error
 
 
-def reading_options(config: ConfigDict) -> dict[str, int]:
+def reading_options(config: ConfigDict) -> dict[str, Any]:
     """How this process reads its part of the batches: arguments of `dms_jax.data.pipeline`."""
     return {
         "batch_size": config.batch_size,

@@ -22,6 +22,7 @@ _AT_LEAST = {
     "evaluate_every": 1,
     "checkpoint_every": 1,
     "keep_checkpoints": 1,
+    "tensorboard_images": 0,
     "data.image_size": 32,
     "data.overfit": 0,
     "data.workers": 0,

@@ -107,6 +107,9 @@ def default_config() -> ConfigDict:
     # many, and the threshold is the one with the best F1.
     config.evaluation.max_false_alarms = 1.0
 
+    config.report = True  # write report.html, a page with all test images, at the end
+    config.tensorboard_images = 4  # of validation, shown in TensorBoard each time: truth outlined, and the map
+
     config.log_every = 50
     config.evaluate_every = 1000
     config.checkpoint_every = 5000  # and when it is interrupted, and at the end; the best network with it

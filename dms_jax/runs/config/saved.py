@@ -22,6 +22,8 @@ CHANGEABLE = frozenset(
         "evaluate_every",
         "checkpoint_every",
         "keep_checkpoints",
+        "report",
+        "tensorboard_images",
         "data.manual_dir",
         "data.data_dir",
         "data.threads",
@@ -33,6 +35,8 @@ CHANGEABLE = frozenset(
 # Fields that the runs of earlier versions lack, and what was done then.
 _ADDED = {
     "deterministic": False,
+    "report": True,
+    "tensorboard_images": 4,
     "augment.paste": 0.0,
     "data.cache": 0.0,
     "evaluation.max_false_alarms": 1.0,

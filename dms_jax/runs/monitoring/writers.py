@@ -6,10 +6,12 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self, TextIO
+
+import numpy as np
 
 from dms_jax.runs.monitoring.metrics_file import MAKE_ROOM, METRICS_NAME, MetricsFile, finite_or_none, fixable
 from dms_jax.runs.monitoring.progress import Progress
@@ -79,6 +81,11 @@ class RunWriter:
         if self.active:
             self._metrics.write(step, scalars)
             self._events.write(step, scalars)
+
+    def show(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+        """Show images, uint8 [H, W, 3], in TensorBoard."""
+        if self.active:
+            self._events.show(step, images)
 
     def progress(self, step: int, *, loss: float | None = None, learning_rate: float | None = None) -> float | None:
         """Show that `step` steps are done; with a loss, also the loss and the speed since the last one.
@@ -155,16 +162,26 @@ class _TensorBoard:
         return writer
 
     def write(self, step: int, scalars: Mapping[str, Any]) -> None:
-        from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
+
+        numbers = {name: finite_or_none(value) for name, value in scalars.items()}
+        self._write(step, [scalar(name, number) for name, number in numbers.items() if number is not None])
+
+    def show(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+        from tensorboardX.summary import image
+
+        # uint8: what is 0..1 would be multiplied by 255, and so would be what merely looks like it.
+        summaries = [image(name, pixels.astype(np.uint8), dataformats="HWC") for name, pixels in images.items()]
+        self._write(step, summaries)
+
+    def _write(self, step: int, summaries: Sequence[Any]) -> None:
+        from tensorboardX.proto.event_pb2 import Event
 
         with self._told_to_make_room():
             self._writer = self._writer or self._open()
-            for name, value in scalars.items():
-                number = finite_or_none(value)
-                if number is not None:
-                    event = Event(wall_time=time.time(), step=int(step), summary=scalar(name, number))
-                    self._writer.write(event.SerializeToString())
+            for summary in summaries:
+                event = Event(wall_time=time.time(), step=int(step), summary=summary)
+                self._writer.write(event.SerializeToString())
             if time.monotonic() - self._flushed > _FLUSH_SECONDS:
                 self._writer.flush()
                 self._flushed = time.monotonic()

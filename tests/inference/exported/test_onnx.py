@@ -1,6 +1,7 @@
 """An ONNX file computes what the live network does: each ablation, schedule and size, also on real images."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import flax.linen as nn
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 from real_images import mtdd_images
 from realistic_variables import live_outputs, realistic_variables
 from tiny_network import FIELDS
@@ -143,6 +145,17 @@ def test_a_file_says_what_it_predicts(schedule: Any, tmp_path: Path) -> None:
         "saliency": ["B", outputs, "H", "W"],
         "probabilities": ["B", outputs, 3],
     }
+
+
+def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "export.md").read_text()
+    (example,) = re.findall(r"```python\n(import json\n.*?model\.onnx.*?)```", page, re.DOTALL)
+    model = SDMS(**FIELDS)
+    save_onnx_model(make_onnx_model(model, realistic_variables(model, RANDOM), DESCRIPTION), tmp_path / "model.onnx")
+    Image.fromarray(RANDOM[0]).save(tmp_path / "image.png")
+    monkeypatch.chdir(tmp_path)
+    exec(example, {})
+    assert capsys.readouterr().out.startswith(DESCRIPTION.class_names)
 
 
 class Backbone(nn.Module):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from dms_jax.errors import UserError
 from dms_jax.runs.monitoring.metrics_file import METRICS_NAME, MetricsFile, read_metrics
@@ -177,6 +178,16 @@ class TestFiles:
             ("train/loss", 1, 0.5),
             ("train/loss", 2, 0.25),
         ]
+
+    def test_images_are_shown_as_they_are(self, tmp_path, clock):
+        """No pixel is multiplied, however small all of them are."""
+        images = [np.full((3, 4, 3), value, np.uint8) for value in (1, 200)]
+        with run_writer(tmp_path, clock) as writer:
+            writer.show(5, {"validation/0": images[0], "validation/1": images[1]})
+        shown = [(event.step, value) for event in read_events(tmp_path) for value in event.summary.value]
+        assert [(step, value.tag) for step, value in shown] == [(5, "validation/0"), (5, "validation/1")]
+        for (_, value), expected in zip(shown, images, strict=True):
+            np.testing.assert_array_equal(Image.open(io.BytesIO(value.image.encoded_image_string)), expected)
 
     def test_resumed_run_hides_what_it_repeats(self, tmp_path, clock):
         with run_writer(tmp_path, clock) as writer:

@@ -1,0 +1,230 @@
+"""A page on a folder of predictions, as `dms-jax predict` writes it: with masks scored, without them shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dms_jax.data.image_files import read_image
+from dms_jax.errors import UserError
+from dms_jax.evaluation.maps.files import list_images, match_names, read_map, read_truth, shortened
+from dms_jax.evaluation.observation import ObservedImage
+from dms_jax.evaluation.report.cards import MOST_CARDS, Card, make_card, worst
+from dms_jax.evaluation.report.gallery import Gallery
+from dms_jax.evaluation.report.kinds import FINDINGS, FOUND, NOTHING, Kind, shown_errors
+from dms_jax.evaluation.report.page import Report
+from dms_jax.evaluation.report.pictures import make_pictures
+from dms_jax.evaluation.report.text import shown_number
+from dms_jax.evaluation.scoring import ScoredImage, collect, score_image
+from dms_jax.evaluation.summary_metrics import compute_metrics
+from dms_jax.evaluation.thresholds import given_threshold, no_threshold
+from dms_jax.inference.folder.records import read_records
+
+# Images read at a time: what has been read and not yet shown must not grow with their number.
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder of predictions.
+
+    Attributes:
+      path: the folder.
+      class_names: in the order of their numbers.
+      free_class: number of the defect-free class, or None.
+      threshold: map > threshold is defective, 0..255, or None.
+      note: how it was chosen, or why there is none.
+      gates: the maps have been multiplied by the probability of a defect.
+      value_range: black and white of images of more than 8 bits, or None.
+      model: what it was predicted with, for the user.
+    """
+
+    path: Path
+    class_names: tuple[str, ...]
+    free_class: int | None
+    threshold: int | None
+    note: str
+    gates: bool
+    value_range: tuple[float, float] | None
+    model: str
+
+
+def report_predictions(folder: Path, masks: Path | None = None) -> Report:
+    """What a page shows of a folder of predictions.
+
+    Args:
+      folder: with `predictions.json`, `predictions.jsonl` and `maps/`; those of several shards are put together.
+      masks: images of the same names below it, 255 for defective; an image without one has an unknown truth. None to
+        show what was predicted, unscored.
+
+    Raises:
+      UserError: it is no such folder, a file of it is missing or damaged, or no mask belongs to an image.
+    """
+    opened = _open(folder)
+    records = [record for path in sorted(folder.glob("predictions*.jsonl")) for record in read_records(path)]
+    failed = [str(record["error"]) for record in records if record.get("error") is not None]
+    records = [record for record in records if record.get("error") is None]
+    if not records:
+        raise UserError(f"{folder} has no predicted image: name a folder that `dms-jax predict` wrote to.")
+    notes = [f"Not predicted: {reason}" for reason in shortened(failed)]
+    truths: dict[str, str] = {}
+    if masks is not None:
+        files = list_images(masks, notes)
+        truths = {name: files[found] for name, found in match_names((each["name"] for each in records), files).items()}
+        if not truths:
+            raise UserError(
+                f"no image in {masks} is named like a prediction in {folder}, such as {records[0]['name']}: name "
+                "the folder of their masks."
+            )
+    shown: list[Card] = []
+    scored: list[ScoredImage] = []
+    for score, card in _looked_at(opened, records, truths, scores=masks is not None):
+        shown.append(card)
+        if score is not None:
+            scored.append(score)
+        if len(shown) >= 2 * MOST_CARDS:
+            shown = worst(shown)
+    kinds: tuple[Kind, ...] = FINDINGS
+    metrics = None
+    if masks is not None:
+        evaluation = collect(scored)
+        kinds = shown_errors(evaluation.rows)
+        threshold = no_threshold(opened.note) if opened.threshold is None else given_threshold(opened.threshold)
+        metrics = compute_metrics(evaluation, threshold, free_class=opened.free_class)
+        # The maps are what they are: gated already, or not wanted so.
+        metrics |= {"gated": None, "image_level": {**metrics["image_level"], "gated_maximum": None}}
+    gallery = Gallery(tuple(worst(shown)), kinds, opened.class_names, len(records))
+    return Report(
+        title=f"Predictions in {folder.resolve().name}",
+        summary=_summary(opened, records, truths, scores=masks is not None),
+        gallery=gallery,
+        metrics=metrics,
+        notes=notes,
+    )
+
+
+def _open(folder: Path) -> _Folder:
+    paths = sorted(folder.glob("predictions*.json"))
+    if not paths:
+        raise UserError(f"{folder} has no predictions.json: name a folder that `dms-jax predict` wrote.")
+    try:
+        fields = json.loads(paths[0].read_text(encoding="utf-8"))
+        names, free = tuple(fields["class_names"]), fields["free_class"]
+        value_range = fields["value_range"]
+        return _Folder(
+            path=folder,
+            class_names=names,
+            free_class=None if free is None else names.index(free),
+            threshold=fields["threshold"],
+            note=str(fields["note"]),
+            gates=bool(fields["gates"]),
+            value_range=None if value_range is None else tuple(value_range),
+            model=", ".join(f"{key} {value}" for key, value in dict(fields["model"]).items()),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{paths[0]} is damaged: predict the images again, to another folder.") from error
+
+
+def _looked_at(
+    folder: _Folder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str], *, scores: bool
+) -> Iterator[tuple[ScoredImage | None, Card]]:
+    def look(record: Mapping[str, Any]) -> tuple[ScoredImage | None, Card]:
+        return _look(folder, record, truths.get(record["name"]), scores=scores)
+
+    left = iter(records)
+    with ThreadPoolExecutor() as pool:
+        while chunk := list(islice(left, _CHUNK)):
+            yield from pool.map(look, chunk)
+
+
+def _look(
+    folder: _Folder, record: Mapping[str, Any], mask_path: str | None, *, scores: bool
+) -> tuple[ScoredImage | None, Card]:
+    saliency_map, _ = read_map(folder.path / "maps" / f"{record['name']}.png")
+    mask = None if mask_path is None else read_truth(mask_path)[0]
+    if mask is not None and mask.shape != saliency_map.shape:
+        raise UserError(
+            f"{mask_path} is {_size(mask)} pixels, and the map of {record['file']} {_size(saliency_map)}: "
+            "replace the mask by one of the image's size."
+        )
+    image = _image(record["file"], folder, saliency_map.shape)
+    number = folder.class_names.index(record["class"]) if record["class"] in folder.class_names else None
+    predicted = () if number is None else (number,)
+    likely = sorted(((value, name) for name, value in record["probabilities"].items()), reverse=True)[:3]
+    numbers = (
+        ("score", shown_number(float(record["score"]))),
+        *((("area", shown_number(float(record["area"]))),) if record["area"] is not None else ()),
+    )
+    probabilities = tuple((folder.class_names.index(name), value) for value, name in likely)
+    if not scores:
+        kind = FOUND if saliency_map.max() > (folder.threshold or 0) else NOTHING
+        card = Card(
+            name=record["file"],
+            size=saliency_map.shape,
+            pictures=make_pictures(image, None, [saliency_map], folder.threshold),
+            kinds=(kind.key,),
+            order=(FINDINGS.index(kind), -float(record["score"]), -float(record["area"] or 0), record["file"]),
+            maximum=int(saliency_map.max()),
+            predicted=predicted,
+            numbers=numbers,
+            probabilities=probabilities,
+        )
+        return None, card
+    free = None if folder.free_class is None else folder.class_names[folder.free_class]
+    scored = score_image(
+        [saliency_map],
+        mask,
+        name=record["file"],
+        predicted=predicted,
+        defect_probability=None if free is None else 1 - record["probabilities"][free],
+        threshold=folder.threshold,
+    )
+    observed = ObservedImage(
+        replace(scored.row, gated_maximum=None),
+        image,
+        mask,
+        (saliency_map,),
+        folder.threshold,
+        folder.free_class,
+        scored.predicted,
+    )
+    card = make_card(observed)
+    return scored, replace(card, numbers=(*numbers, *card.numbers), probabilities=probabilities)
+
+
+def _image(path: str, folder: _Folder, size: tuple[int, ...]) -> np.ndarray | None:
+    """The image that was predicted, if it is still where it was and of that size."""
+    try:
+        image = np.asarray(read_image(path, folder.value_range))
+    except UserError:
+        return None
+    return image if image.shape[:2] == size else None
+
+
+def _summary(
+    folder: _Folder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str], *, scores: bool
+) -> list[str]:
+    firing = sum(bool(record["boxes"]) for record in records)
+    sentences = [f"{len(records)} images, predicted with {folder.model}."]
+    gated = ", times the probability of a defect," if folder.gates else ""
+    if folder.threshold is None:
+        sentences.append(f"There is no threshold to call a pixel defective by: {folder.note}.")
+    else:
+        sentences.append(
+            f"A pixel of a map{gated} is called defective above {folder.threshold} ({folder.note}): there is one in "
+            f"{firing} of {len(records)} images."
+        )
+    if scores:
+        sentences.append(f"The truth of {len(truths)} images is known, by their masks.")
+    return sentences
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"

@@ -1,0 +1,160 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dms_jax.errors import UserError
+from dms_jax.evaluation.report.page import render
+from dms_jax.evaluation.report.predictions import report_predictions
+
+SETTINGS = {
+    "model": {"run": "tiles", "step": 70},
+    "class_names": ["crack", "free"],
+    "free_class": "free",
+    "framing": {"mode": "squash", "size": 32, "tile": 0, "overlap": 0.25},
+    "gates": True,
+    "threshold": 100,
+    "note": "the largest F1 of validation",
+    "value_range": None,
+    "overlays": False,
+}
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def record(path, name, kind="crack", score=0.9, area=0.25):
+    probabilities = {"crack": score, "free": round(1 - score, 6)}
+    boxes = [[0, 0, 4, 4, 16]] if area else []
+    return {
+        "file": str(path),
+        "name": name,
+        "class": kind,
+        "probability": probabilities[kind],
+        "probabilities": probabilities,
+        "score": score,
+        "area": area,
+        "boxes": boxes,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two images with a defect, of which one is found, a sound one, and a file that could not be read."""
+    folder, masks = tmp_path / "out", tmp_path / "masks"
+    defect = np.zeros((8, 8), np.uint8)
+    defect[:4, :4] = 255
+    black = np.zeros((8, 8), np.uint8)
+    records = []
+    for name, saliency_map, mask, about in (
+        ("found", defect, defect, {}),
+        ("line 2/missed", black, defect, {"kind": "free", "score": 0.2, "area": 0.0}),
+        ("sound", black, black, {"kind": "free", "score": 0.1, "area": 0.0}),
+    ):
+        path = tmp_path / "images" / f"{name}.png"
+        save(path, np.full((8, 8, 3), 90, np.uint8))
+        save(folder / "maps" / f"{name}.png", saliency_map)
+        save(masks / f"{name}.png", mask)
+        records.append(record(path, name, **about))
+    records.append({"file": "bad.png", "name": "bad", "error": "bad.png is empty."})
+    (folder / "predictions.json").write_text(json.dumps(SETTINGS))
+    write_records(folder, records)
+    return folder
+
+
+def write_records(folder, records, shard=""):
+    lines = "".join(f"{json.dumps(each)}\n" for each in records)
+    (folder / f"predictions{shard}.jsonl").write_text(lines)
+
+
+def kinds(report):
+    return {card.name.rpartition("images/")[2]: card.kinds for card in report.gallery.cards}
+
+
+def test_without_masks_it_says_what_was_found(folder):
+    report = report_predictions(folder)
+    assert report.metrics is None
+    assert kinds(report) == {
+        "found.png": ("found",),
+        "line 2/missed.png": ("nothing",),
+        "sound.png": ("nothing",),
+    }
+    assert [card.numbers[0] for card in report.gallery.cards] == [("score", s) for s in ("0.9000", "0.2000", "0.1000")]
+    assert [card.predicted for card in report.gallery.cards] == [(0,), (1,), (1,)]
+    assert report.summary == [
+        "3 images, predicted with run tiles, step 70.",
+        "A pixel of a map, times the probability of a defect, is called defective above 100 (the largest F1 of "
+        "validation): there is one in 1 of 3 images.",
+    ]
+    assert report.notes == ["Not predicted: bad.png is empty."]
+    assert all(card.pictures.image and not card.pictures.truth for card in report.gallery.cards)
+    assert "Metrics" not in re.sub(r"<script.*?</script>", "", render(report), flags=re.DOTALL)
+
+
+def test_with_masks_it_is_scored(folder, tmp_path):
+    report = report_predictions(folder, tmp_path / "masks")
+    assert kinds(report) == {"found.png": ("fine",), "line 2/missed.png": ("missed",), "sound.png": ("fine",)}
+    assert report.gallery.cards[0].name.endswith("missed.png")
+    # One of two defects of as many pixels.
+    assert report.metrics["iou"] == 0.5
+    assert report.metrics["defective"]["images"] == 2
+    # The maps have been gated once.
+    assert report.metrics["gated"] is report.metrics["image_level"]["gated_maximum"] is None
+    assert report.metrics["image_level"]["class_head"]["recall"] == 0.5
+    assert report.metrics["image_level"]["map_maximum"]["recall"] == 0.5
+    assert "pixel AP" in render(report)
+
+
+def test_an_image_without_a_mask_is_unknown(folder, tmp_path):
+    (tmp_path / "masks" / "sound.png").unlink()
+    report = report_predictions(folder, tmp_path / "masks")
+    assert kinds(report)["sound.png"] == ("unknown",)
+    assert report.metrics["mae"] == pytest.approx(0.125)
+    assert report.summary[-1] == "The truth of 2 images is known, by their masks."
+    assert "truth unknown <b>1</b>" in render(report)
+
+
+def test_images_that_are_gone_are_left_out(folder, tmp_path):
+    (tmp_path / "images" / "sound.png").unlink()
+    save(tmp_path / "images" / "found.png", np.zeros((5, 5, 3), np.uint8))
+    pictures = {card.name.rpartition("/")[2]: card.pictures for card in report_predictions(folder).gallery.cards}
+    assert [name for name, own in pictures.items() if own.image is None] == ["found.png", "sound.png"]
+
+
+def test_shards_are_put_together(folder, tmp_path):
+    save(folder / "maps" / "more.png", np.full((8, 8), 255, np.uint8))
+    write_records(folder, [record(tmp_path / "more.png", "more")], "-2-of-2")
+    assert len(report_predictions(folder).gallery.cards) == 4
+
+
+def test_without_a_threshold_that_is_said(folder):
+    (folder / "predictions.json").write_text(json.dumps({**SETTINGS, "threshold": None, "note": "untested"}))
+    records = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()[:3]]
+    write_records(folder, [{**each, "area": None, "boxes": None} for each in records])
+    report = report_predictions(folder)
+    assert "There is no threshold to call a pixel defective by: untested." in report.summary
+    assert kinds(report)["found.png"] == ("found",)
+
+
+def test_what_cannot_be_used_is_named(folder, tmp_path):
+    with pytest.raises(UserError, match=r"masks has no predictions.json: name a folder that `dms-jax predict` wrote"):
+        report_predictions(tmp_path / "masks")
+    with pytest.raises(UserError, match=r"no image in .*images/line 2 is named like a prediction in .*, such as found"):
+        report_predictions(folder, tmp_path / "images" / "line 2")
+    save(tmp_path / "masks" / "found.png", np.zeros((4, 9), np.uint8))
+    with pytest.raises(UserError, match=r"masks/found.png is 9 x 4 pixels, and the map of .*found.png 8 x 8: replace"):
+        report_predictions(folder, tmp_path / "masks")
+    (folder / "maps" / "sound.png").unlink()
+    with pytest.raises(UserError, match=r"maps/sound.png does not exist"):
+        report_predictions(folder)
+    (folder / "predictions.json").write_text("{}")
+    with pytest.raises(UserError, match=r"predictions.json is damaged: predict the images again"):
+        report_predictions(folder)
+    write_records(folder, [])
+    (folder / "predictions.json").write_text(json.dumps(SETTINGS))
+    with pytest.raises(UserError, match="has no predicted image"):
+        report_predictions(folder)

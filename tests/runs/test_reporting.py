@@ -1,0 +1,67 @@
+"""A run's page: written at its end without ever failing, and again from its work directory."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from example_report import example_report
+
+from dms_jax.evaluation.report.cards import CardMaker
+from dms_jax.evaluation.scoring import Evaluation
+from dms_jax.evaluation.thresholds import given_threshold
+from dms_jax.runs import reporting
+from dms_jax.runs.reporting import REPORT_NAME, next_steps, report_at_the_end
+from dms_jax.runs.testing import RunEvaluation
+
+
+@pytest.fixture(scope="module")
+def tested() -> RunEvaluation:
+    report = example_report()
+    results = {
+        "network": "bdms",
+        "size": "small",
+        "ablation": "",
+        "dataset": "<mtdd>",
+        "dataset_config": "paper",
+        "split": "test",
+        "selected_on": "validation",
+        "best_step": 20,
+        **(report.metrics or {}),
+    }
+    return RunEvaluation(results, Evaluation(), report.gallery.class_names, given_threshold(100), ("A note.",))
+
+
+def test_the_page_has_the_results_the_curves_and_the_notes(tested: RunEvaluation, tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "train/loss": 2.0}\n{"step": 2, "train/loss": 1.0}\n')
+    assert report_at_the_end(CardMaker(), tested, tmp_path) is None
+    page = (tmp_path / REPORT_NAME).read_text()
+    for text in ("BDMS small on &lt;mtdd&gt;", "step 20, selected on validation", "map &gt; 100", "A note.", ">Loss<"):
+        assert text in page
+    assert f"Every test image, in a browser: {tmp_path / REPORT_NAME}" in next_steps(tmp_path)
+
+
+def test_without_a_threshold_the_page_says_why(tested: RunEvaluation, tmp_path: Path) -> None:
+    none = {"value": None, "chosen_on": None, "note": "no image has a defect"}
+    untold = replace(tested, results={**tested.results, "operating_threshold": none})
+    assert report_at_the_end(CardMaker(), untold, tmp_path) is None
+    assert "There is no operating threshold: no image has a defect." in (tmp_path / REPORT_NAME).read_text()
+
+
+def test_what_goes_wrong_is_a_sentence(tested: RunEvaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = CardMaker()
+    cards.error = OSError("encoder\nerror -2")
+    sentence = report_at_the_end(cards, tested, tmp_path)
+    assert sentence == (
+        f"{tmp_path}/report.html was not written (encoder error -2): try `dms-jax report --workdir {tmp_path}`."
+    )
+    (tmp_path / REPORT_NAME).mkdir()
+    sentence = report_at_the_end(CardMaker(), tested, tmp_path)
+    assert sentence is not None
+    assert sentence.startswith(f"{tmp_path}/report.html cannot be written (")
+    monkeypatch.setattr(reporting, "results_title", lambda results: 1 / 0)
+    sentence = report_at_the_end(CardMaker(), tested, tmp_path)
+    assert sentence is not None
+    assert "was not written (division by zero)" in sentence
+    # No page is announced that is not there.
+    assert "browser" not in next_steps(tmp_path)
+    assert f"dms-jax predict --workdir {tmp_path} " in next_steps(tmp_path)
