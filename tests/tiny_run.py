@@ -1,5 +1,6 @@
 """A run of a tiny network that could have been trained, without the time for it; any process can open it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from tiny_network import FIELDS
 
 from configs import quickstart
 from dms_jax.checkpoints.manager import Checkpoints
+from dms_jax.inference.description import OperatingPoint
 from dms_jax.runs.config import build, saved
 from dms_jax.runs.dataset import digests, open_dataset
 from dms_jax.runs.description import RunDescription
@@ -16,13 +18,19 @@ SIZE = 48
 STEP = 7
 
 
-def save_tiny_run(workdir: Path, data_dir: Path, *, ablation: str = "") -> None:
-    """Make a work directory, of a run on drawn defects that has not been tested yet.
+# As chosen on ten normal images.
+PLAIN = OperatingPoint(120, "chosen plain", {130: 1, 20: 9})
+GATED = OperatingPoint(60, "chosen gated", {90: 1, 2: 9})
+
+
+def save_tiny_run(workdir: Path, data_dir: Path, *, ablation: str = "", tested: bool = False) -> None:
+    """Make a work directory, of a run on drawn defects.
 
     Args:
       workdir: made if absent.
       data_dir: where the drawn dataset is kept.
       ablation: see `config.model.ablation`.
+      tested: it has thresholds, those above.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     config = quickstart.get_config()
@@ -34,7 +42,8 @@ def save_tiny_run(workdir: Path, data_dir: Path, *, ablation: str = "") -> None:
     config.data.synthetic.images = 40
     dataset = open_dataset(config)
     saved.save(config, workdir)
-    RunDescription.of(dataset, build.framing_config(config), digests(dataset)).save(workdir)
+    description = RunDescription.of(dataset, build.framing_config(config), digests(dataset))
+    (replace(description, plain=PLAIN, gated=GATED) if tested else description).save(workdir)
     model = build.build_model(config, len(dataset.class_names))
     images = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8)
     with Checkpoints(workdir) as checkpoints:

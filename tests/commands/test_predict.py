@@ -32,11 +32,7 @@ Call = Callable[..., tuple[int, list[str], list[str]]]
 def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run as after its test."""
     workdir = tmp_path_factory.mktemp("runs") / "mine"
-    save_tiny_run(workdir, tmp_path_factory.mktemp("data"))
-    description = RunDescription.load(workdir)
-    assert description is not None
-    points = (OperatingPoint(120, "chosen plain", {130: 1, 20: 9}), OperatingPoint(60, "chosen gated", {90: 1, 2: 9}))
-    replace(description, plain=points[0], gated=points[1]).save(workdir)
+    save_tiny_run(workdir, tmp_path_factory.mktemp("data"), tested=True)
     return workdir
 
 
