@@ -1,6 +1,7 @@
 """Many images through a network that needs no compilation: their order, what is held at a time, and failures."""
 
 import gc
+import os
 import threading
 import time
 import weakref
@@ -82,6 +83,25 @@ def test_few_images_are_held_at_a_time_however_many_there_are(pool: Any) -> None
     # Being read, in a batch, being predicted.
     assert most[400] <= 8 + 4 * 4 + 1
     assert most[400] <= most[50] + 4
+
+
+@pytest.mark.parametrize("chunk", [1, 8])
+def test_fewer_large_images_are_held_from_the_beginning(chunk: int, pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = 0
+
+    def noted(number: int) -> Loaded[int]:
+        nonlocal most
+        image = load(number, 40)
+        alive.add(image)
+        most = max(most, len(alive))
+        return image
+
+    count = sum(1 for _ in stream(range(60), noted, FakeNetwork(16, 2), finish, pool, chunk=chunk, ahead=33))
+    assert count == 60
+    # Being read: at most as many crops as 33 chunks of small images have, or one image a core. And in batches.
+    assert most <= max(33 * chunk // 40, 3) + 5
 
 
 def test_what_is_asked_for_is_not_read_far_ahead(pool: Any) -> None:
