@@ -19,7 +19,8 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     Raises:
       OSError: it cannot be written; nothing is left, and a file that was there is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    # A file name has room for 255 bytes, and a character may take four of them.
+    temporary = path.with_name(f".{path.name[:50]}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
             write(file)

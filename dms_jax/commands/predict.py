@@ -14,6 +14,8 @@ from dms_jax.errors import UsageError, UserError, some_names
 
 if TYPE_CHECKING:
     from dms_jax.inference.folder.predict import FolderSummary
+    from dms_jax.inference.interpretation import Interpretation
+    from dms_jax.runs.predictor import Predictor
 
 _SHARD = re.compile(r"([0-9]+)/([0-9]+)")
 # Bad files that are named on the terminal; the tables have them all.
@@ -73,21 +75,59 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises:
       UsageError: a flag's value is out of range, or the run cannot do it.
-      UserError: there is no such run or image, or some of the images could not be read: the others are predicted.
+      UserError: there is no such run or image, or some of the images could not be read: the others are predicted. Or
+        the user has interrupted it: what is done is kept.
     """
     shard = _check(arguments)
     # Imported late: a mistyped flag is answered at once.
     from tqdm import tqdm
 
-    from dms_jax.data.framing import Framing
     from dms_jax.inference.folder.listing import list_files, take_shard
-    from dms_jax.inference.folder.predict import predict_files
+    from dms_jax.inference.folder.predict import earlier_predictions, predict_files
     from dms_jax.inference.folder.workers import open_pool
+    from dms_jax.runtime.signals import collect_interruptions
 
-    files = list_files(arguments.images)
+    files = list_files(arguments.images, earlier_predictions(arguments.output))
     suffix = ""
     if shard is not None:
         files, suffix = take_shard(files, *shard), f"-{shard[0]}-of-{shard[1]}"
+    with collect_interruptions() as interruptions:
+        predictor, reading = _load(arguments)
+        if reading.threshold is None:
+            print(f"dms-jax: no masks and no boxes: {reading.note}; give a --threshold.", file=sys.stderr)
+        workers = arguments.workers
+        if workers is None:
+            many = len(files) >= _WORTH_PROCESSES and predictor.batches.calls_at_once > 1
+            workers = (os.cpu_count() or 1) if many else 0
+        bar = tqdm(total=len(files), unit=" images", file=sys.stderr, disable=None, smoothing=0.1)
+
+        def progress(count: int) -> None:
+            bar.update(count)
+            if interruptions:
+                raise UserError("interrupted: the same command goes on where it stopped.")
+
+        with bar, open_pool(workers, reading.framing.size) as pool:
+            summary = predict_files(
+                predictor.batches,
+                reading,
+                files,
+                arguments.output,
+                model={"run": predictor.workdir.name, "step": predictor.step, "weights": predictor.digest},
+                overlays=not arguments.no_overlays,
+                pool=pool,
+                shard=suffix,
+                progress=progress,
+            )
+    print(_text(summary, arguments.output, reading.note))
+    if summary.failed:
+        raise UserError(
+            f"{len(summary.failed)} of {len(files)} images could not be read, and are in the table with the reason: "
+            f"{some_names([reason.rstrip('.') for reason in summary.failed], _NAMED)}."
+        )
+
+
+def _load(arguments: argparse.Namespace) -> tuple[Predictor, Interpretation]:
+    from dms_jax.data.framing import Framing
     from dms_jax.runs.predictor import Predictor
 
     options = {
@@ -102,31 +142,7 @@ def run(arguments: argparse.Namespace) -> None:
     reading = predictor.reading
     if arguments.tiles is not None:
         reading = replace(reading, framing=Framing("tiles", reading.framing.size, arguments.tiles))
-    if reading.threshold is None:
-        print(f"dms-jax: no masks and no boxes: {reading.note}; give a --threshold.", file=sys.stderr)
-    workers = arguments.workers
-    if workers is None:
-        many = len(files) >= _WORTH_PROCESSES and predictor.batches.calls_at_once > 1
-        workers = (os.cpu_count() or 1) if many else 0
-    pool = open_pool(workers, reading.framing.size)
-    with pool as opened, tqdm(total=len(files), unit=" images", file=sys.stderr, disable=None, smoothing=0.1) as bar:
-        summary = predict_files(
-            predictor.batches,
-            reading,
-            files,
-            arguments.output,
-            model={"run": predictor.workdir.name, "step": predictor.step},
-            overlays=not arguments.no_overlays,
-            pool=opened,
-            shard=suffix,
-            progress=bar.update,
-        )
-    print(_text(summary, arguments.output, reading.note))
-    if summary.failed:
-        raise UserError(
-            f"{len(summary.failed)} of {len(files)} images could not be read, and are in the table with the reason: "
-            f"{some_names([reason.rstrip('.') for reason in summary.failed], _NAMED)}."
-        )
+    return predictor, reading
 
 
 def _check(arguments: argparse.Namespace) -> tuple[int, int] | None:

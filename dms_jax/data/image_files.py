@@ -15,7 +15,7 @@ from dms_jax.data.declared_values import DeclaredValues, is_misread, read_declar
 from dms_jax.errors import UserError
 
 # What Pillow's readers raise on damaged files, besides OSError (which UnidentifiedImageError is).
-_DAMAGE = (SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_DAMAGE = (SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
 # Above this a mask's pixel is defective, in training and in the metrics.
 DEFECT_THRESHOLD = 127

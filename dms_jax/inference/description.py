@@ -50,7 +50,8 @@ class OperatingPoint:
             raise ValueError(f"no image of {self.chosen_on} is known to be normal, to count false alarms on")
         # How many images have a pixel above 0, 1, ..., 255.
         firing = normal - np.cumsum([self.normal_maxima.get(value, 0) for value in range(NUM_VALUES)])
-        threshold = max(int(np.argmax(firing <= share * normal)), self.threshold or 0)
+        # 0.29 * 100 is a little below 29.
+        threshold = max(int(np.argmax(firing <= share * normal + 1e-6)), self.threshold or 0)
         fire = f"{firing[threshold]} of the {normal} normal images of {self.chosen_on} have a pixel above it"
         if threshold == self.threshold:
             return replace(self, note=f"{self.note}; {fire}, and {share:.4g} of them may")

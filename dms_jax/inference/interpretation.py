@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dms_jax.data.framing import Crop, Framing, join
-from dms_jax.inference.description import ModelDescription, OperatingPoint, gate
+from dms_jax.inference.description import UNTESTED, ModelDescription, OperatingPoint, gate
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
@@ -105,6 +105,8 @@ class Interpretation:
             or both are given; or no normal image is known to judge the share by. The message is for the user.
         """
         if gates and description.gated is None:
+            if description.free_class is not None and description.plain == UNTESTED:
+                raise ValueError(f"its maps cannot be gated yet: {UNTESTED.note}")
             raise ValueError("this model gives no probability of a defect, so its maps cannot be gated by it")
         if threshold is not None and not 0 <= threshold <= 255:
             raise ValueError(f"a threshold must be in 0..255, not {threshold}")

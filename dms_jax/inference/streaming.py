@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -55,7 +57,7 @@ def stream(
 ) -> Iterator[Result]:
     """What `finish` makes of each item, in their order.
 
-    No more images are held at a time than a few batches have, however many there are.
+    No more images are held at a time than a few batches have, however many there are; fewer where they have many crops.
 
     Args:
       items: names of images, or images.
@@ -64,19 +66,49 @@ def stream(
       finish: is given each image with its answers.
       pool: where images are read and finished; with processes, `load`, `finish` and all that they are given and
         return are sent to and fro.
-      chunk: how many images are sent at a time.
-      ahead: how many chunks are being read or finished at a time.
+      chunk: how many images of one crop are sent at a time.
+      ahead: how many chunks of these are being read or finished at a time.
     """
-    chunks = _chunks(items, chunk)
-    loaded = (one for part in _ahead(pool, partial(_each, load), chunks, ahead) for one in part)
+    pace = _Pace(chunk, ahead)
+    loading = _ahead(pool, partial(_each, load), _chunks(items, pace.chunk), pace.ahead)
+    loaded = (pace.noted(one) for part in loading for one in part)
     answered = _answered(predict, _batches(loaded, predict.rows))
-    for part in _ahead(pool, partial(_each, finish), _chunks(answered, chunk), ahead):
-        yield from part
+    finishing = _ahead(pool, partial(_each, finish), _chunks(answered, pace.chunk), pace.ahead)
+    # Else what was raised would keep them, and a thread, for as long as it is kept itself.
+    with closing(loading), closing(answered), closing(finishing):
+        for part in finishing:
+            yield from part
 
 
-def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+class _Pace:
+    """How many images are sent, and how many chunks are under way: as many crops as if each image had one.
+
+    But for one image for each core, which is at work on it. Until one is read, they may be large.
+    """
+
+    def __init__(self, chunk: int, ahead: int) -> None:
+        self._chunk, self._ahead = chunk, ahead
+        self._least = min((os.cpu_count() or 1) + 1, ahead)
+        self._images = self._crops = 0
+
+    def noted(self, image: Loaded[Item]) -> Loaded[Item]:
+        self._images += 1
+        self._crops += max(image.count, 1)
+        return image
+
+    def chunk(self) -> int:
+        return max(self._chunk * self._images // self._crops, 1) if self._images else 1
+
+    def ahead(self) -> int:
+        if not self._images:
+            return self._least
+        images = self._chunk * self._ahead * self._images // self._crops
+        return max(images // self.chunk(), self._least)
+
+
+def _chunks(items: Iterable[Item], size: Callable[[], int]) -> Iterator[list[Item]]:
     remaining = iter(items)
-    while chunk := list(islice(remaining, size)):
+    while chunk := list(islice(remaining, size())):
         yield chunk
 
 
@@ -84,13 +116,15 @@ def _each(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     return [function(item) for item in items]
 
 
-def _ahead(pool: Pool, function: Callable[[Any], Result], arguments: Iterable[Any], count: int) -> Iterator[Result]:
+def _ahead(
+    pool: Pool, function: Callable[[Any], Result], arguments: Iterable[Any], count: Callable[[], int]
+) -> Generator[Result, None, None]:
     """`map`, with so many calls under way at a time."""
     waiting: deque[Task] = deque()
     try:
         for argument in arguments:
             waiting.append(pool.submit(function, argument))
-            if len(waiting) >= count:
+            while len(waiting) >= count():
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -119,11 +153,11 @@ def _batches(images: Iterable[Loaded[Any]], rows: int) -> Iterator[_Batch]:
         yield batch
 
 
-def _answered(predict: BatchPredictor, batches: Iterable[_Batch]) -> Iterator[Answered[Any]]:
+def _answered(predict: BatchPredictor, batches: Iterable[_Batch]) -> Generator[Answered[Any], None, None]:
     with ThreadPoolExecutor(predict.calls_at_once) as device:
         # One more than are computed: it waits on the host.
         for batch, maps, probabilities in _ahead(
-            device, partial(_predict, predict), batches, predict.calls_at_once + 1
+            device, partial(_predict, predict), batches, lambda: predict.calls_at_once + 1
         ):
             row = 0
             for image, start, stop in batch:

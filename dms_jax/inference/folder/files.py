@@ -1,5 +1,6 @@
 """One file at a time: read and cut before the network, written after it. Runs in processes without JAX."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from PIL import Image
 
 from dms_jax.data.framing import crops_of, cut
 from dms_jax.data.image_files import encode_png, read_image
-from dms_jax.errors import UserError
+from dms_jax.errors import UserError, first_words
 from dms_jax.inference.folder.listing import ImageFile
 from dms_jax.inference.folder.overlay import draw_overlay
 from dms_jax.inference.folder.records import encode_record
@@ -18,6 +19,7 @@ from dms_jax.inference.underway import Answered, Loaded
 from dms_jax.whole_files import write_whole
 
 MAPS, OVERLAYS = "maps", "overlays"
+MAP_SUFFIX, OVERLAY_SUFFIX = ".png", ".jpg"
 _JPEG_QUALITY = 90
 
 
@@ -58,11 +60,15 @@ class FileStep:
             pixels = np.asarray(read_image(file.path, self.reading.value_range))
         except UserError as error:
             return Loaded(file, error=str(error))
+        except Exception as error:
+            # Nothing that a file may hold ends the prediction of the others, be it that memory is too small for it.
+            reason = first_words(error) or type(error).__name__
+            return Loaded(file, error=f"{file.path} cannot be read as an image ({reason}): replace it.")
         size = pixels.shape[:2]
         crops = crops_of(size, self.reading.framing)
         return Loaded(file, size, crops, np.stack([cut(pixels, crop, self.reading.framing) for crop in crops]))
 
-    def finish(self, image: Answered[ImageFile]) -> "Finished":
+    def finish(self, image: Answered[ImageFile]) -> Finished:
         """Write what the network says of a file.
 
         Raises:
@@ -70,16 +76,20 @@ class FileStep:
         """
         file = image.item
         if image.error is not None:
-            record = {"file": file.path, "name": file.name, "error": image.error}
-            return Finished(encode_record(record), error=image.error)
+            return _failed(file, image.error)
         prediction = interpret(image.maps, image.probabilities, image.crops, image.size, self.reading)
-        data = encode_png(Image.fromarray(prediction.map))
-        _write(self.output / MAPS / f"{file.name}.png", data)
         if self.overlays:
-            drawn = draw_overlay(read_image(file.path, self.reading.value_range), prediction)
-            path = self.output / OVERLAYS / f"{file.name}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, lambda to: drawn.save(to, "JPEG", quality=_JPEG_QUALITY))
+            try:
+                picture = read_image(file.path, self.reading.value_range)
+            except UserError as error:
+                return _failed(file, str(error))
+            if picture.size[::-1] != image.size:
+                return _failed(file, f"{file.path} has changed while it was predicted: predict it again.")
+            drawn = io.BytesIO()
+            draw_overlay(picture, prediction).save(drawn, "JPEG", quality=_JPEG_QUALITY)
+            _write(self.output / OVERLAYS / f"{file.name}{OVERLAY_SUFFIX}", drawn.getvalue())
+        data = encode_png(Image.fromarray(prediction.map))
+        _write(self.output / MAPS / f"{file.name}{MAP_SUFFIX}", data)
         line = encode_record(record_of(file, prediction))
         return Finished(line, prediction.class_name, bool(prediction.regions))
 
@@ -98,6 +108,10 @@ def record_of(file: ImageFile, prediction: Prediction) -> dict[str, Any]:
         "area": None if prediction.area is None else round(prediction.area, 6),
         "boxes": None if prediction.mask is None else [[*region.box, region.area] for region in prediction.regions],
     }
+
+
+def _failed(file: ImageFile, error: str) -> Finished:
+    return Finished(encode_record({"file": file.path, "name": file.name, "error": error}), error=error)
 
 
 def _write(path: Path, data: bytes) -> None:

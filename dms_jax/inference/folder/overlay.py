@@ -10,10 +10,14 @@ from dms_jax.inference.interpretation import Prediction
 _OUTLINE = (255, 32, 32)
 _TEXT = (255, 255, 255)
 _BEHIND_TEXT = (0, 0, 0)
+# JPEG allows no more pixels along a side.
+_LONGEST = 65500
 
 
 def draw_overlay(image: Image.Image, prediction: Prediction) -> Image.Image:
     """The image with the outline of its mask in red, and a line with its class and how defective it is.
+
+    An image that is too long for JPEG is made smaller.
 
     Args:
       image: RGB.
@@ -30,11 +34,12 @@ def draw_overlay(image: Image.Image, prediction: Prediction) -> Image.Image:
     left, top, right, bottom = draw.textbbox((3, 2), text, font=font)
     draw.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill=_BEHIND_TEXT)
     draw.text((3, 2), text, fill=_TEXT, font=font)
+    drawn.thumbnail((_LONGEST, _LONGEST))
     return drawn
 
 
 def caption(prediction: Prediction) -> str:
-    """Such as `crack 98 %, 2 regions`."""
+    """Such as `crack 98%, 2 regions`."""
     parts = []
     if prediction.class_name is not None:
         share = prediction.probabilities[prediction.class_name]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dms_jax.errors import UserError
-from dms_jax.inference.folder.files import MAPS, OVERLAYS, FileStep
+from dms_jax.inference.folder.files import MAP_SUFFIX, MAPS, OVERLAY_SUFFIX, OVERLAYS, FileStep
 from dms_jax.inference.folder.listing import ImageFile, refuse_overwriting
 from dms_jax.inference.folder.records import RecordFile, write_table
 from dms_jax.inference.folder.workers import CHUNK, WorkerPool
@@ -23,6 +23,10 @@ from dms_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
     from dms_jax.inference.batching import BatchPredictor
+
+
+# What predictions are of, one file for each shard.
+_SETTINGS = "predictions*.json"
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,12 @@ def predict_files(
       progress: called with the number of files that are done, each time some are.
 
     Raises:
-      UserError: the folder holds predictions of another network or of other settings, a file to be predicted lies where
-        predictions are written, or a record is damaged.
+      UserError: the folder holds predictions of another network or of other settings, or is in use; a file to be
+        predicted lies where predictions are written; the prediction of a file would take another one's place; or a
+        record is damaged.
       OSError: the folder cannot be written.
     """
-    refuse_overwriting(files, (output / MAPS, output / OVERLAYS))
+    refuse_overwriting(files, {output / MAPS: MAP_SUFFIX, output / OVERLAYS: OVERLAY_SUFFIX})
     output.mkdir(parents=True, exist_ok=True)
     _claim(output / f"predictions{shard}.json", {"model": dict(model), **_as_json(reading), "overlays": overlays})
     records, table = output / f"predictions{shard}.jsonl", output / f"predictions{shard}.csv"
@@ -94,6 +99,7 @@ def predict_files(
     started = time.monotonic()
     with RecordFile(records) as file:
         left = [each for each in files if each.path not in file.done]
+        _refuse_same_names(left, file.done, output)
         progress(len(files) - len(left))
         try:
             for done in stream(left, step.load, predict, step.finish, pool, chunk=chunk, ahead=ahead):
@@ -107,6 +113,7 @@ def predict_files(
                 if done.class_name is not None:
                     classes[done.class_name] += 1
         finally:
+            file.flush()
             write_table(records, table)
     return FolderSummary(
         predicted,
@@ -118,24 +125,41 @@ def predict_files(
     )
 
 
+def earlier_predictions(output: Path) -> tuple[Path, ...]:
+    """The folders of images in a folder of predictions; none where it is not one yet."""
+    return (output / MAPS, output / OVERLAYS) if any(output.glob(_SETTINGS)) else ()
+
+
 def _claim(path: Path, settings: dict[str, Any]) -> None:
-    """Note what the predictions are of; those that are there already must be of the same."""
+    """Note what the predictions are of; those that are there already, of all shards, must be of the same."""
     settings = json.loads(json.dumps(settings))
-    if path.exists():
+    for each in sorted(path.parent.glob(_SETTINGS)):
         try:
-            earlier = json.loads(path.read_text())
+            earlier = json.loads(each.read_text())
         except ValueError:
             earlier = None
         if not isinstance(earlier, dict):
-            raise UserError(f"{path} is damaged: choose another --output, or remove it.")
+            raise UserError(f"{each} is damaged: choose another --output, or remove it.")
         different = sorted(key for key in settings.keys() | earlier.keys() if settings.get(key) != earlier.get(key))
         if different:
             raise UserError(
                 f"{path.parent} holds predictions made otherwise ({', '.join(different)}): choose another --output."
             )
-    else:
+    if not path.exists():
         text = json.dumps(settings, indent=2) + "\n"
         write_whole(path, lambda file: file.write(text.encode()))
+
+
+def _refuse_same_names(files: Sequence[ImageFile], done: Mapping[str, str], output: Path) -> None:
+    """An earlier call may have predicted other files, whose predictions are to stay."""
+    taken = {name.casefold(): path for path, name in done.items()}
+    for file in files:
+        other = taken.get(file.name.casefold())
+        if other is not None:
+            raise UserError(
+                f"{file.path} would have the name of {other}, which is predicted in {output} already: choose another "
+                "--output."
+            )
 
 
 def _as_json(reading: Interpretation) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What is kept of predicted files: JSON lines while it goes on, a table at the end."""
 
+import contextlib
 import csv
 import io
 import json
@@ -8,13 +9,13 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from dms_jax.errors import UserError
 from dms_jax.whole_files import write_whole
 
 # What a spreadsheet would take for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 # Each time takes as long as a record.
 _FLUSH_SECONDS = 1.0
 
@@ -30,28 +31,36 @@ class RecordFile:
       path: the file; made if absent. A last line that was not written to its end is cut off.
 
     Raises:
-      UserError: a line of it is damaged.
+      UserError: a line of it is damaged, or another process is writing it.
       OSError: it cannot be read or written.
 
     Attributes:
-      done: the files that have been predicted.
+      done: the files that have been predicted, with the names of their predictions.
     """
 
     def __init__(self, path: Path) -> None:
-        self.done: set[str] = set()
-        end = 0
-        if path.exists():
-            with path.open("rb") as lines:
-                for number, line in enumerate(lines, 1):
-                    if not line.endswith(b"\n"):
-                        break
-                    record = _parse(line, path, number)
-                    if record.get("error") is None:
-                        self.done.add(record["file"])
-                    end += len(line)
+        self.done: dict[str, str] = {}
         self._flushed = time.monotonic()
         self._file = path.open("ab")
-        self._file.truncate(end)
+        try:
+            _lock(self._file, path)
+            self._file.truncate(self._read(path))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read(self, path: Path) -> int:
+        """Take note of what is done; returns the end of the last whole line."""
+        end = 0
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.endswith(b"\n"):
+                    break
+                record = _parse(line, path, number)
+                if record.get("error") is None:
+                    self.done[record["file"]] = str(record.get("name"))
+                end += len(line)
+        return end
 
     def append(self, line: bytes) -> None:
         """Add what `encode_record` made of a record.
@@ -60,8 +69,12 @@ class RecordFile:
         """
         self._file.write(line)
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
-            self._file.flush()
-            self._flushed = time.monotonic()
+            self.flush()
+
+    def flush(self) -> None:
+        """Have all that was added in the file."""
+        self._file.flush()
+        self._flushed = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -116,6 +129,21 @@ def write_table(records: Path, table: Path) -> None:
         text.detach()
 
     write_whole(table, write)
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """Hold a file for this process, until it is closed; where the system or the file system knows no locks, not."""
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{path} is being written by another process: wait for it, or choose another --output or --shard."
+            ) from error
+        except OSError:
+            return
 
 
 def _harmless(value: Any) -> Any:

@@ -13,14 +13,18 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
+from threading import Thread
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dms_jax.errors import UserError
 from dms_jax.inference.underway import Answered, Loaded
 
 # Files that are sent to a process at a time: each takes a few milliseconds, sending half of one.
@@ -80,15 +84,17 @@ class WorkerPool:
         self._memory: NDArray[np.uint8] = np.frombuffer(shared, np.uint8).reshape(slots, slot_bytes)
         self._free = deque(range(slots))
         self._pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(shared, slot_bytes))
-        # They start while the caller does something else.
-        self._starting = [self._pool.submit(_nothing) for _ in range(workers)]
+        with _without_interrupts():
+            # They start while the caller does something else.
+            self._starting = [self._pool.submit(_nothing) for _ in range(workers)]
 
     def submit(self, function: Callable[[list[Any]], list[Any]], items: list[Any]) -> _Task:
         """Have a process call a function of a list."""
         slot = self._slot()
         if slot is not None:
             items = _stored(items, np.asarray(slot))
-        future = self._pool.submit(_call, function, None if slot is None else slot.number, items)
+        with _telling_of_ended_processes():
+            future = self._pool.submit(_call, function, None if slot is None else slot.number, items)
         return _Task(future, slot)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -110,8 +116,9 @@ class _Task:
         self._future, self._slot = future, slot
 
     def result(self) -> list[Any]:
-        """What the function returned; raises what it raised."""
-        results = self._future.result()
+        """What the function returned; raises what it raised, and a `UserError` where its process was ended."""
+        with _telling_of_ended_processes():
+            results = self._future.result()
         return results if self._slot is None else _restored(results, np.asarray(self._slot))
 
     def cancel(self) -> bool:
@@ -142,6 +149,38 @@ def _begin(shared: Any, slot_bytes: int) -> None:
     _shared = np.frombuffer(shared, np.uint8).reshape(-1, slot_bytes)
     # Ctrl-C goes to all processes of a terminal, and the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Were the first one killed, they would wait for it forever.
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that are started ignore Ctrl-C from the beginning, not only from `_begin` on."""
+    # It is started first, because it lets interrupts through when it has been.
+    resource_tracker.ensure_running()
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+
+
+@contextmanager
+def _telling_of_ended_processes() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process that reads and writes images was ended, for the memory it took perhaps: give fewer --workers, "
+            "and the same command goes on where it stopped."
+        ) from error
 
 
 def _nothing() -> None:

@@ -1,0 +1,73 @@
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from dms_jax.data.framing import Framing
+from dms_jax.inference.description import UNTESTED, ModelDescription, OperatingPoint, gate, normal_maxima
+
+MODEL = ModelDescription(
+    ("good", "crack"),
+    "good",
+    Framing("tiles", 64, 96, 0.5),
+    OperatingPoint(96, "chosen", {3: 2, 200: 1}),
+    OperatingPoint(68, "chosen too", {0: 3}),
+    (0.0, 4095.0),
+)
+
+
+@pytest.mark.parametrize("model", [MODEL, replace(MODEL, free_class=None, gated=None, value_range=None)])
+def test_a_description_comes_back_from_json(model: ModelDescription) -> None:
+    assert ModelDescription.from_json(json.loads(json.dumps(model.to_json()))) == model
+
+
+def test_a_description_with_other_fields_is_refused() -> None:
+    with pytest.raises(TypeError, match="unknown"):
+        ModelDescription.from_json({**MODEL.to_json(), "unknown": 1})
+    with pytest.raises(ValueError, match="mode"):
+        ModelDescription.from_json({**MODEL.to_json(), "framing": {"mode": "mirror"}})
+
+
+def test_false_alarms_are_limited_to_exactly_the_share_that_was_asked_for() -> None:
+    random = np.random.default_rng(0)
+    for count in (1, 2, 7, 50, 100):
+        maxima = random.integers(0, 256, count).tolist()
+        for own in (None, 60):
+            point = OperatingPoint(own, "chosen", normal_maxima(maxima))
+            for number in range(count):
+                share = number / count
+                chosen = point.with_false_alarms(share).threshold
+                # In whole numbers: 29 of 100 images may fire at 0.29, which is a little less in binary.
+                allowed = Fraction(number, count) * count
+                fits = [t for t in range(own or 0, 256) if sum(maximum > t for maximum in maxima) <= allowed]
+                assert chosen == fits[0], (count, number, own)
+
+
+def test_a_threshold_that_is_high_enough_stays() -> None:
+    limited = OperatingPoint(90, "chosen", {80: 3}).with_false_alarms(0.1)
+    assert limited.threshold == 90
+    assert limited.note == "chosen; 0 of the 3 normal images of validation have a pixel above it, and 0.1 of them may"
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, float("nan")])
+def test_a_share_out_of_range_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="at least 0 and below 1"):
+        OperatingPoint(90, "chosen", {80: 3}).with_false_alarms(share)
+
+
+def test_without_normal_images_there_is_no_share() -> None:
+    with pytest.raises(ValueError, match="no image of validation is known to be normal"):
+        UNTESTED.with_false_alarms(0.5)
+
+
+def test_the_gate_multiplies_and_rounds() -> None:
+    values = np.arange(256, dtype=np.uint8)
+    assert (gate(values, 1) == values).all()
+    assert not gate(values, 0).any()
+    for probability in np.linspace(0, 1, 23):
+        exact = values * probability
+        gated = gate(values, probability)
+        assert gated.dtype == np.uint8
+        assert np.abs(gated - exact).max() <= 0.5 + 1e-4
