@@ -56,7 +56,7 @@ class OnnxPredictor:
           without class heads).
         """
         predicted = []
-        for start in range(0, len(images), self._rows):
+        for start in range(0, max(1, len(images)), self._rows):
             predicted.append(self._run(images[start : start + self._rows]))
         saliency, probabilities = (np.concatenate(parts) for parts in zip(*predicted, strict=True))
         return saliency, probabilities

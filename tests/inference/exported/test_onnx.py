@@ -162,6 +162,13 @@ class Backbone(nn.Module):
     """Somebody's own."""
 
 
+def test_no_image_is_predicted_as_none() -> None:
+    model = SDMS(**FIELDS)
+    saliency, probabilities = predictor_of(model, realistic_variables(model, RANDOM), "final")(images_of(0, 32, 40))
+    assert saliency.shape == (0, 1, 32, 40)
+    assert probabilities.shape == (0, 1, 3)
+
+
 def test_what_is_not_ours_is_refused() -> None:
     model = BDMS(**FIELDS, backbone=Backbone())
     with pytest.raises(UserError, match=r"^Backbone is not this project's, and only SDMS and BDMS.*--format jax"):
