@@ -40,6 +40,13 @@ def test_the_page_has_the_results_the_curves_and_the_notes(tested: RunEvaluation
     assert f"Every test image, in a browser: {tmp_path / REPORT_NAME}" in next_steps(tmp_path)
 
 
+def test_what_is_no_number_is_not_drawn(tested: RunEvaluation, tmp_path: Path) -> None:
+    lines = ('{"step": 1, "train/loss": NaN}', '{"step": 2, "train/loss": "x"}', '{"step": 3, "train/loss": null}')
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    assert report_at_the_end(CardMaker(), tested, tmp_path) is None
+    assert ">Loss<" not in (tmp_path / REPORT_NAME).read_text()
+
+
 def test_without_a_threshold_the_page_says_why(tested: RunEvaluation, tmp_path: Path) -> None:
     none = {"value": None, "chosen_on": None, "note": "no image has a defect"}
     untold = replace(tested, results={**tested.results, "operating_threshold": none})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -167,12 +168,17 @@ def _training_charts(report: Report) -> list[Chart]:
         lines = []
         for key, name in scalars:
             key = key if "train/" in key else f"{report.selected_on}/{key}"
-            points = [(step["step"], step[key]) for step in report.history if step.get(key) is not None]
+            points = [(step["step"], step[key]) for step in report.history if _is_drawn(step.get(key))]
             if points:
                 lines.append(Line(name, points))
         if lines:
             charts.append(Chart(title, "step", y, lines, unit_y=unit))
     return charts
+
+
+def _is_drawn(value: object) -> bool:
+    """Whether a scalar has a place in a chart; what has been edited by hand may have none."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _asset(name: str) -> str:

@@ -141,7 +141,7 @@ def _read(folder: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
             file = record["file"]
             if record.get("error") is not None:
                 failed.setdefault(file, str(record["error"]))
-            elif _KEYS <= record.keys():
+            elif record.keys() >= _KEYS:
                 predicted[file] = record
             else:
                 raise UserError(
