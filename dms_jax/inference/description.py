@@ -46,6 +46,8 @@ class OperatingPoint:
         if not 0 <= share < 1:
             raise ValueError(f"a share of false alarms must be at least 0 and below 1, not {share}")
         normal = sum(self.normal_maxima.values())
+        if self == UNTESTED:
+            raise ValueError(f"{self.note}, and no normal image is known to count false alarms on")
         if not normal:
             raise ValueError(f"no image of {self.chosen_on} is known to be normal, to count false alarms on")
         # How many images have a pixel above 0, 1, ..., 255.

@@ -151,7 +151,10 @@ def test_a_run_without_a_threshold_says_so(call: Call, workdir: Path, tmp_path: 
     assert table("out/predictions.csv")[0]["boxes"] == ""
     for flags, reason in (
         (("--gate",), "its maps cannot be gated yet: the run has not been tested yet"),
-        (("--max-false-alarms", 0.1), "no image of validation is known to be normal, to count false alarms on"),
+        (
+            ("--max-false-alarms", 0.1),
+            "the run has not been tested yet, and no normal image is known to count false alarms on",
+        ),
     ):
         assert call(*flags, run="untested", output="other") == (2, [], [f"dms-jax: untested: {reason}."])
     assert not Path("other").exists()

@@ -59,6 +59,8 @@ def test_a_share_out_of_range_is_refused(share: float) -> None:
 
 def test_without_normal_images_there_is_no_share() -> None:
     with pytest.raises(ValueError, match="no image of validation is known to be normal"):
+        OperatingPoint(90, "chosen").with_false_alarms(0.5)
+    with pytest.raises(ValueError, match="the run has not been tested yet, and no normal image is known"):
         UNTESTED.with_false_alarms(0.5)
 
 
