@@ -1,5 +1,6 @@
 """A run's network as one file, and such a file scored as the run is."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -7,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dms_jax.data.examples import ExampleSource
-from dms_jax.data.pipeline import evaluation_batches
+from dms_jax.data.pipeline import EvaluationBatch, evaluation_batches
 from dms_jax.errors import UsageError, UserError
 from dms_jax.evaluation.evaluator import Predict, evaluate
 from dms_jax.evaluation.summary_metrics import compute_metrics
@@ -148,17 +149,24 @@ def evaluate_onnx(
 def _calibration_images(run: OpenedRun, source: ExampleSource) -> np.ndarray:
     """Crops of images from all over a split, uint8 [M, S, S, 3]; about a hundred."""
     few = source.subset(_spread(len(source)))
-    framing = build.framing_config(run.config)
-    crops = [
-        batch.images[: sum(map(len, batch.crops))]
-        for batch in evaluation_batches(few, framing, **build.reading_options(run.config))
-    ]
-    images = np.concatenate(crops)
+    batches = evaluation_batches(few, build.framing_config(run.config), **build.reading_options(run.config))
+    # Of an image that is cut into hundreds of tiles, no more are held than may be needed.
+    images = np.concatenate(list(_some_crops(batches, -(-_CALIBRATION_IMAGES // len(few)))))
     return images[_spread(len(images))]
 
 
-def _spread(count: int) -> np.ndarray:
-    return np.unique(np.linspace(0, count - 1, min(count, _CALIBRATION_IMAGES)).round().astype(int))
+def _some_crops(batches: Iterable[EvaluationBatch], most: int) -> Iterator[np.ndarray]:
+    """At most so many crops of each image, from all over it, uint8 [m, S, S, 3]."""
+    for batch in batches:
+        start = 0
+        for crops in batch.crops:
+            yield batch.images[start + _spread(len(crops), most)]
+            start += len(crops)
+
+
+def _spread(count: int, most: int = _CALIBRATION_IMAGES) -> np.ndarray:
+    """At most so many numbers, from all over 0..count - 1."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def _loss(run: OpenedRun, source: ExampleSource, plain: bytes, quantized: bytes) -> str:
