@@ -1,5 +1,6 @@
 """`dms-jax predict` on a run of a tiny network: what it prints, its exit codes, and an interruption."""
 
+import contextlib
 import csv
 import json
 import os
@@ -229,6 +230,18 @@ def test_ctrl_c_at_the_terminal_ends_all_processes(workdir: Path, images: Path) 
     assert (process.returncode, out) == (1, "")
     assert err == "dms-jax: interrupted: the same command goes on where it stopped.\n"
     assert 0 < len(table("out/predictions.csv")) < 3000
-    time.sleep(1)
-    left = subprocess.run(["ps", "-o", "stat=", "-g", str(process.pid)], capture_output=True, text=True).stdout.split()
-    assert all(state.startswith("Z") for state in left)
+    deadline = time.monotonic() + 20
+    while running_in(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert running_in(process.pid) == []
+
+
+def running_in(group: int) -> list[str]:
+    """The processes of a group that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, own = path.read_text().rpartition(")")[2].split()[:3]
+            if int(own) == group and state != "Z":
+                found.append(path.parent.name)
+    return found
