@@ -21,6 +21,7 @@ class PixelFacts:
       size: (H, W).
       defective: the share of defective pixels (mask > 127), 0..1; None where the mask is unknown.
       mask_is_white: whether the mask is known, and 255 everywhere.
+      brightest: the largest value of any channel, 0..255.
       looks_like_mask: whether the image is nothing but black and one or a few other shades.
       digest: the same for images of the same pixels, and for no others.
     """
@@ -28,6 +29,7 @@ class PixelFacts:
     size: tuple[int, int]
     defective: float | None
     mask_is_white: bool
+    brightest: int
     looks_like_mask: bool
     digest: bytes
 
@@ -58,6 +60,7 @@ def measure(image: np.ndarray, mask: np.ndarray | None) -> PixelFacts:
         size=size,
         defective=None if mask is None else float(np.mean(mask > DEFECT_THRESHOLD)),
         mask_is_white=mask is not None and bool(mask.min() == 255),
+        brightest=int(image.max()),
         looks_like_mask=_looks_like_mask(image),
         digest=digest.digest(),
     )

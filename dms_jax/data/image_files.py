@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
+from dms_jax.data.declared_values import DeclaredValues, is_misread, read_declaration
 from dms_jax.errors import UserError
 
 # What Pillow's readers raise on damaged files, besides OSError (which UnidentifiedImageError is).
@@ -30,6 +31,9 @@ FRAMES = "dms_jax: frames"
 # Of `load_image`: in the file there are 16 bits per channel, of which Pillow keeps the upper 8.
 _DEEP_COLOUR = "dms_jax: 16 bits per channel"
 
+# Of `load_image`: what the file says of its values, see `declared_values`.
+_DECLARED = "dms_jax: declared values"
+
 # PNG's number of the filter that keeps the difference to the row above.
 _PNG_FILTER_UP = 2
 
@@ -48,10 +52,12 @@ def load_image(path: str | Path) -> Image.Image:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             # In place, because the copy would forget the file's format.
             frames = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF", "PNG", "WEBP") else 1
+            declared, misread = read_declaration(image, path), is_misread(image)
             deep = any("16" in str(tile[3]) for tile in image.tile) and image.mode in ("RGB", "RGBA")
             ImageOps.exif_transpose(image, in_place=True)
             image.load()
             image.info[FRAMES] = frames
+            image.info[_DECLARED] = declared
             if deep:
                 image.info[_DEEP_COLOUR] = True
     except FileNotFoundError as error:
@@ -62,7 +68,14 @@ def load_image(path: str | Path) -> Image.Image:
         raise UserError(f"{path} may not be read: change its permissions.") from error
     except (OSError, *_DAMAGE) as error:
         raise UserError(f"{path} cannot be read as an image ({_first_line(error)}): replace it.") from error
+    if misread:
+        raise UserError(f"{path} is a compressed TIFF whose values would be read in the wrong order: save it as PNG.")
     return image
+
+
+def declared_values(image: Image.Image) -> DeclaredValues:
+    """What the file of a loaded image says of its values; nothing of an image that `load_image` has not read."""
+    return image.info.get(_DECLARED, DeclaredValues())
 
 
 def read_image(path: str | Path, value_range: tuple[float, float] | None = None) -> Image.Image:
@@ -70,22 +83,24 @@ def read_image(path: str | Path, value_range: tuple[float, float] | None = None)
 
     Greyscale is repeated to three equal channels. 1-bit becomes 0 and 255, a palette becomes its colours.
     16-bit greyscale is scaled by 1 / 257, so that 65535 becomes 255 (Pillow would clip at 255); of 16-bit
-    colour, Pillow keeps the upper 8 bits. An alpha channel is dropped: the colours are what the camera saw,
-    and a background to lay them on would be invented. An image is turned upright where its EXIF data say so,
-    as viewers and annotation tools show it. Of several frames, the first is read.
+    colour, Pillow keeps the upper 8 bits. Where the file says that its values have fewer bits (a TIFF of 12, sBIT of a
+    PNG), the largest of these becomes 255; where it says that white is 0 (a TIFF's WhiteIsZero), 0 does. An alpha
+    channel is dropped: the colours are what the camera saw, and a background to lay them on would be invented. An
+    image is turned upright where its EXIF data say so, as viewers and annotation tools show it. Of several frames, the
+    first is read.
 
     Args:
       path: the file.
-      value_range: (low, high) of the camera's values, which become 0 and 255, in greyscale of more than 8 bits; None
-        for (0, 65535).
+      value_range: (low, high) of the camera's values, which become 0 and 255 (255 and 0 where white is 0), in greyscale
+        of more than 8 bits; None for what the file says, or (0, 65535).
 
     Returns:
       An image of mode RGB.
 
     Raises:
       UserError: the file is missing, is not an image, is damaged, has a pixel format without a known range (32-bit
-        integers beyond 65535, floating point), or keeps fewer bits in 16 (all but a thousandth of its pixels are at
-        most 16383), and `value_range` is not given.
+        integers beyond 65535, floating point), or keeps fewer bits in 16 without saying so (all but a thousandth of its
+        pixels are at most 16383), and `value_range` is not given.
     """
     return as_rgb(load_image(path), path, value_range)
 
@@ -161,7 +176,9 @@ def as_rgb(image: Image.Image, path: str | Path, value_range: tuple[float, float
       UserError: as `read_image`.
     """
     if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_eight_bits(np.asarray(image), path, value_range))
+        declared, pixels = declared_values(image), np.asarray(image)
+        levels = _eight_bits(pixels, path, value_range or declared.value_range(pixels), declared.white_is_zero)
+        image = Image.fromarray(255 - levels if declared.white_is_zero else levels)
     elif image.mode in ("P", "PA", "La", "RGBa"):
         # Through RGBA, because a palette may hold transparency, and premultiplied colours must be divided
         # first.
@@ -180,7 +197,9 @@ def as_rgb(image: Image.Image, path: str | Path, value_range: tuple[float, float
     return image
 
 
-def _eight_bits(pixels: NDArray[Any], path: str | Path, value_range: tuple[float, float] | None) -> NDArray[np.uint8]:
+def _eight_bits(
+    pixels: NDArray[Any], path: str | Path, value_range: tuple[float, float] | None, white_is_zero: bool
+) -> NDArray[np.uint8]:
     if value_range is not None:
         low, high = value_range
         scaled = np.round((pixels.astype(np.float64) - low) * (255 / (high - low)))
@@ -204,7 +223,8 @@ def _eight_bits(pixels: NDArray[Any], path: str | Path, value_range: tuple[float
     if brightest > 0 and bright <= _DARK:
         bits = next(bits for bits in (8, 10, 12, 14) if bright < 2**bits)
         raise UserError(
-            f"{path} has 16-bit pixels, the brightest of which is {bright} of 65535, and would be nearly black: say "
+            f"{path} has 16-bit pixels, the {'darkest' if white_is_zero else 'brightest'} of which is {bright} of "
+            f"65535, and would be nearly {'white' if white_is_zero else 'black'}: say "
             f"which values are black and white with value_range (0,{2**bits - 1} for a camera of {bits} bits; 0,65535 "
             "if the image is as dark as that)."
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops
 
-from dms_jax.data.image_files import FRAMES, as_rgb, load_image, read_image
+from dms_jax.data.image_files import DEFECT_THRESHOLD, FRAMES, as_rgb, declared_values, load_image, read_image
 from dms_jax.data.mask_values import (
     MaskValues,
     guess_colours,
@@ -31,8 +31,9 @@ def read_mask(path: str | Path, values: MaskValues | None = None) -> Image.Image
     which stand for class numbers, everything but black becomes 255. Of an RGB mask the brightest channel is taken: that
     is the grey of a grey pixel, and a mark painted in pure red or blue counts in full, where luminance would put it
     below the threshold of 127; where darker colours fill areas, everything but black becomes 255. An alpha channel is
-    the mask if the colours are the same everywhere, or wherever they can be seen; it is dropped if only black is hidden
-    by it.
+    the mask if the colours are the same everywhere, or wherever they can be seen, or are a photograph of which less
+    than half can be seen; it is dropped if only black is hidden by it. What a file says of its values holds, see
+    `read_image`.
 
     Args:
       path: the file.
@@ -48,7 +49,7 @@ def read_mask(path: str | Path, values: MaskValues | None = None) -> Image.Image
     image = load_image(path)
     if image.info.get(FRAMES, 1) > 1:
         raise UserError(f"{path} holds {image.info[FRAMES]} images: save the one that is the mask alone.")
-    if values is None:
+    if values is None and _alpha_mask(image, path) is None:
         deep = image.mode.startswith("I") or image.mode == "F"
         brightest = float(np.asarray(image).max()) if deep else 0
         plain = image if image.mode == "L" else as_rgb(image, path, (0, max(brightest, 1)) if deep else None)
@@ -91,11 +92,9 @@ def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = No
         if is_lossy:
             raise UserError(f"{path} is compressed with loss, so that its values are not exact: save it as PNG.")
         return Image.fromarray(values.select(_stored_values(image, path), path))
-    if image.has_transparency_data:
-        rgba = np.asarray(image.convert("RGBA"))
-        alpha = mask_of_alpha(rgba[..., :3], rgba[..., 3], path)
-        if alpha is not None:
-            return Image.fromarray(guess_grey(np.ascontiguousarray(alpha), path, is_lossy=False))
+    alpha = _alpha_mask(image, path)
+    if alpha is not None:
+        return Image.fromarray(guess_grey(np.ascontiguousarray(alpha), path, is_lossy=False))
     if image.mode in ("1", "L", "LA"):
         return Image.fromarray(guess_grey(np.asarray(image.convert("L")), path, is_lossy=is_lossy))
     if image.mode.startswith("I"):
@@ -110,16 +109,32 @@ def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = No
     return Image.fromarray(guess_colours(colours, path, is_lossy=is_lossy))
 
 
+def _alpha_mask(image: Image.Image, path: str | Path) -> np.ndarray | None:
+    """The alpha channel where it is the mask, uint8 [H, W]; None where the colours are."""
+    if not image.has_transparency_data:
+        return None
+    rgba = np.asarray(image.convert("RGBA"))
+    return mask_of_alpha(rgba[..., :3], rgba[..., 3], path)
+
+
 def _deep_mask(image: Image.Image, path: str | Path) -> Image.Image:
     """A mask of 16 or 32 bits: 8 bits if nothing is above 255, else the upper 8 of 16 are what counts, however dark."""
-    pixels = np.asarray(image)
+    pixels, declared = np.asarray(image), declared_values(image)
     if pixels.min() < 0:
         raise UserError(
             f"{path} has pixels below 0 ({pixels.min()}): save it with 255 for defective pixels and 0 for sound ones."
         )
     if pixels.max() <= 255:
-        return Image.fromarray(guess_grey(pixels.astype(np.uint8), path, is_lossy=False))
-    levels = np.asarray(as_rgb(image, path, (0, 65535)))[..., 0]
+        levels = pixels.astype(np.uint8)
+        if declared.white_is_zero:
+            if 0 < levels.max() <= DEFECT_THRESHOLD:
+                raise UserError(
+                    f"{path} has no value above {levels.max()}, and white is 0 in it (WhiteIsZero): save the mask with "
+                    "255 for defective pixels and 0 for sound ones."
+                )
+            levels = 255 - levels
+        return Image.fromarray(guess_grey(levels, path, is_lossy=False))
+    levels = np.asarray(as_rgb(image, path, declared.value_range(pixels) or (0, 65535)))[..., 0]
     try:
         return Image.fromarray(guess_grey(np.ascontiguousarray(levels), path, is_lossy=False))
     except UserError as error:
@@ -190,7 +205,8 @@ def read_pair(
 def _stored_values(image: Image.Image, path: str | Path) -> np.ndarray:
     """What a declared rule is about: numbers [H, W] or colours [H, W, 3]."""
     if image.mode in ("L", "P") or image.mode.startswith("I"):
-        return np.asarray(image)
+        # As Pillow does it with 8 bits.
+        return 65535 - np.asarray(image) if declared_values(image).white_is_zero else np.asarray(image)
     if image.mode in ("1", "LA"):
         return np.asarray(image.convert("L"))
     if image.mode == "PA":

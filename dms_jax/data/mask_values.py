@@ -109,19 +109,30 @@ def refuse_photograph(pixels: NDArray[np.uint8], path: str | Path) -> None:
     Raises:
       UserError: most pixels are neither black nor white, but of many greys, or of thousands of colours.
     """
-    levels = pixels if pixels.ndim == 2 else pixels.max(-1)
-    counts = np.bincount(levels.ravel(), minlength=256)
-    share = counts[_GREYS].sum() / levels.size
+    share = _share_of_greys(pixels.ravel()) if pixels.ndim == 2 else _share_of_greys(pixels.max(-1).ravel(), pixels)
+    if share:
+        raise UserError(
+            f"{path} is no mask: {share:.0%} of its pixels are neither black nor white. Put the mask there, with 255 "
+            "for defective pixels and 0 for sound ones."
+        )
+
+
+def _share_of_greys(levels: NDArray[np.uint8], colours: NDArray[np.uint8] | None = None) -> float:
+    """The share of pixels that are neither black nor white in a photograph, 0..1; 0 of what is none.
+
+    Args:
+      levels: uint8 [N], the brightest channel of each pixel.
+      colours: uint8 [..., 3], the N colours; None for grey ones.
+    """
+    counts = np.bincount(levels, minlength=256)
+    share = float(counts[_GREYS].sum() / max(levels.size, 1))
     if share <= 0.5 or np.count_nonzero(counts) <= _FEW_LEVELS:
-        return
-    if pixels.ndim == 3 and (pixels != pixels[..., :1]).any():
-        numbers = pixels.reshape(-1, 3).astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)
-        if len(np.unique(numbers)) <= _MANY_COLOURS:
-            return
-    raise UserError(
-        f"{path} is no mask: {share:.0%} of its pixels are neither black nor white. Put the mask there, with 255 for "
-        "defective pixels and 0 for sound ones."
-    )
+        return 0.0
+    if colours is not None and (colours != colours[..., :1]).any():
+        numbers = colours.reshape(-1, 3).astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)
+        if len(np.unique(numbers)) <= min(_MANY_COLOURS, len(numbers) // 2):
+            return 0.0
+    return share
 
 
 def guess_grey(levels: NDArray[np.uint8], path: str | Path, *, is_lossy: bool) -> NDArray[np.uint8]:
@@ -198,6 +209,8 @@ def refuse_without_black(colours: NDArray[np.uint8], path: str | Path) -> None:
 def mask_of_alpha(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], path: str | Path) -> NDArray[np.uint8] | None:
     """The mask of an image with transparency if its alpha channel is one; None where its colours are.
 
+    Of a photograph, what can be seen is the mask, if it is the smaller part.
+
     Raises:
       UserError: both might be.
     """
@@ -205,10 +218,12 @@ def mask_of_alpha(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], path: st
         return None
     if (colours == colours[0, 0]).all():
         return alpha
+    seen = colours[alpha > 0]
+    if len(seen) <= alpha.size / 2 and _share_of_greys(seen.max(-1), seen):
+        return alpha
     if not colours[alpha == 0].any():
         # What is transparent is black besides.
         return None
-    seen = colours[alpha > 0]
     if (seen == seen[0]).all():
         # Marks of one colour on something transparent.
         return alpha

@@ -20,6 +20,10 @@ DEFECTIVE = NUMBERS > 0
 VOC = [0, 0, 0, 128, 0, 0, 0, 128, 0, *[0] * (3 * 252), 224, 224, 192]
 
 
+PHOTO = np.random.default_rng(0).normal(120, 30, (64, 96)).clip(0, 255).astype(np.uint8)
+PHOTO_IN_COLOUR = np.random.default_rng(1).normal(120, 30, (64, 96, 3)).clip(0, 255).astype(np.uint8)
+
+
 def painted(*colours: int | tuple[int, int, int]) -> Image.Image:
     return Image.fromarray(np.array(colours, np.uint8)[NUMBERS])
 
@@ -75,6 +79,11 @@ RIGHT: dict[str, tuple[Callable[[], Image.Image], str]] = {
         lambda: with_alpha(np.where(DEFECTIVE[..., None], 255, all_of(0)), 255 * DEFECTIVE),
         "mask.png",
     ),
+    "a photograph of which the marks can be seen": (lambda: with_alpha(PHOTO_IN_COLOUR, 255 * DEFECTIVE), "mask.png"),
+    "marks cut out of a grey photograph, on black": (
+        lambda: with_alpha(np.where(DEFECTIVE[..., None], PHOTO[..., None].repeat(3, -1), 0), 255 * DEFECTIVE),
+        "mask.png",
+    ),
     "white marks, all opaque": (
         lambda: with_alpha(np.where(DEFECTIVE[..., None], 255, all_of(0)), np.full(NUMBERS.shape, 255)),
         "mask.png",
@@ -88,7 +97,6 @@ def test_masks_without_a_doubt(kind: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found(saved(tmp_path, make(), name)), DEFECTIVE)
 
 
-PHOTO = np.random.default_rng(0).normal(120, 30, (64, 96)).clip(0, 255).astype(np.uint8)
 LINE = np.zeros((64, 96), np.uint8)
 LINE[30, 10:80], LINE[40:50, 20:40] = 1, 2
 
@@ -185,6 +193,16 @@ REFUSED: dict[str, tuple[Callable[[], Image.Image], str, str]] = {
         lambda: Image.fromarray(np.random.default_rng(0).normal(120, 30, (64, 96, 3)).clip(0, 255).astype(np.uint8)),
         "mask.png",
         "is no mask: 100% of its pixels",
+    ),
+    "a photograph with transparent corners": (
+        lambda: with_alpha(PHOTO_IN_COLOUR, 255 * ~DEFECTIVE),
+        "mask.png",
+        "one mask in its colours and another in its alpha channel",
+    ),
+    "a photograph that is black where it is transparent": (
+        lambda: with_alpha(np.where(DEFECTIVE[..., None], 0, PHOTO_IN_COLOUR), 255 * ~DEFECTIVE),
+        "mask.png",
+        "is no mask",
     ),
     "a mask in colours and another in alpha": (
         lambda: with_alpha(np.array([[0] * 3, [255, 0, 0], [0, 0, 255]])[NUMBERS], 255 * (NUMBERS != 2)),

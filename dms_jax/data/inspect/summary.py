@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dms_jax.data.facts import UNLABELLED, ImageFacts, measure
-from dms_jax.data.inspect.warnings import class_warnings, copy_warnings, mask_warnings
+from dms_jax.data.inspect.warnings import class_warnings, copy_warnings, mask_warnings, range_warnings
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.tables import format_table
 from dms_jax.whole_files import write_whole
@@ -139,6 +139,7 @@ def _summary(dataset: PreparedDataset, images: Mapping[str, Sequence[ImageFacts]
             *class_warnings(images, dataset.class_names),
             *mask_warnings(images, free),
             *copy_warnings(images),
+            *range_warnings(images),
         ),
     )
 

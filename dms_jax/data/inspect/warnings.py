@@ -9,6 +9,8 @@ from dms_jax.errors import some_names
 
 # A class with fewer training images than this is hardly learnt.
 _FEW_TRAINING_IMAGES = 10
+# Of 255, a quarter: 16 bits of which a camera fills 14 or fewer.
+_DARK = 64
 # So many images are named in a warning; the others are counted.
 _listed = partial(some_names, most=10)
 
@@ -66,6 +68,20 @@ def mask_warnings(images: Mapping[str, Sequence[ImageFacts]], free_class: int | 
         )
     if not any(image.pixels.defective for image in images["validation"]):
         yield "No mask of validation shows a defect, so that no operating threshold can be chosen on it."
+
+
+def range_warnings(images: Mapping[str, Sequence[ImageFacts]]) -> Iterator[str]:
+    """Whether all images are so dark that they were probably read in the wrong range.
+
+    Args:
+      images: what is known of the images of each split.
+    """
+    brightest = max((image.pixels.brightest for members in images.values() for image in members), default=0)
+    if 0 < brightest <= _DARK:
+        yield (
+            f"No image has a pixel brighter than {brightest} of 255: if the files have room for more bits than the "
+            "camera has, say which values are black and white with value_range (0,4095 for 12 bits)."
+        )
 
 
 def copy_warnings(images: Mapping[str, Sequence[ImageFacts]]) -> Iterator[str]:

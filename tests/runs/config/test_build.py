@@ -83,7 +83,7 @@ EXTRAS = {"loss.ssim_weight": 0.5, "loss.iou_on": "defective", "model.zero_init_
     ("name", "argument", "fields"),
     [
         *((name, argument, {}) for name, argument in RECIPES),
-        ("bdms", "recipe=scratch", {"optimizer.name": "muon", **EXTRAS}),
+        ("bdms", "recipe=adamw", {"optimizer.name": "muon", **EXTRAS}),
     ],
 )
 def test_every_recipe_trains_a_step(

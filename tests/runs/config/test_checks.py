@@ -100,10 +100,10 @@ class TestConfigFiles:
         assert config.optimizer.learning_rate == get_config("bdms", "recipe=scratch").optimizer.learning_rate
 
     def test_recipes(self):
-        paper, scratch, sgd = (get_config("bdms", f"recipe={name}") for name in ("paper", "scratch", "scratch_sgd"))
+        paper, adamw, sgd = (get_config("bdms", f"recipe={name}") for name in ("paper", "adamw", "scratch"))
         assert paper == get_config("bdms")
-        assert (scratch.optimizer.name, sgd.optimizer.name, paper.optimizer.name) == ("adamw", "sgd", "sgd")
-        before, after = flatten(sgd), flatten(scratch)
+        assert (adamw.optimizer.name, sgd.optimizer.name, paper.optimizer.name) == ("adamw", "sgd", "sgd")
+        before, after = flatten(sgd), flatten(adamw)
         assert {name: after[name] for name in after if after[name] != before[name]} == {
             "augment.paste": 0.5,
             "loss.iou_weight": 1.0,
