@@ -21,7 +21,9 @@ from tiny_run import save_tiny_run
 
 from dms_jax import Predictor
 from dms_jax.cli import main
+from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.folder.records import RecordFile
+from dms_jax.runs import predictor as runs_predictor
 from dms_jax.runs.description import OperatingPoint, RunDescription
 
 COUNT = 9
@@ -35,6 +37,17 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("runs") / "mine"
     save_tiny_run(workdir, tmp_path_factory.mktemp("data"), tested=True)
     return workdir
+
+
+@pytest.fixture(scope="module")
+def network(workdir: Path) -> BatchPredictor:
+    return Predictor.load(workdir).batches
+
+
+@pytest.fixture(autouse=True)
+def _compiled_once(network: BatchPredictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All runs here have the same weights, and most of a test's time would go into compiling the network."""
+    monkeypatch.setattr(runs_predictor, "batch_predictor", lambda *_, **__: network)
 
 
 @pytest.fixture
