@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from dataclasses import replace
@@ -85,6 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
     from dms_jax.inference.folder.listing import list_files, take_shard
     from dms_jax.inference.folder.predict import earlier_predictions, predict_files
     from dms_jax.inference.folder.workers import open_pool
+    from dms_jax.runtime.cores import usable_cores
     from dms_jax.runtime.signals import collect_interruptions
 
     files = list_files(arguments.images, earlier_predictions(arguments.output))
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> None:
         workers = arguments.workers
         if workers is None:
             many = len(files) >= _WORTH_PROCESSES and predictor.batches.calls_at_once > 1
-            workers = (os.cpu_count() or 1) if many else 0
+            workers = usable_cores() if many else 0
         bar = tqdm(total=len(files), unit=" images", file=sys.stderr, disable=None, smoothing=0.1)
 
         def progress(count: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from dms_jax.inference.folder.records import RecordFile, write_table
 from dms_jax.inference.folder.workers import CHUNK, WorkerPool
 from dms_jax.inference.interpretation import Interpretation
 from dms_jax.inference.streaming import stream
+from dms_jax.runtime.cores import usable_cores
 from dms_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def predict_files(
     # Threads are not sent anything.
     chunk = CHUNK if isinstance(pool, WorkerPool) else 1
     # Enough for two batches to wait while one is predicted.
-    ahead = max(2 * predict.rows // chunk, 2 * (os.cpu_count() or 1)) + 1
+    ahead = max(2 * predict.rows // chunk, 2 * usable_cores()) + 1
     classes: Counter[str] = Counter()
     failed: list[str] = []
     predicted = firing = 0
