@@ -86,8 +86,8 @@ def test_a_folder_of_images(call: Call, workdir: Path) -> None:
     assert (code, err) == (0, [])
     assert out[0].startswith(f"{COUNT} images predicted in ")
     assert out[1].startswith("classes: ")
-    assert out[2].endswith("(threshold: chosen gated)")
-    assert out[3:] == ["maps, tables and overlays are in out"]
+    assert out[2].endswith("(gated map > 60: chosen gated)")
+    assert out[3:] == ["maps, overlays and tables are in out"]
     predictor = Predictor.load(workdir)
     rows = table("out/predictions.csv")
     assert len(rows) == COUNT
@@ -96,6 +96,7 @@ def test_a_folder_of_images(call: Call, workdir: Path) -> None:
         written = np.asarray(Image.open(f"out/maps/{os.path.splitext(os.path.relpath(row['file'], 'in'))[0]}.png"))
         np.testing.assert_allclose(written.astype(int), expected.map, atol=1)
         assert row["class"] == expected.class_name
+        assert row["defective"] == str(int(expected.map.max() > 60))
     model = json.loads(Path("out/predictions.json").read_text())["model"]
     assert model == {"run": "mine", "step": 7, "weights": predictor.digest}
     # And again.
@@ -107,8 +108,8 @@ def test_a_folder_of_images(call: Call, workdir: Path) -> None:
 def test_flags_change_how_answers_are_read(call: Call) -> None:
     assert call("--no-gate", "--no-overlays", output="plain")[1][2:] == [
         f"with a defective pixel: {sum(row['regions'] != '0' for row in table('plain/predictions.csv'))} "
-        "(threshold: chosen plain)",
-        "maps, tables are in plain",
+        "(map > 120: chosen plain)",
+        "maps and tables are in plain",
     ]
     assert not Path("plain/overlays").exists()
     assert json.loads(Path("plain/predictions.json").read_text())["threshold"] == 120
@@ -121,7 +122,7 @@ def test_flags_change_how_answers_are_read(call: Call) -> None:
     code, out, err = call("--no-gate", output="few")
     assert (code, out) == (1, [])
     assert err == [
-        "dms-jax: few holds predictions made otherwise (gates, note, threshold): choose another --output.",
+        "dms-jax: few holds predictions made otherwise (gates, threshold): choose another --output.",
     ]
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dms_jax.errors import UserError
-from dms_jax.inference.folder.files import MAP_SUFFIX, MAPS, OVERLAY_SUFFIX, OVERLAYS, FileStep
-from dms_jax.inference.folder.listing import ImageFile, refuse_overwriting
+from dms_jax.inference.folder.files import MAP_SUFFIX, OVERLAY_SUFFIX, FileStep
+from dms_jax.inference.folder.listing import MAPS, OVERLAYS, SETTINGS, ImageFile, refuse_overwriting
 from dms_jax.inference.folder.records import RecordFile, write_table
 from dms_jax.inference.folder.workers import CHUNK, WorkerPool
 from dms_jax.inference.interpretation import Interpretation
@@ -23,10 +23,6 @@ from dms_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
     from dms_jax.inference.batching import BatchPredictor
-
-
-# What predictions are of, one file for each shard.
-_SETTINGS = "predictions*.json"
 
 
 @dataclass(frozen=True)
@@ -127,20 +123,21 @@ def predict_files(
 
 def earlier_predictions(output: Path) -> tuple[Path, ...]:
     """The folders of images in a folder of predictions; none where it is not one yet."""
-    return (output / MAPS, output / OVERLAYS) if any(output.glob(_SETTINGS)) else ()
+    return (output / MAPS, output / OVERLAYS) if any(output.glob(SETTINGS)) else ()
 
 
 def _claim(path: Path, settings: dict[str, Any]) -> None:
     """Note what the predictions are of; those that are there already, of all shards, must be of the same."""
     settings = json.loads(json.dumps(settings))
-    for each in sorted(path.parent.glob(_SETTINGS)):
+    for each in sorted(path.parent.glob(SETTINGS)):
         try:
             earlier = json.loads(each.read_text())
         except ValueError:
             earlier = None
         if not isinstance(earlier, dict):
             raise UserError(f"{each} is damaged: choose another --output, or remove it.")
-        different = sorted(key for key in settings.keys() | earlier.keys() if settings.get(key) != earlier.get(key))
+        keys = (settings.keys() | earlier.keys()) - {"note"}  # on how the threshold was chosen
+        different = sorted(key for key in keys if settings.get(key) != earlier.get(key))
         if different:
             raise UserError(
                 f"{path.parent} holds predictions made otherwise ({', '.join(different)}): choose another --output."
