@@ -49,6 +49,11 @@ def run(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--batches={arguments.batches} must be numbers of at least 1, such as 1,16.")
     if not arguments.seconds > 0:
         raise UsageError(f"--seconds={arguments.seconds} must be above 0.")
+    file = arguments.json
+    if file is not None and not file.absolute().parent.is_dir():
+        raise UsageError(f"{file} cannot be written: {file.parent} is not a folder.")
+    if file is not None and file.is_dir():
+        raise UsageError(f"{file} is a folder: name a file to write to.")
     # Imported late: a mistyped flag is answered at once.
     from dms_jax.evaluation.result_files import write_results
     from dms_jax.runs.benchmarking import as_rows, benchmark_run
@@ -79,5 +84,5 @@ def run(arguments: argparse.Namespace) -> None:
         for timing in timings
     ]
     print(format_table(["what", "batch", "first call (s)", "ms an image", "images/s"], rows))
-    if arguments.json:
-        write_results({"timings": as_rows(timings)}, arguments.json)
+    if file is not None:
+        write_results({"timings": as_rows(timings)}, file)

@@ -18,7 +18,8 @@ def outputs_table(metrics: Metrics) -> str:
         [name, *_saliency_cells(output), output["accuracy"]]
         for name, output in zip(names, metrics["outputs"], strict=True)
     ]
-    if metrics["gated"]:
+    # Results of earlier versions have none.
+    if metrics.get("gated"):
         rows.append(["final, gated", *_saliency_cells(metrics["gated"]), None])
     rows.append(["all black", *_saliency_cells(metrics["all_black"]), None])
     return format_table(["output", *_SALIENCY_HEADERS, "accuracy"], rows, precision=5)
@@ -74,7 +75,7 @@ def _threshold_line(metrics: Metrics) -> str:
         f"Operating threshold: map > {threshold['value']} ({threshold['note']}). IoU and F1 are of all pixels "
         f"together; averaged over the defective images they are {means[0]} and {means[1]}."
     )
-    gated = metrics["gated"] and metrics["gated"]["operating_threshold"]
+    gated = (metrics.get("gated") or {}).get("operating_threshold")
     if gated and gated["value"] is not None:
         text += f" Gated, that is times the probability of a defect: map > {gated['value']} ({gated['note']})."
     return text
@@ -108,7 +109,7 @@ def _sod_lines(metrics: Metrics) -> str:
 
 
 def _extra_table(metrics: Metrics) -> str:
-    rows = [[name, own["all"], own["defective"]] for name, own in metrics["extra"].items()]
+    rows = [[name, own["all"], own["defective"]] for name, own in metrics.get("extra", {}).items()]
     return format_table(["metric", "all", "defective"], rows, precision=5) if rows else ""
 
 
@@ -119,7 +120,7 @@ def _image_level_text(metrics: Metrics) -> str:
     keys = ("precision", "recall", "false_alarm_rate", "auroc", "ap")
     sources = {"class head": "class_head", "map's maximum": "map_maximum", "gated map's maximum": "gated_maximum"}
     for title, key in sources.items():
-        own = level[key]
+        own = level.get(key)
         if own is None and key == "gated_maximum":
             continue
         rows.append([title, *((own or {}).get(name) for name in keys)])

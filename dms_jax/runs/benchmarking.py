@@ -17,7 +17,7 @@ from dms_jax.data.datasets.drawing import CLASS_NAMES, draw
 from dms_jax.data.image_files import encode_png
 from dms_jax.errors import UserError
 from dms_jax.inference.batching import BatchPredictor
-from dms_jax.inference.folder.listing import list_files
+from dms_jax.inference.folder.listing import ImageFile, list_files
 from dms_jax.inference.folder.predict import predict_files
 from dms_jax.inference.folder.workers import open_pool
 from dms_jax.inference.interpretation import Interpretation
@@ -71,11 +71,15 @@ def benchmark_run(
       report: called with each measurement when it is done.
 
     Raises:
-      UserError: there is no such run, file or image.
+      UserError: there is no such run, file or image, an exported file sees crops of another size, or no image can be
+        read.
     """
     run = open_run(workdir)
     description = run.description.model
     side = description.framing.size
+    # Before anything is timed: what cannot be used is said at once.
+    calls = {path: _exported(path, workdir, side) for path in exported}
+    files = list_files(images) if images else []
     mesh = data_mesh(jax.local_devices())
     step = make_predict_step(run.model, mesh, deterministic=run.config.deterministic, final_only=True)
     device = next(iter(mesh.devices.flat)).device_kind
@@ -91,12 +95,11 @@ def benchmark_run(
         rows = -(-batch // mesh.size) * mesh.size
         predictor = BatchPredictor(step, run.variables, mesh, rows)
         add(_timed(f"the run on {mesh.size} x {device}", predictor, rows, side, budget))
-    for path in exported:
-        call = _exported(path)
+    for path, call in calls.items():
         for batch in batches:
             add(_timed(str(path), call, batch, side, budget))
     assert predictor is not None  # of the largest batch, which comes last
-    add(_end_to_end(predictor, Interpretation.of(description), images, side))
+    add(_end_to_end(predictor, Interpretation.of(description), files, side))
     return timings
 
 
@@ -115,7 +118,8 @@ def _timed(what: str, call: Call, batch: int, side: int, budget: float) -> Timin
     return Timing(what, batch, first, statistics.median(times) / batch)
 
 
-def _exported(path: Path) -> Call:
+def _exported(path: Path, workdir: Path, side: int) -> Call:
+    call: Call
     if path.suffix == ".onnx":
         # Imported late, here and below: extras.
         from dms_jax.inference.exported.extras import check_installed
@@ -123,27 +127,39 @@ def _exported(path: Path) -> Call:
         check_installed("onnx", "ONNX files")
         from dms_jax.inference.exported.onnx_session import OnnxPredictor
 
-        return OnnxPredictor(path, rows=1_000_000)
-    if path.suffix == ".jaxexport":
+        call = predictor = OnnxPredictor(path, rows=1_000_000)
+        metadata = predictor.metadata
+    elif path.suffix == ".jaxexport":
         from dms_jax.inference.exported.jax_program import read_jax_program
 
-        program, _ = read_jax_program(path)
-        return lambda images: jax.device_get(program(images))
-    raise UserError(f"{path} is neither .onnx nor .jaxexport: name a file of dms-jax export.")
+        program, metadata = read_jax_program(path)
+
+        def call(images: Images) -> object:
+            return jax.device_get(program(images))
+    else:
+        raise UserError(f"{path} is neither .onnx nor .jaxexport: name a file of dms-jax export.")
+    own = metadata.description.framing.size
+    if own != side:
+        raise UserError(
+            f"{path} is not of the run in {workdir}: it sees crops of {own} x {own}, and the run of {side} x {side}; "
+            "name the run that it was exported from."
+        )
+    return call
 
 
-def _end_to_end(predictor: BatchPredictor, reading: Interpretation, images: Sequence[str], side: int) -> Timing:
+def _end_to_end(predictor: BatchPredictor, reading: Interpretation, files: Sequence[ImageFile], side: int) -> Timing:
     with tempfile.TemporaryDirectory() as folder:
-        if not images:
+        if not files:
             _draw(Path(folder) / "images", side)
-            images = [str(Path(folder) / "images")]
-        files = list_files(images)
+            files = list_files([str(Path(folder) / "images")])
         workers = usable_cores() if is_gpu(data_mesh(jax.local_devices())) else 0
         with open_pool(workers, side) as pool:
             started = time.perf_counter()
-            predict_files(predictor, reading, files, Path(folder) / "out", model={}, pool=pool)
+            summary = predict_files(predictor, reading, files, Path(folder) / "out", model={}, pool=pool)
             seconds = time.perf_counter() - started
-    return Timing("files to maps and overlays", predictor.rows, None, seconds / len(files))
+    if not summary.predicted:
+        raise UserError(summary.failed[0])
+    return Timing("files to maps and overlays", predictor.rows, None, seconds / summary.predicted)
 
 
 def _draw(folder: Path, side: int) -> None:

@@ -173,6 +173,8 @@ def _loss(run: OpenedRun, source: ExampleSource, plain: bytes, quantized: bytes)
         _metrics(run, source, OnnxPredictor(model, rows=run.config.batch_size).maps) for model in (plain, quantized)
     )
     images = f"{len(source)} images of validation"
+    if before["mae"] is None:
+        return f"no mask of the {images} is known, to measure by what INT8 costs"
     if before["defective"]["max_f"] is None:
         return f"on {images}, MAE is {after['mae']:.4f} in INT8 and {before['mae']:.4f} in float32"
     parts = []

@@ -17,6 +17,7 @@ from dms_jax.inference.exported import extras
 from dms_jax.inference.exported.jax_program import read_jax_program
 from dms_jax.inference.exported.onnx_session import OnnxPredictor
 from dms_jax.models.dms import SIZES
+from dms_jax.runs import exporting
 from dms_jax.runs.config import build, saved
 from dms_jax.runs.dataset import digests, open_dataset
 from dms_jax.runs.description import RunDescription
@@ -92,6 +93,13 @@ def test_int8_says_what_it_costs(workdir: Path, tmp_path: Path, capsys: Any) -> 
     model = onnx.load(quantized)
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in model.graph.node}
     assert OnnxPredictor(quantized).metadata.form == "ONNX, opset 17, INT8"
+
+
+def test_int8_without_a_known_mask_says_so(workdir: Path, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    unknown = {"mae": None, "defective": {"max_f": None}}
+    monkeypatch.setattr(exporting, "_metrics", lambda *unused: unknown)
+    assert export(workdir, tmp_path / "int8.onnx", "--int8") == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("no mask of the ")
 
 
 def test_a_file_of_jax_export_knows_the_run(workdir: Path, tmp_path: Path, capsys: Any) -> None:

@@ -101,3 +101,12 @@ def test_what_does_not_exist_without_masks_is_not_available():
     assert cells(outputs_table(metrics), "maps")[1:] == ["n/a"] * 7 + ["1.00000"]
     assert cells(details_text(metrics), "crack")[1:] == ["0", *["n/a"] * 5, "1.00000", "n/a"]
     assert cells(comparison_table({"a": metrics}), "a ")[2:] == ["n/a"] * 10 + ["1.00000"]
+
+
+def test_results_of_earlier_versions_are_shown():
+    metrics = metrics_of(threshold=100, mixed=True)
+    del metrics["gated"], metrics["painted"], metrics["extra"], metrics["image_level"]["gated_maximum"]
+    assert "final, gated" not in outputs_table(metrics)
+    text = details_text(metrics)
+    assert cells(text, "map's maximum")[1:] == ["1.00000"] * 2 + ["0.00000"] + ["1.00000"] * 2
+    assert "Gated" not in text

@@ -29,6 +29,8 @@ from dms_jax.inference.folder.records import read_records
 
 # Images read at a time: what has been read and not yet shown must not grow with their number.
 _CHUNK = 64
+# What the record of a predicted image has.
+_KEYS = frozenset({"file", "name", "class", "probabilities", "score", "area", "boxes"})
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,7 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
       UserError: it is no such folder, a file of it is missing or damaged, or no mask belongs to an image.
     """
     opened = _open(folder)
-    records = [record for path in sorted(folder.glob("predictions*.jsonl")) for record in read_records(path)]
-    failed = [str(record["error"]) for record in records if record.get("error") is not None]
-    records = [record for record in records if record.get("error") is None]
+    records, failed = _read(folder)
     if not records:
         raise UserError(f"{folder} has no predicted image: name a folder that `dms-jax predict` wrote to.")
     notes = [f"Not predicted: {reason}" for reason in shortened(failed)]
@@ -130,6 +130,25 @@ def _open(folder: Path) -> _Folder:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{paths[0]} is damaged: predict the images again, to another folder.") from error
+
+
+def _read(folder: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """The records of what was predicted, and why other files could not be; each file once, whatever shards had it."""
+    predicted: dict[str, Mapping[str, Any]] = {}
+    failed: dict[str, str] = {}
+    for path in sorted(folder.glob("predictions*.jsonl")):
+        for record in read_records(path):
+            file = record["file"]
+            if record.get("error") is not None:
+                failed.setdefault(file, str(record["error"]))
+            elif record.keys() >= _KEYS:
+                predicted[file] = record
+            else:
+                raise UserError(
+                    f"{path} is damaged (what it has of {file} is not whole): predict the images again, to another "
+                    "folder."
+                )
+    return list(predicted.values()), [reason for file, reason in failed.items() if file not in predicted]
 
 
 def _looked_at(

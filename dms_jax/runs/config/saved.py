@@ -39,6 +39,8 @@ _ADDED = {
     "tensorboard_images": 4,
     "augment.paste": 0.0,
     "data.cache": 0.0,
+    "data.mask_values": "",
+    "data.value_range": "",
     "evaluation.max_false_alarms": 1.0,
     "loss.iou_on": "all",
     "loss.iou_weight": 0.0,

@@ -158,3 +158,20 @@ def test_what_cannot_be_used_is_named(folder, tmp_path):
     (folder / "predictions.json").write_text(json.dumps(SETTINGS))
     with pytest.raises(UserError, match="has no predicted image"):
         report_predictions(folder)
+
+
+def test_an_image_of_several_shards_counts_once(folder, tmp_path):
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    failed = lines[3]["file"]
+    save(folder / "maps" / "late.png", np.zeros((8, 8), np.uint8))
+    write_records(folder, [*lines[:2], record(failed, "late")], "-1-of-2")
+    report = report_predictions(folder, tmp_path / "masks")
+    assert report.summary[0].startswith("4 images, ")
+    assert sorted(card.name for card in report.gallery.cards) == sorted([*(each["file"] for each in lines)])
+    assert report.notes == []
+
+
+def test_a_record_that_is_not_whole_is_damaged(folder):
+    write_records(folder, [{"file": "x.png", "name": "found"}])
+    with pytest.raises(UserError, match=r"predictions.jsonl is damaged \(what it has of x.png is not whole\): predict"):
+        report_predictions(folder)
