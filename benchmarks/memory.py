@@ -9,7 +9,7 @@ from pathlib import Path
 class PeakMemory:
     """The most that this process and all its children have held while it was open, looked at five times a second.
 
-    Pages that several processes share count in each.
+    Pages that several processes share count once (Linux's "proportional set size").
     """
 
     def __init__(self) -> None:
@@ -32,17 +32,17 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while self._open:
-            self._peak = max(self._peak, resident_kib(os.getpid()))
+            self._peak = max(self._peak, proportional_kib(os.getpid()))
             time.sleep(0.2)
 
 
-def resident_kib(process: int) -> int:
+def proportional_kib(process: int) -> int:
     """Of a process with its children, theirs and so on; 0 for one that has ended."""
     folder = Path("/proc") / str(process)
     try:
-        status = (folder / "status").read_text()
+        memory = (folder / "smaps_rollup").read_text()
         children = [child for task in (folder / "task").iterdir() for child in (task / "children").read_text().split()]
     except OSError:
         return 0
-    own = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")), 0)
-    return own + sum(resident_kib(int(child)) for child in children)
+    own = next((int(line.split()[1]) for line in memory.splitlines() if line.startswith("Pss:")), 0)
+    return own + sum(proportional_kib(int(child)) for child in children)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from dataclasses import replace
@@ -85,6 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
     from dms_jax.inference.folder.listing import list_files, take_shard
     from dms_jax.inference.folder.predict import earlier_predictions, predict_files
     from dms_jax.inference.folder.workers import open_pool
+    from dms_jax.runtime.cores import usable_cores
     from dms_jax.runtime.signals import collect_interruptions
 
     files = list_files(arguments.images, earlier_predictions(arguments.output))
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> None:
         workers = arguments.workers
         if workers is None:
             many = len(files) >= _WORTH_PROCESSES and predictor.batches.calls_at_once > 1
-            workers = (os.cpu_count() or 1) if many else 0
+            workers = usable_cores() if many else 0
         bar = tqdm(total=len(files), unit=" images", file=sys.stderr, disable=None, smoothing=0.1)
 
         def progress(count: int) -> None:
@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> None:
                 shard=suffix,
                 progress=progress,
             )
-    print(_text(summary, arguments.output, reading.note))
+    print(_text(summary, arguments.output, reading, overlays=not arguments.no_overlays))
     if summary.failed:
         raise UserError(
             f"{len(summary.failed)} of {len(files)} images could not be read, and are in the table with the reason: "
@@ -168,13 +168,15 @@ def _check(arguments: argparse.Namespace) -> tuple[int, int] | None:
     return number, count
 
 
-def _text(summary: FolderSummary, output: Path, note: str) -> str:
+def _text(summary: FolderSummary, output: Path, reading: Interpretation, *, overlays: bool) -> str:
     earlier = f" ({summary.earlier} more had been predicted before)" if summary.earlier else ""
     speed = f", {summary.predicted / summary.seconds:.1f} images/s" if summary.predicted and summary.seconds else ""
     lines = [f"{summary.predicted} images predicted{earlier} in {summary.seconds:.1f} s{speed}"]
     if summary.classes:
         lines.append("classes: " + ", ".join(f"{count} {name}" for name, count in summary.classes.items()))
     if summary.firing is not None:
-        lines.append(f"with a defective pixel: {summary.firing} (threshold: {note})")
-    lines.append(f"maps, tables{'' if not (output / 'overlays').is_dir() else ' and overlays'} are in {output}")
+        what = "gated map" if reading.gates else "map"
+        count = f"{summary.firing} of these {summary.predicted}" if earlier else str(summary.firing)
+        lines.append(f"with a defective pixel: {count} ({what} > {reading.threshold}: {reading.note})")
+    lines.append(f"{'maps, overlays and tables' if overlays else 'maps and tables'} are in {output}")
     return "\n".join(lines)

@@ -55,6 +55,8 @@ class OperatingPoint:
         # 0.29 * 100 is a little below 29.
         threshold = max(int(np.argmax(firing <= share * normal + 1e-6)), self.threshold or 0)
         fire = f"{firing[threshold]} of the {normal} normal images of {self.chosen_on} have a pixel above it"
+        if 0 < share * normal < 1:
+            fire += f", too few to tell a share of {share:.4g}"
         if threshold == self.threshold:
             return replace(self, note=f"{self.note}; {fire}, and {share:.4g} of them may")
         return replace(self, threshold=threshold, note=f"at most {share:.4g} of the normal images may fire; {fire}")

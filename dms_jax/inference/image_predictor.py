@@ -17,6 +17,7 @@ from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.interpretation import Interpretation, Prediction, interpret
 from dms_jax.inference.streaming import stream
 from dms_jax.inference.underway import Answered, Loaded
+from dms_jax.runtime.cores import usable_cores
 
 ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 
@@ -74,7 +75,7 @@ class ImagePredictor:
           UserError, ValueError: as for a call, when it is the image's turn.
         """
         load = partial(load_image_like, framing=self.reading.framing, value_range=self.reading.value_range)
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
             finish = partial(finish_prediction, reading=self.reading)
             yield from stream(images, load, self.batches, finish, pool, ahead=2 * self.batches.rows)
 

@@ -173,12 +173,15 @@ def find_regions(mask: NDArray[np.bool_]) -> tuple[Region, ...]:
     """The regions of a mask, bool [H, W], the largest first."""
     if not mask.any():
         return ()
-    numbered, count = ndimage.label(mask, _EIGHT_NEIGHBOURS)
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    top, left = int(rows[0]), int(columns[0])
+    # Most of an image is sound.
+    numbered, count = ndimage.label(mask[top : rows[-1] + 1, left : columns[-1] + 1], _EIGHT_NEIGHBOURS)
     areas = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
     boxes = ndimage.find_objects(numbered)
     regions = [
-        Region((columns.start, rows.start, columns.stop, rows.stop), int(area))
-        for (rows, columns), area in zip(boxes, areas, strict=True)
+        Region((left + across.start, top + down.start, left + across.stop, top + down.stop), int(area))
+        for (down, across), area in zip(boxes, areas, strict=True)
     ]
     return tuple(sorted(regions, key=lambda region: (-region.area, region.box)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dms_jax.inference.underway import Answered, Loaded
+from dms_jax.runtime.cores import usable_cores
 
 if TYPE_CHECKING:
     # Processes that only read and write need no JAX.
@@ -88,7 +88,7 @@ class _Pace:
 
     def __init__(self, chunk: int, ahead: int) -> None:
         self._chunk, self._ahead = chunk, ahead
-        self._least = min((os.cpu_count() or 1) + 1, ahead)
+        self._least = min(usable_cores() + 1, ahead)
         self._images = self._crops = 0
 
     def noted(self, image: Loaded[Item]) -> Loaded[Item]:

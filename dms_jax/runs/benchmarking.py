@@ -1,6 +1,5 @@
 """How fast a run's network predicts on this machine, as it is and as exported files."""
 
-import os
 import statistics
 import tempfile
 import time
@@ -24,6 +23,7 @@ from dms_jax.inference.folder.workers import open_pool
 from dms_jax.inference.interpretation import Interpretation
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.runs.open_run import open_run
+from dms_jax.runtime.cores import usable_cores
 from dms_jax.runtime.devices import data_mesh, is_gpu
 
 # Of the images that are drawn where none are named.
@@ -152,7 +152,7 @@ def _end_to_end(predictor: BatchPredictor, reading: Interpretation, files: Seque
         if not files:
             _draw(Path(folder) / "images", side)
             files = list_files([str(Path(folder) / "images")])
-        workers = (os.cpu_count() or 1) if is_gpu(data_mesh(jax.local_devices())) else 0
+        workers = usable_cores() if is_gpu(data_mesh(jax.local_devices())) else 0
         with open_pool(workers, side) as pool:
             started = time.perf_counter()
             summary = predict_files(predictor, reading, files, Path(folder) / "out", model={}, pool=pool)

@@ -29,6 +29,8 @@ class RunDescription:
       dataset: where the prepared dataset lies, an absolute path.
       plain: where a pixel of a map is called defective, chosen on validation.
       gated: the same for gated maps; None until the run is tested, or where there is no defect-free class.
+      max_false_alarms: the share of normal validation images that may fire, as `dms-jax evaluate` was told, until it is
+        told otherwise; None for the configuration's.
       value_range: see `ModelDescription`.
       version: of dms_jax that the run was made by.
       images: for each split, a hash of its images, see `dms_jax.runs.dataset.digests`; empty in earlier versions' runs.
@@ -40,6 +42,7 @@ class RunDescription:
     dataset: str
     plain: OperatingPoint = UNTESTED
     gated: OperatingPoint | None = None
+    max_false_alarms: float | None = None
     value_range: tuple[float, float] | None = None
     version: str = __version__
     images: Mapping[str, str] = field(default_factory=dict)
@@ -74,6 +77,10 @@ class RunDescription:
     def with_threshold(self, threshold: OperatingThreshold) -> Self:
         """The description of a run that has been tested."""
         return replace(self, plain=threshold.plain, gated=threshold.gated)
+
+    def limiting(self, max_false_alarms: float) -> Self:
+        """The description of a run whose threshold is to be chosen so from now on."""
+        return replace(self, max_false_alarms=max_false_alarms)
 
     def save(self, workdir: Path) -> None:
         """Write it to a work directory."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 
 from dms_jax.data.examples import ExampleSource
@@ -65,6 +66,7 @@ def export_run(
     form: Form,
     outputs: Outputs = "final",
     *,
+    dtype: str = "float32",
     int8: bool = False,
     data_dir: str | None = None,
     manual_dir: str | None = None,
@@ -76,6 +78,7 @@ def export_run(
       output: the file; its folder is made where there is none.
       form: "jax" or "onnx".
       outputs: which saliency maps and classes the file gives.
+      dtype: of "jax": what it computes in, float32 or bfloat16.
       int8: quantise the ONNX file by validation images of the run, and measure what that costs on them.
       data_dir: see `dms_jax.runs.testing.evaluate_run`; the dataset is needed for `int8` alone.
       manual_dir: the same.
@@ -90,7 +93,8 @@ def export_run(
     output.parent.mkdir(parents=True, exist_ok=True)
     description = run.description.model
     if form == "jax":
-        return ExportedRun(write_jax_program(output, run.model, run.variables, description, outputs), run.step)
+        metadata = write_jax_program(output, run.model, run.variables, description, outputs, jnp.dtype(dtype))
+        return ExportedRun(metadata, run.step)
     # Imported late: they need what `check_installed` has looked for.
     from dms_jax.inference.exported.onnx_file import make_onnx_model, metadata_of, save_onnx_model
 

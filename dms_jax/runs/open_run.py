@@ -48,12 +48,19 @@ def open_run(workdir: Path) -> OpenedRun:
     config = saved.load_run(workdir)
     description = RunDescription.load(workdir)
     if not has_best(workdir):
-        raise UserError(f"{workdir} has no best checkpoint yet: train until config.checkpoint_every at least.")
+        raise UserError(
+            f"{workdir} has no best checkpoint yet, which is written at the end, and with the first checkpoint after a "
+            f"validation (config.checkpoint_every={config.checkpoint_every}, "
+            f"config.evaluate_every={config.evaluate_every}): let the run go on."
+        )
     if description is None:
         raise UserError(f"{workdir} was made by an earlier version of dms_jax (it has no run.json): train it anew.")
     mesh = data_mesh()
     if config.batch_size % mesh.size:
         config.batch_size = -(-config.batch_size // mesh.size) * mesh.size
+    if description.max_false_alarms is not None:
+        with config.unlocked():
+            config.evaluation.max_false_alarms = description.max_false_alarms
     checks.check(config, mesh.size)
     model = build.build_model(config, len(description.class_names), DATA_AXIS)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))

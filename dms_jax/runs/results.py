@@ -67,4 +67,17 @@ def run_name(results: dict[str, Any]) -> str:
 
 def results_text(results: dict[str, Any]) -> str:
     """A table with a row for each output of the network, and those of classes, threshold and whole images."""
-    return f"{results_title(results)}\n{outputs_table(results)}\n\n{details_text(results)}"
+    first = f"{results_title(results)}\n{outputs_table(results)}"
+    parts = [first, _no_better_than_black(results), details_text(results)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _no_better_than_black(results: dict[str, Any]) -> str:
+    own, black = results["mae"], results["all_black"]["mae"]
+    if own is None or own < black or not results["defective"]["images"]:
+        return ""
+    return (
+        f"These maps err no less than black ones (MAE {own:.4f} against {black:.4f}): train longer, see whether "
+        "anything is left of defects at the network's size (a larger config.data.image_size, or "
+        "config.data.resize=tiles), and look at the report before you use them."
+    )

@@ -147,8 +147,8 @@ def evaluate_run(
       split: `train`, `validation` or `test`.
       data_dir: where prepared datasets are kept; None for where the run had it.
       manual_dir: the dataset's files as published; None for where the run had them.
-      max_false_alarms: see `config.evaluation.max_false_alarms`, which it replaces; kept in the run, with the
-        threshold. None for what the run has.
+      max_false_alarms: see `config.evaluation.max_false_alarms`, which it replaces, also for whoever
+        evaluates the run later; 1 for no limit. None for what the run has.
       observe: called with each image that is tested on, in this process.
 
     Returns:
@@ -173,7 +173,8 @@ def evaluate_run(
     if jax.process_index() == 0:
         tested.save(workdir, split)
         if split != "validation":
-            run.description.with_threshold(tested.threshold).save(workdir)
+            told = run.description if max_false_alarms is None else run.description.limiting(max_false_alarms)
+            told.with_threshold(tested.threshold).save(workdir)
     return tested
 
 

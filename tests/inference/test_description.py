@@ -48,7 +48,10 @@ def test_false_alarms_are_limited_to_exactly_the_share_that_was_asked_for() -> N
 def test_a_threshold_that_is_high_enough_stays() -> None:
     limited = OperatingPoint(90, "chosen", {80: 3}).with_false_alarms(0.1)
     assert limited.threshold == 90
-    assert limited.note == "chosen; 0 of the 3 normal images of validation have a pixel above it, and 0.1 of them may"
+    start = "chosen; 0 of the 3 normal images of validation have a pixel above it"
+    assert limited.note == f"{start}, too few to tell a share of 0.1, and 0.1 of them may"
+    enough = OperatingPoint(90, "chosen", {80: 10}).with_false_alarms(0.1)
+    assert "too few" not in enough.note
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, float("nan")])

@@ -136,6 +136,25 @@ def test_a_finished_run_is_scored_again_and_on_other_splits(
     assert validation["steps"] == STEPS
 
 
+def test_a_limit_of_false_alarms_stands_until_another_is_given(whole: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole, workdir)
+
+    def kept() -> dict[str, Any]:
+        return {key: json.loads((workdir / "run.json").read_text())[key] for key in ("plain", "gated")}
+
+    first = kept()
+    assert "largest F1" in first["plain"]["note"]
+    evaluate_run(workdir, max_false_alarms=0.0)
+    limited = kept()
+    assert limited["plain"]["threshold"] >= max(map(int, first["plain"]["normal_maxima"]))
+    assert "may" in limited["plain"]["note"]
+    evaluate_run(workdir)
+    assert kept() == limited
+    evaluate_run(workdir, max_false_alarms=1.0)
+    assert kept() == first
+
+
 def test_what_cannot_be_scored_is_refused(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no run \(config.json is missing\)"):
         evaluate_run(tmp_path)

@@ -103,6 +103,13 @@ class TestText:
         assert rows[3][:3] == ["all", "black", f"{0.5 / 3:.5f}"]
         assert rows[2][-1] == rows[3][-1] == "n/a"
 
+    def test_maps_that_err_as_much_as_black_ones_are_named(self, results):
+        assert "black ones" not in results_text(results)
+        worse = {**results, "mae": 0.2}
+        assert "These maps err no less than black ones (MAE 0.2000 against 0.1667): train longer" in results_text(worse)
+        for unknown in ({"mae": None}, {"mae": 0.2, "defective": {**results["defective"], "images": 0}}):
+            assert "black ones" not in results_text({**results, **unknown})
+
     def test_is_the_same_from_the_file(self, results, evaluation, tmp_path):
         save_results(results, tmp_path, "test", evaluation.rows, CLASSES)
         assert results_text(load_results(tmp_path, "test")) == results_text(results)

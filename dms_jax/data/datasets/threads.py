@@ -1,10 +1,11 @@
 """Doing one thing to many items, several at a time."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from dms_jax.runtime.cores import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,9 +28,7 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
     Yields:
       Every item and what the function returned for it, in the order of the items.
     """
-    count = min(
-        _MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    count = min(_MOST_THREADS, usable_cores())
     pool = ThreadPoolExecutor(count, thread_name_prefix="dms-jax-read")
     running: deque[tuple[Item, Future[Result]]] = deque()
     try:

@@ -11,14 +11,13 @@ from PIL import Image
 from dms_jax.data.framing import crops_of, cut
 from dms_jax.data.image_files import encode_png, read_image
 from dms_jax.errors import UserError, first_words
-from dms_jax.inference.folder.listing import ImageFile
+from dms_jax.inference.folder.listing import MAPS, OVERLAYS, ImageFile
 from dms_jax.inference.folder.overlay import draw_overlay
 from dms_jax.inference.folder.records import encode_record
 from dms_jax.inference.interpretation import Interpretation, Prediction, interpret
 from dms_jax.inference.underway import Answered, Loaded
 from dms_jax.whole_files import write_whole
 
-MAPS, OVERLAYS = "maps", "overlays"
 MAP_SUFFIX, OVERLAY_SUFFIX = ".png", ".jpg"
 _JPEG_QUALITY = 90
 
@@ -101,6 +100,7 @@ def record_of(file: ImageFile, prediction: Prediction) -> dict[str, Any]:
     return {
         "file": file.path,
         "name": file.name,
+        "defective": None if prediction.mask is None else bool(prediction.regions),
         "class": name,
         "probability": None if name is None else probabilities[name],
         "probabilities": probabilities,

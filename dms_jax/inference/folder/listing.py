@@ -5,11 +5,16 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
 from dms_jax.data.image_files import IMAGE_SUFFIXES
 from dms_jax.errors import UserError
+
+# Of a folder of predictions: what they are of, one file for each shard, and its folders of images.
+SETTINGS = "predictions*.json"
+MAPS, OVERLAYS = "maps", "overlays"
 
 # Ways to call a prediction: below what was named, with its folder or below all images' common one, each with or
 # without the suffix.
@@ -42,7 +47,7 @@ def list_files(sources: Sequence[str], passed_over: Collection[Path] = ()) -> li
 
     A prediction is called as its image is below the folder that was named, without the suffix. Images that would have
     the same name keep their suffix, or else are told apart by their folders' names. Hidden files and folders (`.NAME`)
-    are passed over where a folder or a pattern was named.
+    are passed over where a folder or a pattern was named, and so are the maps and overlays of folders of predictions.
 
     Args:
       sources: paths of files and folders, and patterns.
@@ -118,7 +123,9 @@ def _expand(source: str, skipped: frozenset[str]) -> list[_Found]:
     matches = [
         match
         for match in sorted(glob.glob(str(path), recursive=True))
-        if _is_image(match) and not any(_is_around(Path(folder), match) for folder in around)
+        if _is_image(match)
+        and not any(_is_around(Path(folder), match) for folder in around)
+        and not _is_prediction(os.path.relpath(match, fixed), fixed)
     ]
     if not matches:
         raise UserError(f"{source} matches no image: name another pattern.")
@@ -136,8 +143,9 @@ def _images_below(folder: Path, skipped: frozenset[str], source: Path, above: tu
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(f"{folder} cannot be read ({error.strerror}): change its permissions.") from error
+    has_predictions = any(fnmatch(entry.name, SETTINGS) for entry in entries)
     for entry in entries:
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or (has_predictions and entry.name in (MAPS, OVERLAYS)):
             continue
         if entry.is_dir():
             yield from _images_below(folder / entry.name, skipped, source, (*above, real))
@@ -148,6 +156,13 @@ def _images_below(folder: Path, skipped: frozenset[str], source: Path, above: tu
 def _is_image(path: str) -> bool:
     """By its name; no pipe, which would be waited for, but a broken link, which is reported."""
     return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES and (os.path.isfile(path) or os.path.islink(path))
+
+
+def _is_prediction(below: str, folder: Path) -> bool:
+    """Whether an image below a folder is one of an earlier call's maps or overlays."""
+    parts = Path(below).parts
+    places = (Path(folder, *parts[:index]) for index, part in enumerate(parts) if part in (MAPS, OVERLAYS))
+    return any(any(place.glob(SETTINGS)) for place in places)
 
 
 def _is_around(folder: Path, path: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,20 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dms_jax.errors import UserError
-from dms_jax.inference.folder.files import MAP_SUFFIX, MAPS, OVERLAY_SUFFIX, OVERLAYS, FileStep
-from dms_jax.inference.folder.listing import ImageFile, refuse_overwriting
+from dms_jax.inference.folder.files import MAP_SUFFIX, OVERLAY_SUFFIX, FileStep
+from dms_jax.inference.folder.listing import MAPS, OVERLAYS, SETTINGS, ImageFile, refuse_overwriting
 from dms_jax.inference.folder.records import RecordFile, write_table
 from dms_jax.inference.folder.workers import CHUNK, WorkerPool
 from dms_jax.inference.interpretation import Interpretation
 from dms_jax.inference.streaming import stream
+from dms_jax.runtime.cores import usable_cores
 from dms_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
     from dms_jax.inference.batching import BatchPredictor
-
-
-# What predictions are of, one file for each shard.
-_SETTINGS = "predictions*.json"
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ def predict_files(
     # Threads are not sent anything.
     chunk = CHUNK if isinstance(pool, WorkerPool) else 1
     # Enough for two batches to wait while one is predicted.
-    ahead = max(2 * predict.rows // chunk, 2 * (os.cpu_count() or 1)) + 1
+    ahead = max(2 * predict.rows // chunk, 2 * usable_cores()) + 1
     classes: Counter[str] = Counter()
     failed: list[str] = []
     predicted = firing = 0
@@ -127,20 +123,21 @@ def predict_files(
 
 def earlier_predictions(output: Path) -> tuple[Path, ...]:
     """The folders of images in a folder of predictions; none where it is not one yet."""
-    return (output / MAPS, output / OVERLAYS) if any(output.glob(_SETTINGS)) else ()
+    return (output / MAPS, output / OVERLAYS) if any(output.glob(SETTINGS)) else ()
 
 
 def _claim(path: Path, settings: dict[str, Any]) -> None:
     """Note what the predictions are of; those that are there already, of all shards, must be of the same."""
     settings = json.loads(json.dumps(settings))
-    for each in sorted(path.parent.glob(_SETTINGS)):
+    for each in sorted(path.parent.glob(SETTINGS)):
         try:
             earlier = json.loads(each.read_text())
         except ValueError:
             earlier = None
         if not isinstance(earlier, dict):
             raise UserError(f"{each} is damaged: choose another --output, or remove it.")
-        different = sorted(key for key in settings.keys() | earlier.keys() if settings.get(key) != earlier.get(key))
+        keys = (settings.keys() | earlier.keys()) - {"note"}  # on how the threshold was chosen
+        different = sorted(key for key in keys if settings.get(key) != earlier.get(key))
         if different:
             raise UserError(
                 f"{path.parent} holds predictions made otherwise ({', '.join(different)}): choose another --output."

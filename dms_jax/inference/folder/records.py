@@ -19,7 +19,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 # Each time takes as long as a record.
 _FLUSH_SECONDS = 1.0
 
-COLUMNS = ("file", "class", "probability", "score", "area", "regions", "boxes", "error")
+COLUMNS = ("file", "defective", "class", "probability", "score", "area", "regions", "boxes", "error")
 
 Record = Mapping[str, Any]
 
@@ -122,6 +122,7 @@ def write_table(records: Path, table: Path) -> None:
             boxes = record.get("boxes")
             row = {
                 **record,
+                "defective": None if (defective := record.get("defective")) is None else int(defective),
                 "regions": None if boxes is None else len(boxes),
                 "boxes": None if boxes is None else json.dumps(boxes),
             }

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from dms_jax.errors import UserError
 from dms_jax.inference.underway import Answered, Loaded
+from dms_jax.runtime.cores import usable_cores
 
 # Files that are sent to a process at a time: each takes a few milliseconds, sending half of one.
 CHUNK = 8
@@ -137,7 +138,7 @@ def open_pool(workers: int, crop_side: int) -> Iterator[WorkerPool | ThreadPoolE
     if workers:
         pool: WorkerPool | ThreadPoolExecutor = WorkerPool(workers, CHUNK * 3 * crop_side**2, _SLOTS)
     else:
-        pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 16))
+        pool = ThreadPoolExecutor(min(usable_cores(), 16))
     try:
         yield pool
     finally:

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -42,7 +43,7 @@ def test_any_batch_of_real_images(tmp_path: Path) -> None:
     assert read == metadata
     assert read.description == DESCRIPTION
     assert "six months" in read.note
-    assert read.form == f"jax.export, jax {jax.__version__}"
+    assert read.form == f"jax.export, jax {jax.__version__}, float32"
     for batch in (images, images[:2]):
         saliency, probabilities = predict(batch)
         own_saliency, own_probabilities = live_outputs(model, variables, batch)
@@ -113,3 +114,18 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"need the package flatbuffers.*pip install 'dms-jax\[export\]'"):
         write_jax_program(path, SDMS(**FIELDS), {}, DESCRIPTION)
+
+
+def test_bfloat16_is_half_as_large_and_differs_in_few_digits(tmp_path: Path) -> None:
+    model = SDMS(**FIELDS)
+    images = images_of(2)
+    variables = realistic_variables(model, images)
+    answers, sizes = [], []
+    for dtype in (jnp.float32, jnp.bfloat16):
+        path = tmp_path / f"{dtype.__name__}.jaxexport"
+        metadata = write_jax_program(path, model, variables, DESCRIPTION, dtype=dtype)
+        assert metadata.form.endswith(dtype.__name__)
+        answers.append(np.asarray(read_jax_program(path)[0](images)[0]))
+        sizes.append(path.stat().st_size)
+    assert 0 < np.abs(answers[0] - answers[1]).max() < 0.05
+    assert sizes[1] < 0.8 * sizes[0]

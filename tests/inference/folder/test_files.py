@@ -39,6 +39,7 @@ def test_a_file_from_reading_to_its_record(image: ImageFile, tmp_path: Path) -> 
     assert json.loads(done.line) == {
         "file": image.path,
         "name": "sub/a",
+        "defective": True,
         "class": "crack",
         "probability": 0.5,
         "probabilities": {"free": 0.125, "crack": 0.5, "stain": 0.375},

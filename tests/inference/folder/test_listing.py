@@ -79,6 +79,15 @@ def test_earlier_predictions_are_no_images_unless_they_are_named(folder: Path) -
     assert listed("in/out/maps/a.png", passed_over=written).keys() == {"in/out/maps/a.png"}
 
 
+@pytest.mark.parametrize("settings", ["predictions.json", "predictions-2-of-3.json"])
+def test_maps_and_overlays_of_any_predictions_are_no_images(folder: Path, settings: str) -> None:
+    touch("in/a.png", f"in/out/{settings}", "in/out/maps/a.png", "in/out/overlays/b/a.jpg", "in/maps/c.png")
+    assert listed("in").keys() == listed("in/**").keys() == {"in/a.png", "in/maps/c.png"}
+    assert listed("in/out/maps").keys() == {"in/out/maps/a.png"}
+    with pytest.raises(UserError, match="in/out has no images"):
+        listed("in/out")
+
+
 @pytest.mark.parametrize(
     ("files", "sources", "names"),
     [

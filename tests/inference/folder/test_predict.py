@@ -201,7 +201,7 @@ with ThreadPoolExecutor(2) as pool:
     ("change", "named"),
     [
         ({"how": reading(threshold=101)}, "threshold"),
-        ({"how": reading(gates=True, note="another")}, "gates, note"),
+        ({"how": reading(gates=True, note="another")}, "gates"),
         ({"how": reading(framing=Framing("tiles", 32))}, "framing"),
         ({"model": "another"}, "model"),
         ({"overlays": False}, "overlays"),

@@ -117,10 +117,15 @@ def test_no_spreadsheet_runs_what_a_name_says(text: str, path: Path) -> None:
 
 
 def test_numbers_and_regions_in_the_table(path: Path) -> None:
-    save(path, record("a.png"), record("b.png", boxes=None, area=None, **{"class": None, "probability": None}))
+    save(
+        path,
+        record("a.png", defective=True),
+        record("b.png", boxes=None, area=None, **{"class": None, "probability": None}),
+    )
     first, second = table(path)
     assert first == {
         "file": "a.png",
+        "defective": "1",
         "class": "crack",
         "probability": "0.5",
         "score": "0.5",
@@ -129,4 +134,4 @@ def test_numbers_and_regions_in_the_table(path: Path) -> None:
         "boxes": "[[1, 2, 3, 4, 4]]",
         "error": "",
     }
-    assert [second[key] for key in ("class", "probability", "area", "regions", "boxes")] == [""] * 5
+    assert [second[key] for key in ("defective", "class", "probability", "area", "regions", "boxes")] == [""] * 6
