@@ -50,7 +50,7 @@ def test_a_network_a_dataset_and_a_metric_train_and_are_tested(
     assert "boundary_recall" in (workdir / "eval" / "test.csv").read_text().splitlines()[0]
     description = json.loads((workdir / "run.json").read_text())
     assert (description["class_names"], description["free_class"]) == (["free", "stripe"], "free")
-    assert description["threshold"] == results["operating_threshold"]["value"]
+    assert description["plain"]["threshold"] == results["operating_threshold"]["value"]
     # From another folder, the run finds all of it again.
     monkeypatch.chdir(tmp_path)
     assert evaluate_run(workdir).results == results

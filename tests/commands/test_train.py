@@ -79,7 +79,7 @@ class TestWrongUsage:
             (
                 "--config.colour=1",
                 r"^config\.colour is unknown; known are config\.augment\.\*, config\.average_decay, .*\.data\.\*, "
-                r".*config\.steps\.$",
+                r".*config\.steps, .*config\.tensorboard_images\.$",
             ),
             (
                 "--config.data.colour=1",
