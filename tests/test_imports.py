@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "dms_jax"
 # From the ground up. What stands on one line does not know of each other.
 ROWS = (
     ("errors", "tables", "version", "whole_files"),
-    ("references",),
+    ("file_lock", "references"),
     ("ops",),
     ("models",),
     ("runtime",),

@@ -1,12 +1,11 @@
 """One run at a time in a work directory."""
 
-import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dms_jax.errors import UserError
+from dms_jax.file_lock import hold
 
 LOCK_NAME = ".lock"
 
@@ -27,22 +26,10 @@ def locked(workdir: Path) -> Iterator[None]:
     # The file stays: were it removed, a process that waits to open it and one that makes it anew would hold two.
     descriptor = os.open(workdir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        with contextlib.suppress(ImportError):
-            _lock(descriptor, workdir)
+        hold(
+            descriptor,
+            f"{workdir} is in use by another run that has not ended: wait for it, end it, or choose another --workdir.",
+        )
         yield
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, workdir: Path) -> None:
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UserError(
-            f"{workdir} is in use by another run that has not ended: wait for it, end it, or choose another --workdir."
-        ) from error
-    except OSError:
-        # No locks on this file system.
-        return

@@ -1,6 +1,5 @@
 """What is kept of predicted files: JSON lines while it goes on, a table at the end."""
 
-import contextlib
 import csv
 import io
 import json
@@ -9,9 +8,10 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from dms_jax.errors import UserError
+from dms_jax.file_lock import hold
 from dms_jax.whole_files import write_whole
 
 # What a spreadsheet would take for the beginning of a formula.
@@ -43,7 +43,10 @@ class RecordFile:
         self._flushed = time.monotonic()
         self._file = path.open("ab")
         try:
-            _lock(self._file, path)
+            hold(
+                self._file,
+                f"{path} is being written by another process: wait for it, or choose another --output or --shard.",
+            )
             self._file.truncate(self._read(path))
         except BaseException:
             self._file.close()
@@ -130,21 +133,6 @@ def write_table(records: Path, table: Path) -> None:
         text.detach()
 
     write_whole(table, write)
-
-
-def _lock(file: IO[bytes], path: Path) -> None:
-    """Hold a file for this process, until it is closed; where the system or the file system knows no locks, not."""
-    with contextlib.suppress(ImportError):
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{path} is being written by another process: wait for it, or choose another --output or --shard."
-            ) from error
-        except OSError:
-            return
 
 
 def _harmless(value: Any) -> Any:
