@@ -24,7 +24,7 @@ from dms_jax.inference.interpretation import Interpretation
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.runs.open_run import open_run
 from dms_jax.runtime.cores import usable_cores
-from dms_jax.runtime.devices import data_mesh, is_gpu
+from dms_jax.runtime.devices import data_mesh
 
 # Of the images that are drawn where none are named.
 _DRAWN = 64
@@ -152,7 +152,8 @@ def _end_to_end(predictor: BatchPredictor, reading: Interpretation, files: Seque
         if not files:
             _draw(Path(folder) / "images", side)
             files = list_files([str(Path(folder) / "images")])
-        workers = usable_cores() if is_gpu(data_mesh(jax.local_devices())) else 0
+        # As `dms-jax predict` does for many files.
+        workers = usable_cores() if predictor.calls_at_once > 1 else 0
         with open_pool(workers, side) as pool:
             started = time.perf_counter()
             summary = predict_files(predictor, reading, files, Path(folder) / "out", model={}, pool=pool)

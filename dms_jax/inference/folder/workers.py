@@ -80,7 +80,6 @@ class WorkerPool:
         # Not forked from this process, which has JAX's threads and would hang.
         context: BaseContext = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(_PRELOADED))
-        self._slot_bytes = slot_bytes
         shared = context.RawArray("B", slot_bytes * slots)
         self._memory: NDArray[np.uint8] = np.frombuffer(shared, np.uint8).reshape(slots, slot_bytes)
         self._free = deque(range(slots))
