@@ -1,4 +1,4 @@
-"""Max-pooling with a gradient that reads each window once."""
+"""Max-pooling with gradients that read each window once."""
 
 from functools import reduce
 
@@ -76,3 +76,56 @@ def _max_pool_backward(x: Array, g: Array) -> tuple[Array]:
 
 
 _max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+def halving_max_pool(x: Array, *, plain: bool = False) -> Array:
+    """2 x 2 max-pool of stride 2: [B, H, W, C] to [B, ceil(H / 2), ceil(W / 2), C] (PyTorch's with `ceil_mode=True`).
+
+    Where several pixels of a window are the largest, the first of them has its gradient.
+
+    Args:
+      x: [B, H, W, C], floating point.
+      plain: `jax.lax.reduce_window` with JAX's own derivatives.
+    """
+    return _plain_halving_max_pool(x) if plain else _halving_max_pool(x)
+
+
+def _plain_halving_max_pool(x: Array) -> Array:
+    padding = ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0))
+    return jax.lax.reduce_window(x, np.array(-np.inf, x.dtype), jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), padding)
+
+
+@jax.custom_vjp
+def _halving_max_pool(x: Array) -> Array:
+    return reduce(jnp.maximum, _quarters(x))
+
+
+def _quarters(x: Array) -> list[Array]:
+    """The four pixels of each 2 x 2 window, row by row: [B, ceil(H / 2), ceil(W / 2), C] each."""
+    batch, height, width, channels = x.shape
+    rows, columns = (height + 1) // 2, (width + 1) // 2
+    padded = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), constant_values=-jnp.inf)
+    windows = padded.reshape(batch, rows, 2, columns, 2, channels)
+    return [windows[:, :, i, :, j] for i in range(2) for j in range(2)]
+
+
+def _halving_max_pool_forward(x: Array) -> tuple[Array, Array]:
+    return _halving_max_pool(x), x
+
+
+def _halving_max_pool_backward(x: Array, g: Array) -> tuple[Array]:
+    # By place, as in `_max_pool_backward`; no two windows share a pixel, so that there is nothing to add up.
+    first, *others = _quarters(x)
+    largest, place = first, jnp.zeros(g.shape, jnp.int8)
+    for i, quarter in enumerate(others, 1):
+        place = jnp.where(quarter > largest, i, place)
+        largest = jnp.maximum(largest, quarter)
+    place = jax.lax.optimization_barrier(place)
+    own = np.arange(4, dtype=np.int8).reshape(1, 1, 2, 1, 2, 1)
+    dx = jnp.where(place[:, :, None, :, None] == own, g[:, :, None, :, None], 0)
+    batch, rows, columns, channels = g.shape
+    _, height, width, _ = x.shape
+    return (dx.reshape(batch, 2 * rows, 2 * columns, channels)[:, :height, :width].astype(x.dtype),)
+
+
+_halving_max_pool.defvjp(_halving_max_pool_forward, _halving_max_pool_backward)

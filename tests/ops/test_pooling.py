@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import twins
 
-from dms_jax.ops.pooling import max_pool
+from dms_jax.ops.pooling import halving_max_pool, max_pool
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -78,3 +78,29 @@ def test_it_keeps_the_type(plain: bool) -> None:
     y, pull_back = jax.vjp(partial(max_pool, plain=plain), x)
     assert y.dtype == pull_back(y)[0].dtype == jnp.bfloat16
     np.testing.assert_array_equal(y.astype(jnp.float32), max_pool(x.astype(jnp.float32)))
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (4, 7), (9, 8), (48, 47)])
+def test_halving_is_that_of_pytorch(size: tuple[int, int], plain: bool) -> None:
+    # Some pixels of a window are equal, and all are negative: padding is never the largest.
+    x = jax.random.randint(jax.random.key(0), (2, *size, 3), -9, 0).astype(jnp.float32)
+    reference = nchw(x).requires_grad_()
+    expected = torch.nn.functional.max_pool2d(reference, 2, ceil_mode=True)
+    seed = jax.random.normal(jax.random.key(1), nhwc(expected).shape)
+    expected.backward(nchw(seed))
+    result, pull_back = jax.vjp(partial(halving_max_pool, plain=plain), x)
+    np.testing.assert_array_equal(result, nhwc(expected))
+    np.testing.assert_allclose(*pull_back(seed), nhwc(reference.grad), atol=1e-6)
+
+
+@every_size
+def test_halving_has_the_derivatives_of_its_plain_twin(size: tuple[int, int]) -> None:
+    pair = (halving_max_pool, partial(halving_max_pool, plain=True))
+    twins.assert_twins(*pair, [x - 5 for x in twins.drawn((2, *size, 3))])
+
+
+def test_halving_keeps_the_type() -> None:
+    x = jax.random.normal(jax.random.key(0), (2, 7, 6, 3), jnp.bfloat16)
+    y, pull_back = jax.vjp(halving_max_pool, x)
+    assert y.dtype == pull_back(y)[0].dtype == jnp.bfloat16
