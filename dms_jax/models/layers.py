@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dms_jax.models.compute import Compute
 from dms_jax.ops.batch_norm import Activation, activate, batch_normalize, normalize
@@ -23,7 +24,7 @@ class Conv(nn.Module):
 
     The parameter `kernel` is [k, k, C / groups, features], that of `flax.linen.Conv` on the joined maps. They are never
     joined: conv(cat(F, S), K) = conv(F, K_F) + conv(S, K_S), and the 769 channels of cat(F, S) suit no matrix unit.
-    Where BatchNorm is folded into it, there is a parameter `bias` [features].
+    Where it has a bias, or BatchNorm is folded into it, there is a parameter `bias` [features].
 
     Attributes:
       features: output channels.
@@ -31,6 +32,7 @@ class Conv(nn.Module):
       stride: spatial stride.
       dilation: spacing of the kernel's taps.
       groups: groups of channels; 1 where several maps are given.
+      use_bias: whether it has a bias; 0 at first.
       compute: see `Compute`.
     """
 
@@ -39,6 +41,7 @@ class Conv(nn.Module):
     stride: int = 1
     dilation: int = 1
     groups: int = 1
+    use_bias: bool = False
     compute: Compute = Compute()
 
     @nn.compact
@@ -61,7 +64,7 @@ class Conv(nn.Module):
             )
             result = y if result is None else result + y
         assert result is not None  # of one map at least
-        return _with_folded_bias(self, result)
+        return _with_bias(self, result) if self.use_bias or self.compute.folded else result
 
 
 class TransposedConv(nn.Module):
@@ -85,12 +88,10 @@ class TransposedConv(nn.Module):
         shape = (4, 4, self.features, x.shape[-1])
         kernel = self.param("kernel", he_normal_fan_out_transposed, shape)
         y = convolve_transposed(x.astype(dtype), kernel.astype(dtype), plain=self.compute.plain)
-        return _with_folded_bias(self, y)
+        return _with_bias(self, y) if self.compute.folded else y
 
 
-def _with_folded_bias(conv: Conv | TransposedConv, y: jax.Array) -> jax.Array:
-    if not conv.compute.folded:
-        return y
+def _with_bias(conv: Conv | TransposedConv, y: jax.Array) -> jax.Array:
     bias = conv.param("bias", nn.initializers.zeros_init(), (conv.features,))
     return y + bias.astype(y.dtype).reshape(1, 1, 1, -1)
 
@@ -178,6 +179,14 @@ def conv_norm(
     if train:
         raise ValueError("A network whose BatchNorm is folded predicts only: train the one that it was folded from.")
     return activate(x if residual is None else x + residual, activation, slope)
+
+
+def prior_logit(prior: float | None) -> float:
+    """The logit of a probability, kept away from 0 and 1; 0 without one."""
+    if prior is None:
+        return 0.0
+    share = float(np.clip(prior, 1e-4, 1 - 1e-4))
+    return float(np.log(share / (1 - share)))
 
 
 class ConvBlock(nn.Module):

@@ -12,10 +12,9 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dms_jax.models.compute import Compute
-from dms_jax.models.layers import ConvBlock, TransposedConvBlock
+from dms_jax.models.layers import ConvBlock, TransposedConvBlock, prior_logit
 from dms_jax.ops.resize import map_size, resize_aligned
 
 Join = Literal["concat", "add", "replace"]
@@ -90,14 +89,8 @@ class SaliencyHead(nn.Module):
         # He's scale on a single output channel would start the logits at a spread of about ten. A small one lets them
         # start at their bias, and every refinement at the map that it refines.
         kernel = self.param("kernel", nn.initializers.normal(0.01), (1, 1, x.shape[-1], 1))
-        bias = self.param("bias", nn.initializers.constant(self._logit()), (1,))
+        bias = self.param("bias", nn.initializers.constant(prior_logit(self.prior)), (1,))
         return jnp.sum(x.astype(jnp.float32) * kernel[..., 0][None], axis=-1, keepdims=True) + bias.reshape(1, 1, 1, 1)
-
-    def _logit(self) -> float:
-        if self.prior is None:
-            return 0.0
-        share = float(np.clip(self.prior, 1e-4, 1 - 1e-4))
-        return float(np.log(share / (1 - share)))
 
 
 class RefinementStep(nn.Module):
