@@ -1,6 +1,6 @@
 """The reference network in PyTorch (`torch_reference`), and its weights carried over by a table of names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,10 +73,23 @@ def module_names(steps: int, stage_sizes: Sequence[int]) -> dict[str, str]:
 
 def carry_over(net: Any) -> dict[str, Any]:
     """Our variables with the reference's weights; every tensor of it has its place, or this fails."""
+    return carry_over_by(net, module_names(net.num_steps, net.stage_sizes))
+
+
+def carry_over_by(net: Any, names: Mapping[str, str], *, gradients: bool = False) -> dict[str, Any]:
+    """Our variables with the weights of any network in PyTorch, or with their gradients.
+
+    Args:
+      net: the network; every tensor of it has its place, or this fails.
+      names: its modules, each with the path of ours.
+      gradients: of the parameters, in their place.
+    """
     from torch import nn
 
-    names = module_names(net.num_steps, net.stage_sizes)
     variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
+
+    def weights(tensor: Any) -> Any:
+        return tensor.grad if gradients else tensor
 
     def put(collection: str, path: str, leaf: str, value: Any) -> None:
         node = variables[collection]
@@ -90,17 +103,17 @@ def carry_over(net: Any) -> dict[str, Any]:
         ours = names[theirs]
         if isinstance(module, (nn.ConvTranspose2d, nn.Conv2d)):
             # [O, I, h, w] to [h, w, I, O]; a transposed kernel, [I, O, h, w], to [h, w, O, I].
-            put("params", ours, "kernel", module.weight.permute(2, 3, 1, 0))
+            put("params", ours, "kernel", weights(module.weight).permute(2, 3, 1, 0))
         elif isinstance(module, nn.Linear):
-            put("params", ours, "kernel", module.weight.T)
+            put("params", ours, "kernel", weights(module.weight).T)
         elif isinstance(module, nn.BatchNorm2d):
-            put("params", ours, "scale", module.weight)
+            put("params", ours, "scale", weights(module.weight))
             put("batch_stats", ours, "mean", module.running_mean)
             put("batch_stats", ours, "var", module.running_var)
         elif isinstance(module, nn.PReLU):
-            put("params", ours, "negative_slope", module.weight.reshape(()))
+            put("params", ours, "negative_slope", weights(module.weight).reshape(()))
         else:
             raise TypeError(f"{theirs}: {type(module)}")
         if getattr(module, "bias", None) is not None:
-            put("params", ours, "bias", module.bias)
+            put("params", ours, "bias", weights(module.bias))
     return variables

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.errors import UserError
 from dms_jax.evaluation.result_files import write_image_table, write_results
 from dms_jax.evaluation.results_text import details_text, outputs_table
@@ -57,7 +58,8 @@ def run_name(results: dict[str, Any]) -> str:
     """The network with its size and ablation, such as `BDMS lite (c)`."""
     network = results["network"]
     # A network of the user's own is named by a reference.
-    name = network.rpartition(":")[2] if is_reference(network) else network.upper()
+    title = DEEP_NETWORKS[network].title if network in DEEP_NETWORKS else network.upper()
+    name = network.rpartition(":")[2] if is_reference(network) else title
     if results["size"] != "full":
         name += f" {results['size']}"
     if results["ablation"]:

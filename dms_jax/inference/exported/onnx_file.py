@@ -33,13 +33,13 @@ def make_onnx_model(
       See `dms_jax.inference.exported.network_graph.network_graph`.
 
     Raises:
-      UserError: the network or its backbone is the user's own.
+      UserError: the network is neither SDMS nor BDMS, or its backbone is the user's own.
     """
     if not isinstance(model, DMS) or model.backbone is not None:
         own = type(model.backbone if isinstance(model, DMS) else model).__name__
         raise UserError(
-            f"{own} is not this project's, and only SDMS and BDMS on its own backbones are written as ONNX: "
-            "export it with --format jax."
+            f"{own} cannot be written as ONNX, only SDMS and BDMS on this project's own backbones: export it with "
+            "--format jax."
         )
     graph = network_graph(model, variables, outputs)
     made = helper.make_model(

@@ -11,6 +11,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.data.cache import ExampleCache
 from dms_jax.data.crops import CropSource
 from dms_jax.data.framing import Framing
@@ -57,6 +58,10 @@ def build_model(
     options = model.options.to_dict()
     if is_reference(model.network):
         return _described("model.network", resolve("config.model.network", model.network), {**fields, **options})
+    if model.network in DEEP_NETWORKS:
+        network = DEEP_NETWORKS[model.network]
+        fields |= {"saliency_prior": saliency_prior, **network.sizes[model.size], **BACKBONES.get(model.backbone, {})}
+        return _described("model", network, {**fields, **options})
     fields |= SIZES[model.size]
     fields |= BACKBONES.get(model.backbone, {})
     if is_reference(model.backbone):

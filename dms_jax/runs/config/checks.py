@@ -1,9 +1,11 @@
 """What a configuration may hold: values that make no sense are refused before anything is built or written."""
 
 import math
+from typing import Any
 
 from ml_collections import ConfigDict
 
+from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.data.framing import MODES
 from dms_jax.errors import UsageError, UserError
 from dms_jax.models.dms import ABLATIONS, FEATURE_GROWTHS, FROZEN_STATISTICS, NETWORKS, SIZES
@@ -32,7 +34,7 @@ _AT_LEAST = {
 }
 _ONE_OF = {
     "dtype": ("auto", "float32", "bfloat16"),
-    "model.network": tuple(NETWORKS),
+    "model.network": (*NETWORKS, *DEEP_NETWORKS),
     "model.size": tuple(SIZES),
     "model.backbone": ("", *BACKBONES),
     "model.ablation": ABLATIONS,
@@ -44,7 +46,7 @@ _ONE_OF = {
     "data.select_on": ("validation", "test", "none"),
 }
 _MAY_BE_REFERENCES = ("model.network", "model.backbone")
-# What a network of the user's own does not take: it has `model.options` instead.
+# What is about SDMS and BDMS alone: a network of the user's own has `model.options` instead.
 _OF_OUR_NETWORKS = (
     *("size", "backbone", "ablation", "feature_growth", "schedule", "remat", "frozen_statistics"),
     "zero_init_residual",
@@ -117,16 +119,31 @@ def check(config: ConfigDict, devices: int = 1) -> None:
         )
     if fields["init.skip"] and not fields["init.checkpoint"]:
         raise UsageError("config.init.skip is about config.init.checkpoint, which is empty: name one.")
-    if is_reference(fields["model.network"]):
-        defaults = flatten(default_config())
-        for name in _OF_OUR_NETWORKS:
-            if fields[f"model.{name}"] != defaults[f"model.{name}"]:
-                raise UsageError(
-                    f"config.model.{name}={fields[f'model.{name}']!r} is not for {fields['model.network']}: leave it "
-                    "out, or use config.model.options."
-                )
+    _check_other_network(fields)
     for section in (augment_config, loss_config, optimizer_config, extra_metrics):
         section(config)
     weights, outputs = fields["loss.output_weights"], build_model(config, num_classes=1).num_outputs
     if len(weights) not in (0, outputs):
         raise UsageError(f"config.loss.output_weights={weights} must have {outputs} weights, one for each output.")
+
+
+def _check_other_network(fields: dict[str, Any]) -> None:
+    """Refuse the fields of SDMS and BDMS beside a network of the comparison or of the user's own."""
+    network = fields["model.network"]
+    if network in NETWORKS:
+        return
+    known: dict[str, tuple[str, ...]] = {}
+    if network in DEEP_NETWORKS:
+        known["size"] = tuple(DEEP_NETWORKS[network].sizes)
+        known["backbone"] = ("", *DEEP_NETWORKS[network].backbones)
+    defaults = flatten(default_config())
+    for name in _OF_OUR_NETWORKS:
+        value = fields[f"model.{name}"]
+        if name in known:
+            if value not in known[name]:
+                listed = ", ".join(filter(None, known[name])) or "none"
+                raise UsageError(f"config.model.{name}={value!r} is not for {network}: known are {listed}.")
+        elif value != defaults[f"model.{name}"]:
+            raise UsageError(
+                f"config.model.{name}={value!r} is not for {network}: leave it out, or use config.model.options."
+            )

@@ -2,6 +2,7 @@
 
 from ml_collections import ConfigDict
 
+from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.data.datasets import DATASETS
 from dms_jax.errors import UsageError
 from dms_jax.models.dms import ABLATIONS, SIZES
@@ -20,7 +21,8 @@ def default_config() -> ConfigDict:
     config.deterministic = False
 
     config.model = ConfigDict()
-    config.model.network = "bdms"  # or sdms, or a network of your own: MODULE:NAME or FILE.py:NAME (docs/extending.md)
+    # bdms, sdms, or one of docs/comparison-networks.md; or your own: MODULE:NAME or FILE.py:NAME (docs/extending.md).
+    config.model.network = "bdms"
     config.model.options = ConfigDict()  # further fields of the network, such as {"side_channels": 128}
     config.model.schedule = ()  # of the refinement steps, such as ("HF", "MF", "LF"); empty: the network's
     config.model.size = "full"  # lite, small
@@ -164,10 +166,44 @@ def network_config(network: str, argument: str | None) -> ConfigDict:
     config.model.size = choose("size", chosen["size"], tuple(SIZES))
     config.model.backbone = choose("backbone", chosen["backbone"], ("", *BACKBONES), references=True)
     config.model.ablation = choose("ablation", chosen["ablation"], ABLATIONS)
+    _apply_data_and_recipe(config, chosen)
+    return config
+
+
+def comparison_config(argument: str | None) -> ConfigDict:
+    """One of the deep methods of the paper's Table 4, with the settings that SDMS and BDMS have.
+
+    Its loss is theirs too, but with `loss=published` that of its own paper, as far as `config.loss` has it; and its
+    convolutions are normalised, but with `norm=none` as in its paper, if that does without.
+    """
+    chosen = parse_argument(
+        argument,
+        method="unet",
+        dataset="mtdd",
+        split="",
+        size="full",
+        backbone="",
+        recipe="paper",
+        loss="shared",
+        norm="",
+    )
+    config = default_config()
+    config.model.network = choose("method", chosen["method"], tuple(DEEP_NETWORKS))
+    network = DEEP_NETWORKS[config.model.network]
+    config.model.size = choose("size", chosen["size"], tuple(network.sizes))
+    config.model.backbone = choose("backbone", chosen["backbone"], ("", *network.backbones))
+    if choose("norm", chosen["norm"], ("", "batch", "none") if hasattr(network, "batch_norm") else ("",)) == "none":
+        config.model.options.batch_norm = False
+    _apply_data_and_recipe(config, chosen)
+    if choose("loss", chosen["loss"], ("shared", "published")) == "published":
+        config.loss.update(network.published_loss)
+    return config
+
+
+def _apply_data_and_recipe(config: ConfigDict, chosen: dict[str, str]) -> None:
     config.data.dataset = choose("dataset", chosen["dataset"], tuple(DATASETS), references=True)
     config.data.split = chosen["split"]
     RECIPES[choose("recipe", chosen["recipe"], tuple(RECIPES))](config)
-    return config
 
 
 def apply_paper_recipe(config: ConfigDict) -> None:

@@ -171,7 +171,7 @@ def test_no_image_is_predicted_as_none() -> None:
 
 def test_what_is_not_ours_is_refused() -> None:
     model = BDMS(**FIELDS, backbone=Backbone())
-    with pytest.raises(UserError, match=r"^Backbone is not this project's, and only SDMS and BDMS.*--format jax"):
+    with pytest.raises(UserError, match=r"^Backbone cannot be written as ONNX, only SDMS and BDMS.*--format jax"):
         make_onnx_model(model, {}, DESCRIPTION)
 
 

@@ -1,0 +1,12 @@
+"""The deep methods that SDMS and BDMS are compared with, one module each, trained and tested as these are."""
+
+from dms_jax.comparison.deep.fcn import FCN8s
+from dms_jax.comparison.deep.network import ComparisonNetwork
+from dms_jax.comparison.deep.unet import UNet
+
+DEEP_NETWORKS: dict[str, type[ComparisonNetwork]] = {
+    "unet": UNet,
+    "fcn8s": FCN8s,
+}
+
+__all__ = ["DEEP_NETWORKS", "ComparisonNetwork"]
