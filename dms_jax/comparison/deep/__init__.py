@@ -2,11 +2,13 @@
 
 from dms_jax.comparison.deep.fcn import FCN8s
 from dms_jax.comparison.deep.network import ComparisonNetwork
+from dms_jax.comparison.deep.r3net import R3Net
 from dms_jax.comparison.deep.unet import UNet
 
 DEEP_NETWORKS: dict[str, type[ComparisonNetwork]] = {
     "unet": UNet,
     "fcn8s": FCN8s,
+    "r3net": R3Net,
 }
 
 __all__ = ["DEEP_NETWORKS", "ComparisonNetwork"]
