@@ -64,32 +64,32 @@ def assert_agrees(
         _assert_close(ours, expected)
 
 
-def assert_trains_alike(model: ComparisonNetwork, net: Any, names: Mapping[str, str]) -> None:
-    """On a batch's own statistics too, and the gradient of the sum of the maps' squares is PyTorch's, in float64."""
+def assert_trains_alike(
+    model: ComparisonNetwork, net: Any, names: Mapping[str, str], *, gradients: bool = False
+) -> None:
+    """On a batch's own statistics the maps are PyTorch's, and so may be their squares' gradients; in float64."""
     import torch
 
     torch_peer.randomise(net)
     variables = torch_peer.carry_over_by(net, names)
     images = np.random.default_rng(0).standard_normal((2, 45, 61, 3))
     expected = net.double().train()(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
-    sum(torch.mean(x**2) for x in expected).backward()
-    gradients = torch_peer.carry_over_by(net, names, gradients=True)["params"]
     model = model.clone(dtype=jnp.float64)
 
-    @jax.jit
-    def measure(variables: Any, images: jax.Array) -> Any:
-        def loss(params: Any) -> Any:
-            output, _ = model.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])
-            return sum(jnp.mean(jnp.square(x)) for x in output.saliency), output.saliency
-
-        (_, saliency), found = jax.value_and_grad(loss, has_aux=True)(variables["params"])
-        return saliency, found
+    def loss(params: Any, variables: Any, images: jax.Array) -> Any:
+        output, _ = model.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])
+        return sum(jnp.mean(jnp.square(x)) for x in output.saliency), output.saliency
 
     with jax.enable_x64(True):
-        saliency, found = measure(jax.tree.map(lambda x: x.astype(np.float64), variables), images)
-    _assert_close(saliency, [x.detach().numpy().transpose(0, 2, 3, 1) for x in expected])
-    largest = max(np.abs(x).max() for x in jax.tree.leaves(gradients))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * largest), found, gradients)
+        variables = jax.tree.map(lambda x: x.astype(np.float64), variables)
+        measure = jax.jit(jax.value_and_grad(loss, has_aux=True) if gradients else loss)
+        result, found = measure(variables["params"], variables, images)
+    _assert_close(found if not gradients else result[1], [x.detach().numpy().transpose(0, 2, 3, 1) for x in expected])
+    if gradients:
+        sum(torch.mean(x**2) for x in expected).backward()
+        theirs = torch_peer.carry_over_by(net, names, gradients=True)["params"]
+        largest = max(np.abs(x).max() for x in jax.tree.leaves(theirs))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * largest), found, theirs)
 
 
 def _assert_close(ours: Any, theirs: list[np.ndarray]) -> None:

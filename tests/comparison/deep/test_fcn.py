@@ -23,7 +23,7 @@ def test_it_agrees_with_pytorch(batch_norm: bool) -> None:
     model = TINY.clone(batch_norm=batch_norm)
     comparing.assert_agrees(model, torch_fcn.FCN8s(4, batch_norm), torch_fcn.names())
     if batch_norm:
-        comparing.assert_trains_alike(model, torch_fcn.FCN8s(4, batch_norm), torch_fcn.names())
+        comparing.assert_trains_alike(model, torch_fcn.FCN8s(4, batch_norm), torch_fcn.names(), gradients=True)
 
 
 @pytest.mark.parametrize(("batch_norm", "expected"), [(False, 134_265_411), (True, 134_277_827)])

@@ -19,7 +19,7 @@ def test_it_agrees_with_pytorch() -> None:
     import torch_unet
 
     comparing.assert_agrees(TINY, torch_unet.UNet(4), torch_unet.names())
-    comparing.assert_trains_alike(TINY, torch_unet.UNet(4), torch_unet.names())
+    comparing.assert_trains_alike(TINY, torch_unet.UNet(4), torch_unet.names(), gradients=True)
 
 
 def test_the_full_size_has_as_many_parameters_in_pytorch() -> None:
