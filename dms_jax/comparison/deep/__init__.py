@@ -1,6 +1,7 @@
 """The deep methods that SDMS and BDMS are compared with, one module each, trained and tested as these are."""
 
 from dms_jax.comparison.deep.basnet import BASNet
+from dms_jax.comparison.deep.dss import DSS
 from dms_jax.comparison.deep.fcn import FCN8s
 from dms_jax.comparison.deep.network import ComparisonNetwork
 from dms_jax.comparison.deep.r3net import R3Net
@@ -11,6 +12,7 @@ DEEP_NETWORKS: dict[str, type[ComparisonNetwork]] = {
     "fcn8s": FCN8s,
     "r3net": R3Net,
     "basnet": BASNet,
+    "dss": DSS,
 }
 
 __all__ = ["DEEP_NETWORKS", "ComparisonNetwork"]

@@ -45,7 +45,7 @@ def assert_agrees(
     """The network and its PyTorch version give the same maps, and so does the network with its BatchNorm folded."""
     import torch
 
-    torch_peer.randomise(net)
+    _randomise(net)
     variables = torch_peer.carry_over_by(net, names)
     images = np.random.default_rng(0).standard_normal((2, *size, 3), np.float32)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, *size, 3)), train=False))
@@ -70,7 +70,7 @@ def assert_trains_alike(
     """On a batch's own statistics the maps are PyTorch's, and so may be their squares' gradients; in float64."""
     import torch
 
-    torch_peer.randomise(net)
+    _randomise(net)
     variables = torch_peer.carry_over_by(net, names)
     images = np.random.default_rng(0).standard_normal((2, 45, 61, 3))
     expected = net.double().train()(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
@@ -90,6 +90,21 @@ def assert_trains_alike(
         theirs = torch_peer.carry_over_by(net, names, gradients=True)["params"]
         largest = max(np.abs(x).max() for x in jax.tree.leaves(theirs))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * largest), found, theirs)
+
+
+def _randomise(net: Any) -> None:
+    """Weights of He's scale, so that no map is flat for want of normalisation, and biases that are not 0."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    torch_peer.randomise(net)
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+                if module.bias is not None:
+                    module.bias.normal_(0, 0.1)
 
 
 def _assert_close(ours: Any, theirs: list[np.ndarray]) -> None:
