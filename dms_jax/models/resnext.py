@@ -37,6 +37,7 @@ class Bottleneck(nn.Module):
       compute: see `dms_jax.models.compute.Compute`.
       zero_init: the last norm's scale is 0 at first, so that the bottleneck begins as its shortcut (Goyal et al.,
         "Accurate, Large Minibatch SGD", 2017).
+      dilation: spacing of the grouped convolution's taps.
     """
 
     width: int
@@ -45,6 +46,7 @@ class Bottleneck(nn.Module):
     groups: int = 32
     compute: Compute = Compute()
     zero_init: bool = False
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -57,6 +59,7 @@ class Bottleneck(nn.Module):
             names: tuple[str, str],
             *,
             stride: int = 1,
+            dilation: int = 1,
             groups: int = 1,
             activation: Activation = "none",
             residual: jax.Array | None = None,
@@ -66,6 +69,7 @@ class Bottleneck(nn.Module):
                 features,
                 kernel,
                 stride=stride,
+                dilation=dilation,
                 groups=groups,
                 compute=self.compute,
                 name=names[0],
@@ -75,7 +79,13 @@ class Bottleneck(nn.Module):
             )
 
         y = block(x, self.width, 1, ("conv1", "norm1"), activation="relu")
-        y = block(y, self.width, 3, ("conv2", "norm2"), stride=self.stride, groups=self.groups, activation="relu")
+        y = block(
+            *(y, self.width, 3, ("conv2", "norm2")),
+            stride=self.stride,
+            dilation=self.dilation,
+            groups=self.groups,
+            activation="relu",
+        )
         if self.stride != 1 or x.shape[-1] != self.features:
             x = block(x, self.features, 1, ("downsample_conv", "downsample_norm"), stride=self.stride)
         names = ("conv3", "norm3")
@@ -96,6 +106,9 @@ class ResNeXt(nn.Module):
       remat: compute what is inside of each bottleneck again for the gradient, instead of keeping it.
       compute: see `dms_jax.models.compute.Compute`.
       zero_init_residual: see `Bottleneck.zero_init`.
+      dilated: the last stage keeps the size of the one before, its convolutions dilated by 2 (Chen et al., DeepLab,
+        2015).
+      unpooled_stem: L0 is the stem before its max-pool, at a stride of 2.
     """
 
     stage_sizes: Sequence[int] = (3, 4, 23, 3)
@@ -105,6 +118,8 @@ class ResNeXt(nn.Module):
     remat: bool = False
     compute: Compute = Compute()
     zero_init_residual: bool = False
+    dilated: bool = False
+    unpooled_stem: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
@@ -115,16 +130,18 @@ class ResNeXt(nn.Module):
         """
         conv = Conv(self.base_channels, 7, stride=2, compute=self.compute, name="stem_conv")
         x = conv_norm(conv, "stem_norm", images, train=train, activation="relu")
-        x = max_pool(x, plain=self.compute.plain)
-        maps = [x]
+        stem, x = x, max_pool(x, plain=self.compute.plain)
+        maps = [stem if self.unpooled_stem else x]
         for stage, blocks in enumerate(self.stage_sizes):
             planes = self.base_channels << stage
+            dilates = self.dilated and stage == len(self.stage_sizes) - 1
             width = planes * self.width_per_group // 64 * self.groups
             for block in range(blocks):
                 bottleneck = Bottleneck(
                     width,
                     4 * planes,
-                    stride=2 if stage > 0 and block == 0 else 1,
+                    stride=2 if stage > 0 and block == 0 and not dilates else 1,
+                    dilation=2 if dilates else 1,
                     groups=self.groups,
                     compute=self.compute,
                     zero_init=self.zero_init_residual,
