@@ -4,6 +4,7 @@ from dms_jax.comparison.deep.basnet import BASNet
 from dms_jax.comparison.deep.dss import DSS
 from dms_jax.comparison.deep.fcn import FCN8s
 from dms_jax.comparison.deep.network import ComparisonNetwork
+from dms_jax.comparison.deep.poolnet import PoolNet
 from dms_jax.comparison.deep.r3net import R3Net
 from dms_jax.comparison.deep.unet import UNet
 
@@ -13,6 +14,7 @@ DEEP_NETWORKS: dict[str, type[ComparisonNetwork]] = {
     "r3net": R3Net,
     "basnet": BASNet,
     "dss": DSS,
+    "poolnet": PoolNet,
 }
 
 __all__ = ["DEEP_NETWORKS", "ComparisonNetwork"]
