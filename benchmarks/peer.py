@@ -38,14 +38,21 @@ def peer_times(
     for mode in modes:
         listed = ",".join(f"{job}:{batch}" for job, batch in jobs)
         command = [_TORCH_STEPS, script, "--mode", mode, "--jobs", listed, "--image-size", size, "--seconds", seconds]
-        found, output = _run(command, mode, limit)
+        found, output = run_script(command, mode, limit)
         if "device cpu" not in output:
-            found |= _run([script, "--modes", mode, "--seconds", seconds], mode, limit)[0]
+            found |= run_script([script, "--modes", mode, "--seconds", seconds], mode, limit)[0]
         times |= found
     return times
 
 
-def _run(command: Sequence[object], mode: str, limit: float) -> tuple[Times, str]:
+def run_script(command: Sequence[object], mode: str, limit: float) -> tuple[Times, str]:
+    """Run a script that prints lines as those of `peer_times`: seconds a step, and all that it printed.
+
+    Args:
+      command: the script and its arguments.
+      mode: for the messages.
+      limit: seconds after which it is stopped; what it has measured by then counts.
+    """
     environment = {**_CANDIDATES, **os.environ}
     process = subprocess.Popen(
         [sys.executable, *map(str, command)],

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from timing import latency, seconds_per_call
 
+from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.models.dms import NETWORKS, SIZES
+from dms_jax.models.network import Network
 from dms_jax.runtime.cuda_graphs import CALLS_UNTIL_PROVEN, compile_recorded, program
 from dms_jax.runtime.cudnn import exclude_slow_cudnn_engines
 from dms_jax.runtime.devices import DATA_AXIS, data_mesh, replicate, shard_batch
@@ -43,12 +45,12 @@ class Bench:
     """A network on the first devices, with random weights.
 
     Args:
-      network: "bdms" or "sdms".
+      network: "bdms", "sdms", or one of `dms_jax.comparison.deep.DEEP_NETWORKS`.
       size: "full", "lite" or "small".
       image_size: side of the images in pixels.
       devices: how many share a batch.
       dtype: to compute in.
-      remat: see `dms_jax.models.DMS`.
+      remat: see `dms_jax.models.DMS`; not for the networks of the comparison.
       budget: seconds that each measurement takes, about.
       deterministic: see `dms_jax.runtime.compilation.compiler_options`.
       shared_statistics: see `dms_jax.training.step.make_train_step`.
@@ -71,7 +73,13 @@ class Bench:
         self.budget = budget
         self.deterministic = deterministic
         axis_name = DATA_AXIS if shared_statistics else None
-        self.model = NETWORKS[network](num_classes=6, dtype=dtype, axis_name=axis_name, remat=remat, **SIZES[size])
+        self.model: Network
+        if network in DEEP_NETWORKS:
+            kind = DEEP_NETWORKS[network]
+            self.model = kind(num_classes=6, dtype=dtype, axis_name=axis_name, **kind.sizes[size])
+        else:
+            fields = {"remat": remat, **SIZES[size]}
+            self.model = NETWORKS[network](num_classes=6, dtype=dtype, axis_name=axis_name, **fields)
         self.optimizer = create_optimizer(OptimizerConfig(), 20_000)
         self._initial: TrainState | None = None
         exclude_slow_cudnn_engines(self.mesh.devices.flat[0], dtype, deterministic=deterministic)  # as train.py does

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import compare_speed
 import peer
 import prepare
 import pytest
@@ -88,6 +90,34 @@ def test_a_cpus_steps_are_timed_where_the_script_cannot(tmp_path: Path, capsys: 
     assert set(times) == {(job, batch, "eager") for job, batch in jobs}
     assert all(0 < seconds < 1 for seconds in times.values())
     assert capsys.readouterr().err == ""
+
+
+def test_training_is_timed_beside_pytorchs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    file = tmp_path / "speed.json"
+    command = ["--networks=unet", "--size=small", "--image-size=32", "--batches=2", "--modes=eager", f"--json={file}"]
+    assert compare_speed.main([*command, "--seconds=0.01", "--at-least=1e-6"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    row = [cell.strip() for cell in shown.out.splitlines()[-1].strip("|").split("|")]
+    assert row[:2] == ["unet", "2"]
+    assert row[4].endswith("(eager)")
+    ours, theirs = float(row[2]), float(row[4].split()[0])
+    assert float(row[6]) == pytest.approx(theirs / ours, rel=0.01, abs=0.01)
+    (figures,) = json.loads(file.read_text())
+    assert figures["seconds"] * 1e3 == pytest.approx(ours, abs=0.01)
+    assert figures["peer_seconds"] == {"eager": pytest.approx(theirs / 1e3, abs=1e-5)}
+
+
+def test_too_slow_a_step_fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import steps
+
+    times = {("train", 16, "eager"): 0.3, ("train", 16, "compile"): 0.2}
+    monkeypatch.setattr(compare_speed, "run_script", lambda command, mode, limit: (times, ""))
+    monkeypatch.setattr(steps, "Bench", lambda *_, **__: SimpleNamespace(train=lambda b: SimpleNamespace(seconds=0.1)))
+    assert compare_speed.main(["--networks=fcn8s", "--at-least=1.9"]) == 0
+    assert "| fcn8s | 16 | 100.00 | 160.0 | 200.00 (compile) | 80.0 | 2.00 |" in capsys.readouterr().out
+    assert compare_speed.main(["--networks=fcn8s", "--at-least=2.1"]) == 1
 
 
 _RUN = """
