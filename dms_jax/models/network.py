@@ -18,11 +18,14 @@ class SaliencyOutput:
       saliency: logits, one float32 [B, H, W, 1] for each output, at the input's size. The last is the answer.
       classes: logits, one float32 [B, num_classes] for each output; empty without class heads.
       features: named intermediates; of a `DMS` L0 to L4 (backbone), LF, MF, HF (side outputs), F0, F1, ... (steps).
+      edges: logits of where masks have their edges, one float32 [B, H, W, 1] for each map of edges that a network is
+        supervised with, in training alone; most networks have none.
     """
 
     saliency: tuple[jax.Array, ...]
     classes: tuple[jax.Array, ...]
     features: dict[str, jax.Array]
+    edges: tuple[jax.Array, ...] = ()
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from dms_jax.training.edges import edge_loss
 from dms_jax.training.regions import soft_iou_loss, ssim_loss
 
 IOU_ON = ("all", "defective")
@@ -25,6 +26,7 @@ class LossConfig:
       iou_weight: of `dms_jax.training.regions.soft_iou_loss`.
       iou_on: images that it counts on: "all", or the "defective" ones, whose mask has a defective pixel that counts.
       ssim_weight: of `dms_jax.training.regions.ssim_loss`.
+      edge_weight: of each `dms_jax.training.edges.edge_loss`, for a network that gives maps of edges; others have none.
     """
 
     saliency_weight: float = 1.0
@@ -33,6 +35,7 @@ class LossConfig:
     iou_weight: float = 0.0
     iou_on: str = "all"
     ssim_weight: float = 0.0
+    edge_weight: float = 1.0
 
     @property
     def has_region_terms(self) -> bool:
@@ -104,10 +107,12 @@ def dms_loss(
     label_weight: Array | None = None,
     counted: Array | None = None,
     axis_name: str | None = None,
+    edges: Sequence[Array] = (),
 ) -> tuple[Array, dict[str, Array]]:
     """The training loss: the sum over outputs n of w_n (w1 BCE_n + w2 CE_n + iou_weight IoU_n + ssim_weight SSIM_n).
 
-    The first two terms are eqs. 4-5; the others are those of `dms_jax.training.regions`, 0 by default.
+    The first two terms are eqs. 4-5; the others are those of `dms_jax.training.regions`, 0 by default. Each map of
+    edges adds edge_weight times its `dms_jax.training.edges.edge_loss`.
 
     Args:
       saliency: N logits [B, H, W, 1], coarse to final.
@@ -120,6 +125,7 @@ def dms_loss(
       counted: bool, broadcastable with [B, H, W, 1]: the pixels that the terms about whole images see; None for all.
       axis_name: the mapped axis whose devices share the batch, over which these terms' means are taken; None for one
         device.
+      edges: logits [B, H, W, 1] of the target's edges, of a network that gives such.
 
     Returns:
       The loss, float32 [], and metrics to log, float32 [] each: `loss`; `saliency_loss` and, given class logits,
@@ -144,6 +150,9 @@ def dms_loss(
     if config.has_region_terms:
         region_losses = _region_losses(saliency, target, config, counted, axis_name)
         loss = loss + _weighted_sum(weights, region_losses)
+    if edges and config.edge_weight > 0:
+        edge_losses = [edge_loss(logits, target, pixel_weight, axis_name) for logits in edges]
+        loss = loss + config.edge_weight * _sum(edge_losses)
     if classes:
         loss = loss + config.class_weight * _weighted_sum(weights, class_losses)
         metrics["class_loss"] = _sum(class_losses) / count

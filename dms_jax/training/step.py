@@ -95,6 +95,7 @@ def make_train_step(
                 label_weight=label_weight,
                 counted=pixels,
                 axis_name=DATA_AXIS,
+                edges=output.edges,
             )
             if output.classes:
                 hits = jnp.argmax(output.classes[-1], axis=-1) == batch["label"]

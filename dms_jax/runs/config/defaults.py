@@ -89,6 +89,7 @@ def default_config() -> ConfigDict:
     config.loss.iou_weight = 0.0  # of each output's soft IoU, which the paper does not have; 0: none
     config.loss.iou_on = "all"  # images that the soft IoU is of: all, or defective
     config.loss.ssim_weight = 0.0  # of each output's structural similarity, as in BASNet; 0: none
+    config.loss.edge_weight = 1.0  # of the masks' edges, for a network that gives a map of them, as EGNet
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "sgd"  # the paper's; adamw, muon

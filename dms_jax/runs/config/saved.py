@@ -42,6 +42,7 @@ _ADDED = {
     "data.mask_values": "",
     "data.value_range": "",
     "evaluation.max_false_alarms": 1.0,
+    "loss.edge_weight": 1.0,
     "loss.iou_on": "all",
     "loss.iou_weight": 0.0,
     "loss.ssim_weight": 0.0,
