@@ -2,6 +2,7 @@
 
 from dms_jax.comparison.deep.basnet import BASNet
 from dms_jax.comparison.deep.dss import DSS
+from dms_jax.comparison.deep.egnet import EGNet
 from dms_jax.comparison.deep.fcn import FCN8s
 from dms_jax.comparison.deep.network import ComparisonNetwork
 from dms_jax.comparison.deep.poolnet import PoolNet
@@ -15,6 +16,7 @@ DEEP_NETWORKS: dict[str, type[ComparisonNetwork]] = {
     "basnet": BASNet,
     "dss": DSS,
     "poolnet": PoolNet,
+    "egnet": EGNet,
 }
 
 __all__ = ["DEEP_NETWORKS", "ComparisonNetwork"]

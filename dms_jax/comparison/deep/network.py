@@ -88,8 +88,17 @@ class ComparisonNetwork(nn.Module):
         """The channels of a layer for which the paper has `published`."""
         return max(1, round(published * self.width))
 
-    def output(self, images: jax.Array, logits: Sequence[jax.Array], features: dict[str, jax.Array]) -> SaliencyOutput:
-        """Logits [B, h, w, 1] of any size, coarse to final, as maps of the images' size."""
+    def output(
+        self,
+        images: jax.Array,
+        logits: Sequence[jax.Array],
+        features: dict[str, jax.Array],
+        edges: Sequence[jax.Array] = (),
+    ) -> SaliencyOutput:
+        """Logits [B, h, w, 1] of any size, coarse to final, and those of edges, as maps of the images' size."""
         size = map_size(images)
-        maps = (resize_aligned(x.astype(jnp.float32), size, plain=self.plain) for x in logits)
-        return SaliencyOutput(tuple(maps), (), features)
+
+        def enlarged(maps: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
+            return tuple(resize_aligned(x.astype(jnp.float32), size, plain=self.plain) for x in maps)
+
+        return SaliencyOutput(enlarged(logits), (), features, enlarged(edges))
