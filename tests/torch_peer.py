@@ -110,6 +110,12 @@ def carry_over_by(net: Any, names: Mapping[str, str], *, gradients: bool = False
             put("params", ours, "scale", weights(module.weight))
             put("batch_stats", ours, "mean", module.running_mean)
             put("batch_stats", ours, "var", module.running_var)
+        elif isinstance(module, nn.LSTM):
+            put("params", ours, "input_kernel", weights(module.weight_ih_l0).T)
+            put("params", ours, "recurrent_kernel", weights(module.weight_hh_l0).T)
+            # PyTorch has two, of which only the sum matters.
+            put("params", ours, "bias", module.bias_ih_l0 + module.bias_hh_l0)
+            continue
         elif isinstance(module, nn.PReLU):
             put("params", ours, "negative_slope", weights(module.weight).reshape(()))
         else:

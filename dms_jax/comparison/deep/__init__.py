@@ -5,6 +5,7 @@ from dms_jax.comparison.deep.dss import DSS
 from dms_jax.comparison.deep.egnet import EGNet
 from dms_jax.comparison.deep.fcn import FCN8s
 from dms_jax.comparison.deep.network import ComparisonNetwork
+from dms_jax.comparison.deep.picanet import PiCANet
 from dms_jax.comparison.deep.poolnet import PoolNet
 from dms_jax.comparison.deep.r3net import R3Net
 from dms_jax.comparison.deep.unet import UNet
@@ -17,6 +18,7 @@ DEEP_NETWORKS: dict[str, type[ComparisonNetwork]] = {
     "dss": DSS,
     "poolnet": PoolNet,
     "egnet": EGNet,
+    "picanet": PiCANet,
 }
 
 __all__ = ["DEEP_NETWORKS", "ComparisonNetwork"]

@@ -43,7 +43,9 @@ class DSS(ComparisonNetwork):
     def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
         """See `ComparisonNetwork`; features are side1 to side6."""
         channels = tuple(map(self.channels, CHANNELS))
-        stages = VGG16(channels, self.batch_norm, self.compute, name="backbone")(images.astype(self.dtype), train=train)
+        stages = VGG16(channels, self.batch_norm, compute=self.compute, name="backbone")(
+            images.astype(self.dtype), train=train
+        )
         maps = (*stages, halving_max_pool(stages[-1], plain=self.plain))
         features: dict[str, jax.Array] = {}
         scores: dict[int, jax.Array] = {}

@@ -38,7 +38,9 @@ class FCN8s(ComparisonNetwork):
     def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
         """See `ComparisonNetwork`; features are pool3, pool4 and fc7."""
         channels = tuple(map(self.channels, CHANNELS))
-        stages = VGG16(channels, self.batch_norm, self.compute, name="backbone")(images.astype(self.dtype), train=train)
+        stages = VGG16(channels, self.batch_norm, compute=self.compute, name="backbone")(
+            images.astype(self.dtype), train=train
+        )
         pool3, pool4, pool5 = (halving_max_pool(x, plain=self.plain) for x in stages[2:])
 
         def layer(kernel: int, name: str) -> ConvLayer:

@@ -19,11 +19,13 @@ class VGG16(nn.Module):
     Attributes:
       channels: of the five stages.
       batch_norm: BatchNorm after each convolution instead of a bias.
+      dilated: the last stage keeps the size of the one before, its convolutions dilated by 2.
       compute: see `dms_jax.models.compute.Compute`.
     """
 
     channels: Sequence[int] = CHANNELS
     batch_norm: bool = True
+    dilated: bool = False
     compute: Compute = Compute()
 
     @nn.compact
@@ -31,11 +33,15 @@ class VGG16(nn.Module):
         """Map images [B, H, W, 3] to the stages' maps, at strides of 1, 2, 4, 8 and 16, sizes rounded up."""
         x, maps = images, []
         for stage, (count, channels) in enumerate(zip(STAGE_SIZES, self.channels, strict=True), 1):
-            if stage > 1:
+            dilates = self.dilated and stage == len(STAGE_SIZES)
+            if stage > 1 and not dilates:
                 x = halving_max_pool(x, plain=self.compute.plain)
             for layer in range(1, count + 1):
                 name = f"stage{stage}_layer{layer}"
-                block = ConvLayer(channels, batch_norm=self.batch_norm, compute=self.compute, name=name)
+                dilation = 2 if dilates else 1
+                block = ConvLayer(
+                    channels, dilation=dilation, batch_norm=self.batch_norm, compute=self.compute, name=name
+                )
                 x = block(x, train=train)
             maps.append(x)
         return tuple(maps)

@@ -1,8 +1,12 @@
 """The networks of the comparison by `train.py`'s own machinery: small, on drawn defects."""
 
 import json
+import re
 from pathlib import Path
 
+import comparing
+import jax
+import jax.numpy as jnp
 import pytest
 
 from configs import compare
@@ -10,8 +14,13 @@ from dms_jax.cli import main
 from dms_jax.commands.train import launch
 from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.errors import UsageError
+from dms_jax.runs.config import build
 from dms_jax.runs.config.build import build_model
 from dms_jax.runs.config.checks import check
+from dms_jax.runtime.devices import DATA_AXIS, data_mesh
+from dms_jax.training.optimizer import create_optimizer
+from dms_jax.training.state import abstract_state
+from dms_jax.training.step import abstract_batch, make_train_step
 
 # ml_collections reads configuration files in a way that Python will drop one day.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -61,11 +70,38 @@ def test_every_method_has_a_configuration(method: str, loss: str) -> None:
         assert (config.loss.iou_weight > 0) == (loss == "shared" or method == "basnet")
 
 
+@pytest.mark.parametrize("method", DEEP_NETWORKS)
+def test_every_method_can_be_differentiated_on_several_devices(method: str) -> None:
+    """The step is traced, and with it what differs between devices checked; nothing is compiled."""
+    config = compare.get_config(f"method={method},size=small,loss=published")
+    config.batch_size, config.data.image_size = 4, 32
+    mesh = data_mesh(jax.devices()[:2])
+    model = build.build_model(config, 3, DATA_AXIS)
+    optimizer = create_optimizer(build.optimizer_config(config), config.steps)
+    step = make_train_step(
+        *(model, optimizer, mesh), loss=build.loss_config(config), augment=build.augment_config(config), seed=0
+    )
+    state = abstract_state(model, optimizer, mesh)
+    after = step.eval_shape(state, abstract_batch(4, 32, mesh))
+    assert jax.tree.map(jnp.shape, after.params) == jax.tree.map(jnp.shape, state.params)
+    assert f"saliency_loss/{model.num_outputs - 1}" in after.metrics
+
+
 def test_what_was_published_without_batch_norm_can_do_without() -> None:
     for norm in ("", ",norm=batch", ",norm=none"):
         config = compare.get_config(f"method=fcn8s{norm}")
         check(config)
         assert build_model(config, 3).batch_norm == (norm != ",norm=none")
+
+
+def test_the_page_has_every_method_with_its_parameters() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "comparison-networks.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \|(?:[^|]*\|){2}([^|]*\|[^|]*)\|", page, flags=re.MULTILINE))
+    found = {name: row.split("|") for name, row in rows.items() if name in DEEP_NETWORKS}
+    models = {name: network(num_classes=6) for name, network in DEEP_NETWORKS.items()}
+    assert {name: tuple(int(cell.replace(" ", "")) for cell in row) for name, row in found.items()} == {
+        name: (model.num_outputs, comparing.parameters(model)) for name, model in models.items()
+    }
 
 
 @pytest.mark.parametrize(
