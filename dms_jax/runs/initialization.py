@@ -41,7 +41,7 @@ def check_sources(config: ConfigDict, model: Network) -> None:
 
     Raises:
       UserError: `config.init.checkpoint` is no run with a best checkpoint, or `config.init.backbone` no imported
-        backbone, or that of another architecture than the network's.
+        backbone, or that of another architecture than the network's, or the network has none such.
     """
     if config.init.checkpoint and not has_best(_path(config.init.checkpoint)):
         raise UserError(
@@ -52,6 +52,11 @@ def check_sources(config: ConfigDict, model: Network) -> None:
         description = read_description(_path(config.init.backbone))
         fields = ("stage_sizes", "groups", "width_per_group", "base_channels")
         architecture = {name: getattr(model, name, None) for name in fields}
+        if None in architecture.values():
+            raise UserError(
+                f"config.init.backbone={config.init.backbone} is not for {config.model.network}, whose backbone is no "
+                "ResNeXt: leave it out."
+            )
         if description.architecture != architecture:
             known = description.name in BACKBONES
             fix = f"set config.model.backbone={description.name}" if known else "import weights of that one"

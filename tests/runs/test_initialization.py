@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import bdms
+from configs import bdms, compare
 from dms_jax.checkpoints.backbone import BackboneDescription, save_backbone
 from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UsageError, UserError
 from dms_jax.models import BDMS
 from dms_jax.models.dms import SIZES
 from dms_jax.runs.config import checks
+from dms_jax.runs.config.build import build_model
 from dms_jax.runs.initialization import NO_WEIGHTS, check_sources, initial_variables, starting_state
 from dms_jax.runtime.devices import data_mesh
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
@@ -88,6 +89,28 @@ def test_a_backbone_fills_the_backbone_and_nothing_else(backbone: Path) -> None:
     assert "weights.pth" in sentences[0]
     expected = "side_hf, side_lf, side_mf, step0, step1, step2, step3, step4, step5"
     assert sentences[1] == f"freshly initialised: {expected}"
+
+
+@pytest.mark.parametrize("method", ["r3net", "poolnet", "egnet"])
+def test_networks_of_the_comparison_begin_with_the_same_backbone(method: str, backbone: Path) -> None:
+    config = compare.get_config(f"method={method},size=small")
+    config.init.backbone = str(backbone)
+    model = build_model(config, CLASSES)
+    check_sources(config, model)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))
+    fresh = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), dict(shapes))
+    variables, _ = initial_variables(fresh, config)
+    for kind in ("params", "batch_stats"):
+        assert values(variables[kind].pop("backbone")) == {3.0}
+        assert values(variables[kind]) == {1.0}
+
+
+@pytest.mark.parametrize("method", ["unet", "dss"])
+def test_a_backbone_is_refused_where_it_would_stand_nowhere(method: str, backbone: Path) -> None:
+    config = compare.get_config(f"method={method}")
+    config.init.backbone = str(backbone)
+    with pytest.raises(UserError, match=f"is not for {method}, whose backbone is no ResNeXt: leave it out"):
+        check_sources(config, build_model(config, CLASSES))
 
 
 def test_a_checkpoint_stands_above_a_backbone_but_where_it_is_skipped(earlier_run: Path, backbone: Path) -> None:
