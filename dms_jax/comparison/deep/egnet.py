@@ -88,7 +88,8 @@ class EGNet(ResNetComparisonNetwork):
             y = edge + resized(conv(f"guide{level}", enhanced[level], width, 1, bias=False), edge)
             guided[level] = y = three(f"guided{level}", y, width, _GUIDED[level - 1])
             logits.append(score(f"guided{level}_score", y, self.saliency_prior))
-            total = y if total is None else jax.nn.relu(total + y)
+            # Neither is negative: the paper's ReLU of the sum is the sum.
+            total = y if total is None else total + y
         assert total is not None  # of four
         logits.append(score("score", conv("final", total, width, 5), self.saliency_prior))
 
