@@ -137,7 +137,7 @@ class TestWrongUsage:
     def test_missing_config_file(self, fails, file):
         assert (
             fails(f"--config={file}")
-            == f"--config={file} cannot be read: name a file, or one of bdms, quickstart, sdms."
+            == f"--config={file} cannot be read: name a file, or one of bdms, compare, quickstart, sdms."
         )
 
     def test_the_last_config_file_counts(self, fails):
