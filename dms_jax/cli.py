@@ -13,6 +13,7 @@ from PIL import Image
 
 from dms_jax.commands import (
     benchmark,
+    compare,
     evaluate,
     export,
     export_weights,
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     parser.add_argument("--version", action="version", version=f"dms-jax {__version__}")
     for command in (
-        *(prepare, train, evaluate, report),
+        *(prepare, train, evaluate, compare, report),
         *(predict, export, benchmark),
         *(import_weights, export_weights),
     ):

@@ -24,14 +24,15 @@ class Method:
       name: as Table 4 has it; also the name of the folder of its maps.
       make_maps: see `MakeMaps`; images need be read no sooner than they are needed.
       reference: authors, year and where it was published.
-      note: how it was set where its paper leaves that open or the table needs something else, one sentence or more;
-        empty where there is nothing to say.
+      note: how it is set where that is not its paper's way, or not said there; empty where there is nothing to say.
+      mtdd_note: what else was measured on the defective test images of the paper's split of MTDD, to follow the note.
     """
 
     name: str
     make_maps: MakeMaps
     reference: str
     note: str = ""
+    mtdd_note: str = ""
 
 
 def image_by_image(saliency: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> MakeMaps:
