@@ -35,10 +35,10 @@ def bms(image: ArrayLike, *, normalise: bool = True) -> NDArray[np.float32]:
     size = (max(round(height * _WIDTH / width), 1), _WIDTH)
     attention = np.zeros(size)
     for channel in np.moveaxis(channels, 2, 0):
-        values = np.rint(resized(channel, size, enlarge=width < _WIDTH))
+        values = np.rint(resized(channel, size, enlarge=width < _WIDTH)).astype(np.uint8)
         # The opening of a thresholded image is the thresholded opening, one for all thresholds.
         opened, closed = ndimage.grey_opening(values, _OPENING), ndimage.grey_closing(values, _OPENING)
-        for threshold in np.arange(values.min(), values.max(), _STEP):
+        for threshold in range(values.min(), values.max(), _STEP):
             for boolean in (opened > threshold, closed <= threshold):
                 _add_surrounded(attention, boolean, normalise)
     saliency = ndimage.maximum_filter(attention, 3)
@@ -52,5 +52,16 @@ def _add_surrounded(attention: Floats, boolean: NDArray[np.bool_], normalise: bo
     for border in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         surrounded[border] = False
     if surrounded.any():
-        regions = ndimage.maximum_filter(surrounded[labels].astype(np.uint8), 3)
+        regions = _dilated(surrounded[labels])
         attention += regions / np.sqrt(np.count_nonzero(regions)) if normalise else regions
+
+
+def _dilated(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Dilate by 3 x 3; a tenth of the time of SciPy's filters."""
+    for axis in (0, 1):
+        grown = region.copy()
+        before, after = np.moveaxis(region, axis, 0), np.moveaxis(grown, axis, 0)
+        after[1:] |= before[:-1]
+        after[:-1] |= before[1:]
+        region = grown
+    return region

@@ -10,8 +10,9 @@ from dms_jax.comparison.classical.images import levels, normalised
 from dms_jax.comparison.classical.regions import regions, squared_distances
 from dms_jax.comparison.classical.scikit_image import segmentation
 
-# Of Felzenszwalb and Huttenlocher's segmentation, with colours in 0..1; a segment has at least so many pixels.
-_SCALE, _BLUR, _SMALLEST = 100.0, 0.8, 200
+# Of Felzenszwalb and Huttenlocher's segmentation, with colours in 0..1; a segment has at least so many pixels, and more
+# where there would be too many segments to compare each with each.
+_SCALE, _BLUR, _SMALLEST, _MOST = 100.0, 0.8, 200, 2000
 _SPATIAL_VARIANCE = 0.4
 
 
@@ -33,7 +34,8 @@ def rc(image: ArrayLike) -> NDArray[np.float32]:
       UserError: scikit-image is not installed.
     """
     channels = levels(image) / 255
-    labels = segmentation("RC").felzenszwalb(channels, scale=_SCALE, sigma=_BLUR, min_size=_SMALLEST, channel_axis=-1)
+    smallest = max(_SMALLEST, channels[..., 0].size // _MOST)
+    labels = segmentation("RC").felzenszwalb(channels, scale=_SCALE, sigma=_BLUR, min_size=smallest, channel_axis=-1)
     parts, colours = regions(labels), quantised(image)
     shape = (len(parts.counts), len(colours.counts))
     both = parts.labels.ravel() * shape[1] + colours.index.ravel()
