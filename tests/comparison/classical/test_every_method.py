@@ -103,7 +103,7 @@ def test_an_image_is_left_as_it_is(saliency):
     np.testing.assert_array_equal(image, kept)
 
 
-@pytest.mark.parametrize("saliency", [lc, ac, ft, mss, phot, hc, rc, sf, bms, mbp], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("saliency", ALL.values(), ids=ALL)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2)])
 def test_tiny_images_have_maps(saliency, shape):
     image = np.zeros((*shape, 3), np.uint8)
