@@ -1,10 +1,13 @@
 """The benchmarks' own arithmetic."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import peer
 import prepare
+import provenance
 import pytest
 import recipes
 import torch_peer
@@ -135,6 +138,7 @@ import json, os, pathlib, sys
 flags = dict(argument[2:].split("=", 1) for argument in sys.argv[1:])
 workdir = pathlib.Path(flags["workdir"])
 print("on", os.environ.get("CUDA_VISIBLE_DEVICES"), *sys.argv[1:-1])
+print("1 device(s): NVIDIA H100 80GB HBM3")
 if flags.get("config.batch_size") == "0":
     sys.exit("train.py: config.batch_size=0 is too small.")
 (workdir / "eval").mkdir(parents=True)
@@ -159,6 +163,7 @@ def test_recipes_trains_all_variants_and_prints_a_table_though_one_fails(
     file.write_text(json.dumps({"scale": {"augment.scale": [0.5, 1.5]}, "gated": {"config": "bdms:seed"}}))
     command = ["--output", str(output), "--config", "quickstart", "--variants", str(file), "--gpus", "3,5"]
     command += ["--variant", "plain", "--variant", "bad", "batch_size=0", "--set", "steps=30", "--reach", "0.4"]
+    command += ["--commit", "c0ffee"]
     assert recipes.main(command) == 1
     table = [line for line in capsys.readouterr().out.splitlines() if line]
     assert len({line.count("|") for line in table[:-1]}) == 1
@@ -177,7 +182,10 @@ def test_recipes_trains_all_variants_and_prints_a_table_though_one_fails(
         "--config=quickstart --config.steps=30 --config.augment.scale=(0.5, 1.5)" in (output / "scale.log").read_text()
     )
     assert {(output / f"{name}.log").read_text()[:4] for name in rows} <= {"on 3", "on 5"}
-    assert json.loads((output / "plain.json").read_text())["results"]["max_f"] == 0.9
+    plain = json.loads((output / "plain.json").read_text())
+    assert plain["results"]["max_f"] == 0.9
+    assert (plain["commit"], plain["card"]) == ("c0ffee", {"kind": "NVIDIA H100 80GB HBM3", "count": 1})
+    assert set(plain["versions"]) == {"dms_jax", "jax"}
 
     # Again: what is done is not trained once more, what failed is.
     assert recipes.main(command) == 1
@@ -206,3 +214,30 @@ def test_the_step_that_reached_a_value() -> None:
     lines = [{"step": 1, "defective/max_f": None}, {"step": 2, "defective/max_f": 0.5}]
     assert recipes.step_that_reached(lines, 0.5) == 2
     assert recipes.step_that_reached(lines, 0.6) is None
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_commit_of_a_checkout(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True, stdout=subprocess.DEVNULL)
+
+    assert provenance.commit_of(tmp_path) is None
+    git("init", "--quiet")
+    (tmp_path / "code.py").write_text("a = 1\n")
+    git("add", "code.py")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--no-verify", "--message", "first")
+    commit = provenance.commit_of(tmp_path)
+    assert commit is not None
+    assert len(commit) == 40
+    (tmp_path / "untracked").mkdir()
+    assert provenance.commit_of(tmp_path) == commit
+    (tmp_path / "code.py").write_text("a = 2\n")
+    assert provenance.commit_of(tmp_path) == f"{commit}-dirty"
+    # What lies in somebody else's checkout is not of its commit.
+    assert provenance.commit_of(tmp_path / "untracked") is None
+
+
+def test_the_card_is_that_of_the_last_start() -> None:
+    assert provenance.card_in("no line of a run's\n") is None
+    log = "1 device(s): TPU v4\nfailed\n8 device(s): TPU v5, TPU v6\n"
+    assert provenance.card_in(log) == {"kind": "TPU v5, TPU v6", "count": 8}
