@@ -241,3 +241,21 @@ def test_the_card_is_that_of_the_last_start() -> None:
     assert provenance.card_in("no line of a run's\n") is None
     log = "1 device(s): TPU v4\nfailed\n8 device(s): TPU v5, TPU v6\n"
     assert provenance.card_in(log) == {"kind": "TPU v5, TPU v6", "count": 8}
+
+
+def test_the_unet_of_pytorch_learns_from_images_that_moved_with_their_masks() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    import smp_unet
+
+    masks = torch.zeros(16, 1, 64, 64)
+    masks[:, :, 10:30, 20:50] = 1
+    # As bright as the mask says, so that the mask can be read from the image again.
+    images = 60 + 120 * masks.expand(-1, 3, -1, -1)
+    x, y = smp_unet._augment(images, masks, torch.Generator().manual_seed(0))
+    assert x.shape == images.shape
+    assert set(y.unique().tolist()) == {0.0, 1.0}
+    seen = (x[:, :1] > x[:, :1].mean((2, 3), keepdim=True)).float()
+    assert ((seen != y).float().mean((1, 2, 3)) < 0.02).all()
+    assert len({row.sum().item() for row in y}) > 8, "all are zoomed alike"
+    _, other = smp_unet._augment(images, masks, torch.Generator().manual_seed(1))
+    assert not torch.equal(other, y), "the seed decides nothing"
