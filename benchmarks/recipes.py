@@ -7,7 +7,8 @@ A variant is a name and fields of the configuration; `config=FILE[:ARGUMENT]` am
 --config. --variants names a JSON file of many: {"rate2": {"optimizer.learning_rate": 0.002}}. Each is a run of
 `train.py`, on the next free one of the --gpus (without: one at a time, on all devices there are). The same command
 again resumes what was interrupted, trains what failed once more, and shows what is done. In the output folder,
-NAME.json has the run's `eval/test.json` and what it took, NAME.log what it printed, and NAME/ is its work directory.
+NAME.json has the run's `eval/test.json`, what it took and what it was made with, NAME.log what it printed, and NAME/ is
+its work directory. `keep_results.py` makes a file of docs/results of them.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from provenance import card_in, commit_of, versions
 
 from dms_jax.runs.monitoring.metrics_file import METRICS_NAME, read_metrics
 from dms_jax.whole_files import write_whole
@@ -69,17 +72,18 @@ def _flag(value: Any) -> str:
     return str(tuple(value)) if isinstance(value, list) else str(value)
 
 
-def run_variant(variant: Variant, output: Path, gpu: str | None = None) -> dict[str, Any]:
+def run_variant(variant: Variant, output: Path, gpu: str | None = None, commit: str | None = None) -> dict[str, Any]:
     """Train a variant, or resume it, unless it is done.
 
     Args:
       variant: what to train.
       output: the folder of all.
       gpu: the number of the GPU to train on; None for all devices there are.
+      commit: of the code; None where it is not known.
 
     Returns:
-      `arguments`; `seconds` of all its starts together; `results`, as in `eval/test.json`, or None; and `failure`, its
-      last line, or None.
+      `arguments`; `seconds` of all its starts together; `commit`, `card` and `versions` of the last one, see
+      `provenance`; `results`, as in `eval/test.json`, or None; and `failure`, its last line, or None.
     """
     file, workdir, arguments = output / f"{variant.name}.json", output / variant.name, list(variant.arguments)
     seconds = 0.0
@@ -99,13 +103,17 @@ def run_variant(variant: Variant, output: Path, gpu: str | None = None) -> dict[
     started = time.monotonic()
     with (output / f"{variant.name}.log").open("a") as log:
         done = subprocess.run(command, check=False, stdout=log, stderr=subprocess.STDOUT, env=environment)
+    printed = (output / f"{variant.name}.log").read_text(errors="replace")
     results, failure = workdir / "eval" / "test.json", None
     if done.returncode:
-        lines = [line for line in (output / f"{variant.name}.log").read_text().splitlines() if line.strip()]
+        lines = [line for line in printed.splitlines() if line.strip()]
         failure = lines[-1] if lines else f"it ended with {done.returncode}"
     record = {
         "arguments": arguments,
         "seconds": seconds + time.monotonic() - started,
+        "commit": commit,
+        "card": card_in(printed),
+        "versions": versions(),
         "results": json.loads(results.read_text()) if failure is None else None,
         "failure": failure,
     }
@@ -117,7 +125,9 @@ def _failed(variant: Variant, reason: str) -> dict[str, Any]:
     return {"arguments": list(variant.arguments), "seconds": 0.0, "results": None, "failure": reason}
 
 
-def run_all(variants: Sequence[Variant], output: Path, gpus: Sequence[str]) -> dict[str, dict[str, Any]]:
+def run_all(
+    variants: Sequence[Variant], output: Path, gpus: Sequence[str], commit: str | None = None
+) -> dict[str, dict[str, Any]]:
     """Run all variants, as many at a time as there are GPUs; see `run_variant`."""
     free: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     for gpu in gpus or (None,):
@@ -128,7 +138,7 @@ def run_all(variants: Sequence[Variant], output: Path, gpus: Sequence[str]) -> d
         try:
             print(f"{variant.name} begins{'' if gpu is None else f' on GPU {gpu}'}", file=sys.stderr, flush=True)
             try:
-                record = run_variant(variant, output, gpu)
+                record = run_variant(variant, output, gpu, commit)
             except (OSError, ValueError, KeyError) as error:
                 # The others, and their table, are not its fault.
                 record = _failed(variant, f"{type(error).__name__}: {error}")
@@ -222,6 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--reach", type=float, metavar="MAXF", help="also: when validation first had this maxF, defective"
     )
+    parser.add_argument("--commit", help="of this code, where it is no checkout (default: what git says)")
     parser.add_argument("--table", action="store_true", help="train nothing: the table of what is there")
     arguments = parser.parse_args(argv)
     fields: dict[str, dict[str, Any]] = json.loads(arguments.variants.read_text()) if arguments.variants else {}
@@ -234,7 +245,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         records = {file.stem: json.loads(file.read_text()) for file in files}
     else:
         records = run_all(
-            variants_of(arguments.config, fields or {"base": {}}, _fields(arguments.set), seeds), arguments.output, gpus
+            variants_of(arguments.config, fields or {"base": {}}, _fields(arguments.set), seeds),
+            *(arguments.output, gpus, arguments.commit or commit_of(ROOT)),
         )
     print(table_of(records, arguments.output, arguments.reach))
     return int(any(record["failure"] for record in records.values()))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 from PIL import Image
 
 from dms_jax.commands import (
     benchmark,
+    compare,
     evaluate,
     export,
     export_weights,
@@ -42,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     parser.add_argument("--version", action="version", version=f"dms-jax {__version__}")
     for command in (
-        *(prepare, train, evaluate, report),
+        *(prepare, train, evaluate, compare, report),
         *(predict, export, benchmark),
         *(import_weights, export_weights),
     ):
@@ -56,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[:1] == ["train"]:
         return train.launch(argv=["dms-jax train", *argv[1:]], program="dms-jax train")
     try:
-        arguments = parser.parse_args(argv)
+        arguments, unknown = parser.parse_known_args(argv)
+        if unknown:
+            _refuse(commands.choices.get(argv[0], parser), unknown)
     except SystemExit as stop:  # argparse has said why, or printed the help
         return int(stop.code or 0)
     try:
@@ -78,6 +84,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("dms-jax: interrupted.", file=sys.stderr)
         return 1
     return 0
+
+
+def _refuse(command: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn:
+    """As argparse refuses what it does not know, with the option that was probably meant.
+
+    Raises:
+      SystemExit: always, with 2.
+    """
+    options = re.findall(r"--[a-z][a-z-]+", command.format_help())
+    close = {
+        text: difflib.get_close_matches(text.partition("=")[0], options, n=1) for text in unknown if text[:2] == "--"
+    }
+    meant = "".join(
+        f"; for {text.partition('=')[0]}, did you mean {found[0]}?" for text, found in close.items() if found
+    )
+    command.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
 
 
 def _discard_output() -> None:

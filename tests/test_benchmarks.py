@@ -1,12 +1,15 @@
 """The benchmarks' own arithmetic."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
 import compare_speed
 import peer
 import prepare
+import provenance
 import pytest
 import recipes
 import torch_peer
@@ -165,6 +168,7 @@ import json, os, pathlib, sys
 flags = dict(argument[2:].split("=", 1) for argument in sys.argv[1:])
 workdir = pathlib.Path(flags["workdir"])
 print("on", os.environ.get("CUDA_VISIBLE_DEVICES"), *sys.argv[1:-1])
+print("1 device(s): NVIDIA H100 80GB HBM3")
 if flags.get("config.batch_size") == "0":
     sys.exit("train.py: config.batch_size=0 is too small.")
 (workdir / "eval").mkdir(parents=True)
@@ -189,6 +193,7 @@ def test_recipes_trains_all_variants_and_prints_a_table_though_one_fails(
     file.write_text(json.dumps({"scale": {"augment.scale": [0.5, 1.5]}, "gated": {"config": "bdms:seed"}}))
     command = ["--output", str(output), "--config", "quickstart", "--variants", str(file), "--gpus", "3,5"]
     command += ["--variant", "plain", "--variant", "bad", "batch_size=0", "--set", "steps=30", "--reach", "0.4"]
+    command += ["--commit", "c0ffee"]
     assert recipes.main(command) == 1
     table = [line for line in capsys.readouterr().out.splitlines() if line]
     assert len({line.count("|") for line in table[:-1]}) == 1
@@ -207,7 +212,10 @@ def test_recipes_trains_all_variants_and_prints_a_table_though_one_fails(
         "--config=quickstart --config.steps=30 --config.augment.scale=(0.5, 1.5)" in (output / "scale.log").read_text()
     )
     assert {(output / f"{name}.log").read_text()[:4] for name in rows} <= {"on 3", "on 5"}
-    assert json.loads((output / "plain.json").read_text())["results"]["max_f"] == 0.9
+    plain = json.loads((output / "plain.json").read_text())
+    assert plain["results"]["max_f"] == 0.9
+    assert (plain["commit"], plain["card"]) == ("c0ffee", {"kind": "NVIDIA H100 80GB HBM3", "count": 1})
+    assert set(plain["versions"]) == {"dms_jax", "jax"}
 
     # Again: what is done is not trained once more, what failed is.
     assert recipes.main(command) == 1
@@ -236,3 +244,48 @@ def test_the_step_that_reached_a_value() -> None:
     lines = [{"step": 1, "defective/max_f": None}, {"step": 2, "defective/max_f": 0.5}]
     assert recipes.step_that_reached(lines, 0.5) == 2
     assert recipes.step_that_reached(lines, 0.6) is None
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_commit_of_a_checkout(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True, stdout=subprocess.DEVNULL)
+
+    assert provenance.commit_of(tmp_path) is None
+    git("init", "--quiet")
+    (tmp_path / "code.py").write_text("a = 1\n")
+    git("add", "code.py")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--no-verify", "--message", "first")
+    commit = provenance.commit_of(tmp_path)
+    assert commit is not None
+    assert len(commit) == 40
+    (tmp_path / "untracked").mkdir()
+    assert provenance.commit_of(tmp_path) == commit
+    (tmp_path / "code.py").write_text("a = 2\n")
+    assert provenance.commit_of(tmp_path) == f"{commit}-dirty"
+    # What lies in somebody else's checkout is not of its commit.
+    assert provenance.commit_of(tmp_path / "untracked") is None
+
+
+def test_the_card_is_that_of_the_last_start() -> None:
+    assert provenance.card_in("no line of a run's\n") is None
+    log = "1 device(s): TPU v4\nfailed\n8 device(s): TPU v5, TPU v6\n"
+    assert provenance.card_in(log) == {"kind": "TPU v5, TPU v6", "count": 8}
+
+
+def test_the_unet_of_pytorch_learns_from_images_that_moved_with_their_masks() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    import smp_unet
+
+    masks = torch.zeros(16, 1, 64, 64)
+    masks[:, :, 10:30, 20:50] = 1
+    # As bright as the mask says, so that the mask can be read from the image again.
+    images = 60 + 120 * masks.expand(-1, 3, -1, -1)
+    x, y = smp_unet._augment(images, masks, torch.Generator().manual_seed(0))
+    assert x.shape == images.shape
+    assert set(y.unique().tolist()) == {0.0, 1.0}
+    seen = (x[:, :1] > x[:, :1].mean((2, 3), keepdim=True)).float()
+    assert ((seen != y).float().mean((1, 2, 3)) < 0.02).all()
+    assert len({row.sum().item() for row in y}) > 8, "all are zoomed alike"
+    _, other = smp_unet._augment(images, masks, torch.Generator().manual_seed(1))
+    assert not torch.equal(other, y), "the seed decides nothing"

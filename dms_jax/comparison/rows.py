@@ -1,0 +1,183 @@
+"""Rows of a comparison: maps that a method makes or that lie in a folder, scored on a dataset's images."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dms_jax.comparison.method import Method
+from dms_jax.data.examples import ExampleSource
+from dms_jax.data.image_files import IMAGE_SUFFIXES
+from dms_jax.data.prepared import PreparedDataset
+from dms_jax.errors import UserError, first_words
+from dms_jax.evaluation.maps.files import list_images, match_names, read_map, refuse
+from dms_jax.evaluation.measures.saliency import resize_map
+from dms_jax.evaluation.scoring import collect, score_image
+from dms_jax.evaluation.summary_metrics import Metrics, compute_metrics
+from dms_jax.evaluation.thresholds import no_threshold
+from dms_jax.whole_files import write_whole
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the comparison.
+
+    Attributes:
+      name: of the method.
+      metrics: see `dms_jax.evaluation.summary_metrics.compute_metrics`.
+      note: how the maps were made; empty where there is nothing to say.
+      mtdd_note: see `dms_jax.comparison.method.Method`.
+      seconds: that making, writing and scoring the maps took; None where they were there.
+    """
+
+    name: str
+    metrics: Metrics
+    note: str = ""
+    mtdd_note: str = ""
+    seconds: float | None = None
+
+
+def make_row(method: Method, dataset: PreparedDataset, source: ExampleSource, folder: Path) -> Row:
+    """Make a method's maps of all images, write them and score them.
+
+    Args:
+      method: the method.
+      dataset: whose classes the images have.
+      source: the images.
+      folder: for the maps, see `map_names`; made where it is missing.
+
+    Raises:
+      UserError: the method cannot be run.
+      OSError: a map cannot be written.
+    """
+    start = time.perf_counter()
+    images = (source[index]["image"] for index in range(len(source)))
+
+    def written() -> Iterator[NDArray[np.uint8]]:
+        for name, saliency_map in zip(map_names(source), method.make_maps(images), strict=True):
+            write_map(saliency_map, folder / f"{name}.png")
+            yield saliency_map
+
+    metrics = _metrics(written(), dataset, source)
+    return Row(method.name, metrics, method.note, method.mtdd_note, time.perf_counter() - start)
+
+
+def score_folder(
+    name: str,
+    folder: Path,
+    dataset: PreparedDataset,
+    source: ExampleSource,
+    *,
+    names: Mapping[str, str] | None = None,
+) -> Row:
+    """Score the maps in a folder.
+
+    A map has the name of its image, with the image's folders or, where that names one image alone, without. Maps of
+    another size than their image are resized, which the row's note says.
+
+    Args:
+      name: of the row.
+      folder: 8-bit grey maps, of every image.
+      dataset: whose classes the images have.
+      source: the images.
+      names: from the maps' names to the images', where they differ; neither with suffixes.
+
+    Raises:
+      UserError: an image has no map, or a map cannot be read as one; one sentence each.
+    """
+    found = {(names or {}).get(key, key): path for key, path in list_images(folder, []).items()}
+    images = map_names(source)
+    stems = Counter(image.rpartition("/")[2] for image in images)
+    partner = match_names(images, found)
+    for image in images:
+        stem = image.rpartition("/")[2]
+        if image not in partner and stem in found and stems[stem] == 1:
+            partner[image] = stem
+    refuse([f"{image} has no map in {folder}: add {image}.png there." for image in images if image not in partner])
+    resized = 0
+
+    def read() -> Iterator[NDArray[np.uint8]]:
+        nonlocal resized
+        for image, size in zip(images, source.sizes(), strict=True):
+            saliency_map, _ = read_map(found[partner[image]])
+            resized += saliency_map.shape != size
+            yield resize_map(saliency_map, size)
+
+    metrics = _metrics(read(), dataset, source)
+    note = f"{resized} of {len(images)} maps were resized to their image's size, bilinearly" if resized else ""
+    return Row(name, metrics, note)
+
+
+def read_names(path: Path) -> dict[str, str]:
+    """Read which map is of which image: a CSV file with the columns `map` and `image`, with or without suffixes.
+
+    Where it has two columns, that of the images may have any name.
+
+    Raises:
+      UserError: the file cannot be read, lacks a column, or names a map twice.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
+            others = [column for column in columns if column != "map"]
+            image = others[0] if len(columns) == 2 and len(others) == 1 else "image"
+            for column in ("map", image):
+                if column not in columns:
+                    raise UserError(f"{path} has no column {column}: its columns must be map and image.")
+            lines = [(line["map"] or "", line[image] or "") for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read as CSV ({first_words(error)}): name a CSV file.") from error
+    names: dict[str, str] = {}
+    for saliency_map, image in lines:
+        key = _without_suffix(saliency_map)
+        if key in names:
+            raise UserError(f"{path} names the map {saliency_map} twice: name it once.")
+        names[key] = _without_suffix(image)
+    return names
+
+
+def map_names(source: ExampleSource) -> list[str]:
+    """The names of the images' maps, without `.png`: the images' own without suffix, unless two would be one."""
+    names = source.names()
+    shortened = [_without_suffix(name) for name in names]
+    return shortened if len(set(shortened)) == len(names) else names
+
+
+def write_map(saliency_map: NDArray[np.uint8], path: Path) -> None:
+    """Write a map or a mask, uint8 [H, W], as PNG; folders that are missing are made.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, lambda file: Image.fromarray(saliency_map).save(file, "PNG", compress_level=1))
+
+
+def _metrics(maps: Iterable[NDArray[np.uint8]], dataset: PreparedDataset, source: ExampleSource) -> Metrics:
+    known, labels, names = source.has_masks(), source.labels(), source.names()
+    scored = (
+        score_image(
+            [saliency_map],
+            source.mask(index)[..., 0] if known[index] else None,
+            name=names[index],
+            label=int(labels[index]) if labels[index] >= 0 else None,
+            with_sod=False,
+        )
+        for index, saliency_map in enumerate(maps)
+    )
+    threshold = no_threshold("maps are compared at every threshold")
+    return compute_metrics(collect(scored), threshold, class_names=dataset.class_names, free_class=dataset.free_class)
+
+
+def _without_suffix(name: str) -> str:
+    path = PurePosixPath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else str(path)

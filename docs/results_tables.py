@@ -1,0 +1,218 @@
+"""Prints tables of the runs in docs/results, in Markdown.
+
+    python docs/results_tables.py [NAME ...]              # a row for each run, or for the seeds of one together
+    python docs/results_tables.py NAME ... --outputs      # every output of its network, Table 3 of the paper
+    python docs/results_tables.py NAME ... --classes      # by class
+    python docs/results_tables.py [NAME ...] --chart FILE.svg
+
+A NAME is a file's, without .json; without its -seed<n> too, it is all of its seeds together: the mean, plus or minus
+half of the range. `benchmarks/keep_results.py` makes the files; docs/learning_curves.py draws the chart.
+"""
+
+import argparse
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from learning_curves import Curve, chart
+
+from dms_jax.runs.results import run_name
+
+RESULTS = Path(__file__).parent / "results"
+
+_SEED = re.compile(r"-seed\d+$")
+
+Run = Mapping[str, Any]
+
+
+def runs_in(folder: Path) -> dict[str, Run]:
+    """The runs of a folder by the names of their files, in alphabetical order."""
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))}
+
+
+def by_seeds(runs: Mapping[str, Run], names: Sequence[str] = ()) -> dict[str, list[Run]]:
+    """Runs that differ in their seed alone, by the name that they have in common.
+
+    Args:
+      runs: by name.
+      names: of runs, or of all seeds of one; empty for all.
+
+    Raises:
+      ValueError: a name is of no run, or runs of one name have different commands or the same seed.
+    """
+    if not names:
+        names = list(dict.fromkeys(_SEED.sub("", name) for name in runs))
+    groups = {}
+    for name in names:
+        group = [runs[name]] if name in runs else [run for own, run in runs.items() if _SEED.sub("", own) == name]
+        if not group:
+            raise ValueError(f"there is no {name}: the runs are {', '.join(runs)}")
+        commands = {_without_seed(run["command"]) for run in group}
+        if len(commands) > 1:
+            raise ValueError(f"the runs of {name} differ in more than their seed: {'; '.join(sorted(commands))}")
+        if len({run["seed"] for run in group}) < len(group):
+            raise ValueError(f"two runs of {name} have the same seed: remove one")
+        groups[name] = group
+    return groups
+
+
+def _without_seed(command: str) -> str:
+    return shlex.join(word for word in shlex.split(command) if not word.startswith("--config.seed="))
+
+
+def recipe_of(command: str) -> str:
+    """The recipe that a command's configuration is asked for; the configuration's name where it is asked for none."""
+    config = next((word.partition("=")[2] for word in shlex.split(command) if word.startswith("--config=")), "")
+    name, _, argument = config.partition(":")
+    chosen = dict(part.partition("=")[::2] for part in argument.split(","))
+    return chosen.get("recipe") or {"bdms": "paper", "sdms": "paper"}.get(Path(name).stem, Path(name).stem)
+
+
+def cell(values: Sequence[float | None], digits: int) -> str:
+    """The mean of several seeds' figures, plus or minus half of their range; nothing where one of them has none."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return ""
+    text = f"{sum(known) / len(known):.{digits}f}"
+    half = (max(known) - min(known)) / 2
+    # What is counted, such as images, is the same for all seeds.
+    is_one = len(known) == 1 or (half == 0 and digits == 0)
+    return text if is_one else f"{text} ± {half:.{digits}f}"
+
+
+def at(path: str) -> Callable[[Mapping[str, Any]], Any]:
+    """Reads what lies at a path of keys, such as `gated/defective/max_f`; None where it is not there."""
+
+    def read(tree: Mapping[str, Any]) -> Any:
+        found: Any = tree
+        for key in path.split("/"):
+            found = found.get(key) if isinstance(found, Mapping) else None
+        return found
+
+    return read
+
+
+def _minutes(run: Run) -> float | None:
+    return None if run["seconds"] is None else run["seconds"] / 60
+
+
+# A column: its title, what it reads of a run and with how many digits.
+_FIGURES: Sequence[tuple[str, Callable[[Run], Any], int]] = (
+    ("MAE", at("results/mae"), 5),
+    ("maxF", at("results/max_f"), 4),
+    ("MAE, defective", at("results/defective/mae"), 5),
+    ("maxF, defective", at("results/defective/max_f"), 4),
+    ("accuracy", at("results/accuracy"), 3),
+    ("normal images that fire: map", at("results/image_level/map_maximum/false_alarm_rate"), 3),
+    ("gated map", at("results/image_level/gated_maximum/false_alarm_rate"), 3),
+    ("head", at("results/image_level/class_head/false_alarm_rate"), 3),
+    ("minutes", _minutes, 1),
+    ("images/s", at("images_per_second"), 0),
+)
+_OF_MAPS = (
+    *(("MAE", "mae", 5), ("maxF", "max_f", 5), ("MAE, defective", "defective/mae", 5)),
+    *(("maxF, defective", "defective/max_f", 5), ("IoU", "iou", 5), ("F1", "f1", 5), ("pixel AP", "pixel_ap", 5)),
+    ("accuracy", "accuracy", 5),
+)
+_OF_CLASSES = (
+    *(("images", "images", 0), ("MAE", "mae", 5), ("maxF", "max_f", 3), ("IoU", "iou", 3)),
+    *(("pixel AP", "pixel_ap", 3), ("accuracy", "accuracy", 3), ("fired", "fired", 3)),
+)
+
+
+def runs_table(groups: Mapping[str, Sequence[Run]]) -> str:
+    """A row for each run with all its seeds: what it was, test figures, and what it took."""
+    header = ["run", "dataset", "split", "network", "recipe", "seeds", *(title for title, _, _ in _FIGURES), "card"]
+    rows = []
+    for name, runs in groups.items():
+        results = runs[0]["results"]
+        seeds = ", ".join(str(run["seed"]) for run in runs)
+        row = [name, results["dataset"], results["dataset_config"]]
+        row += [run_name(results), recipe_of(runs[0]["command"]), seeds]
+        row += [cell([read(run) for run in runs], digits) for _, read, digits in _FIGURES]
+        cards = dict.fromkeys(f"{run['card']['count'] or '?'} x {run['card']['kind']}" for run in runs if run["card"])
+        rows.append([*row, "; ".join(cards)])
+    return markdown(header, rows)
+
+
+def outputs_table(runs: Sequence[Run]) -> str:
+    """A row for each output of the network, coarse to final (Table 3 of the paper), gated and all-black maps."""
+    last = len(runs[0]["results"]["outputs"]) - 1
+    rows: dict[str, Sequence[Any]] = {
+        f"{number} (final)" if number == last else str(number): [run["results"]["outputs"][number] for run in runs]
+        for number in range(last + 1)
+    }
+    rows["gated"] = [run["results"].get("gated") for run in runs]
+    # Of the images alone: the same for all seeds.
+    rows["all black"] = [runs[0]["results"]["all_black"]]
+    return _table("output", rows, _OF_MAPS)
+
+
+def classes_table(runs: Sequence[Run]) -> str:
+    """A row for the images of each class."""
+    names = runs[0]["results"]["per_class"]
+    rows = {name: [run["results"]["per_class"][name] for run in runs] for name in names}
+    return _table("images of", rows, _OF_CLASSES)
+
+
+def _table(first: str, rows: Mapping[str, Sequence[Any]], columns: Sequence[tuple[str, str, int]]) -> str:
+    body = [
+        [name, *(cell([at(path)(one) for one in seeds], digits) for _, path, digits in columns)]
+        for name, seeds in rows.items()
+    ]
+    return markdown([first, *(title for title, _, _ in columns)], body)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows))
+
+
+def curves_of(groups: Mapping[str, Sequence[Run]]) -> list[Curve]:
+    """Validation maxF on defective images by step, a curve for each run with a line for each of its seeds."""
+    return [
+        Curve(
+            name,
+            [
+                [
+                    (line["step"], line["defective/max_f"])
+                    for line in run["validation"]
+                    if line["defective/max_f"] is not None
+                ]
+                for run in runs
+            ],
+        )
+        for name, runs in groups.items()
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of a run, or of all its seeds (default: all)")
+    parser.add_argument("--outputs", action="store_true", help="a table of every output, for each NAME")
+    parser.add_argument("--classes", action="store_true", help="a table by class, for each NAME")
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the learning curves instead")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="(default: docs/results)")
+    options = parser.parse_args(argv)
+    try:
+        groups = by_seeds(runs_in(options.results), options.names)
+        if options.chart:
+            text = chart(curves_of(groups), "training step", "validation maxF, defective images")
+            options.chart.write_text(text, encoding="utf-8")
+            return
+    except ValueError as error:
+        parser.error(str(error))
+    tables = [of for wanted, of in ((options.outputs, outputs_table), (options.classes, classes_table)) if wanted]
+    if not tables:
+        print(runs_table(groups))
+    for name, runs in groups.items():
+        for table in tables:
+            print(f"{name}:\n\n{table(runs)}\n")
+
+
+if __name__ == "__main__":
+    main()

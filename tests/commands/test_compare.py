@@ -1,0 +1,231 @@
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dms_jax.cli import main
+from dms_jax.comparison.rows import score_folder
+from dms_jax.data.prepare import prepare
+
+RELEASED = Path(__file__).parents[3] / "shared" / "released_maps"
+MTDD = Path(__file__).parents[3] / "shared" / "datasets" / "mtdd"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A user's images: bright squares on grey, and plain ones; the third of the test images is larger."""
+    root = tmp_path_factory.mktemp("mine")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 12), ("test", 3)):
+        for label in ("good", "hole"):
+            (root / "images" / split / label).mkdir(parents=True)
+        (root / "images" / "masks" / split / "hole").mkdir(parents=True)
+        for i in range(count):
+            size = (50, 60) if i == 2 else (40, 48)
+            for label in ("good", "hole"):
+                pixels = random.integers(95, 105, size, np.uint8)
+                mask = np.zeros(size, np.uint8)
+                if label == "hole":
+                    pixels[10:20, 12 + i : 24 + i] = 220
+                    mask[10:20, 12 + i : 24 + i] = 255
+                    Image.fromarray(mask).save(root / "images" / "masks" / split / label / f"h{i}.png")
+                Image.fromarray(pixels).save(root / "images" / split / label / f"{label[0]}{i}.png")
+    return root
+
+
+@pytest.fixture
+def compare(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*flags):
+        places = ["--manual-dir", folder / "images", "--data-dir", folder / "data"]
+        code = main([str(flag) for flag in ("compare", "--dataset", "folder", *places, *flags)])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return call
+
+
+def cells(text, first):
+    (line,) = (line for line in text.splitlines() if line.split()[:1] == [first])
+    return line.split()
+
+
+def test_methods_write_maps_and_are_scored(compare, tmp_path):
+    code, out, err = compare("--methods", "lc,FT", "--output", tmp_path / "out", "--json", tmp_path / "table.json")
+    assert code == 0
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == ["LC", "FT"]
+    row = cells(out, "LC")
+    assert row[1] == "6"
+    assert float(row[5]) > 0.9
+    # The paper's numbers are of other images.
+    assert row[6:10] == ["n/a"] * 4
+    assert cells(out, "all")[2:3] == ["6"]
+    assert f"Maps: {tmp_path / 'out'}" in out
+    maps = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
+    assert len(maps) == 18
+    (mapped,) = [path for path in maps if path.startswith("LC/") and path.endswith("h1.png")]
+    with Image.open(tmp_path / "out" / mapped) as image:
+        assert (image.mode, image.size) == ("L", (48, 40))
+        pixels = np.asarray(image)
+    assert pixels[15, 18] > 120
+    assert pixels[30:].max() < 40
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert (table["dataset"], table["split"], table["images"]) == ("folder", "test", 6)
+    assert [each["method"] for each in table["rows"]] == ["LC", "FT"]
+    lc = table["rows"][0]
+    assert lc["paper"] is lc["difference"] is None
+    assert lc["defective"]["images"] == 3
+    assert f"{lc['defective']['max_f']:.4f}" == row[5]
+    assert lc["seconds"] > 0
+    # What was measured on MTDD is not said of other images.
+    assert lc["note"] == "differences are squared, and the contrast of all 256 levels is stretched"
+    assert f"LC: {lc['note']}." in out.splitlines()
+
+
+def test_what_was_written_scores_the_same_as_maps_of_any_method(compare, tmp_path, capsys):
+    code, out, _ = compare("--methods", "SR", "--output", tmp_path / "out")
+    assert code == 0
+    code, again, err = compare("--maps", f"mine={tmp_path / 'out' / 'SR'}")
+    assert (code, err) == (0, "")
+    assert cells(again, "mine")[1:6] == cells(out, "SR")[1:6]
+    assert main(["evaluate", "--maps", str(tmp_path / "out" / "SR"), "--masks", str(tmp_path / "out" / "masks")]) == 0
+
+
+def test_maps_by_the_images_names_alone_or_by_a_csv(compare, tmp_path):
+    compare("--methods", "SR", "--output", tmp_path / "out")
+    flat, renamed = tmp_path / "flat", tmp_path / "renamed"
+    lines = ["map,image"]
+    for number, path in enumerate(sorted((tmp_path / "out" / "SR").rglob("*.png"))):
+        for place in (flat / path.name, renamed / f"Map ({number}).png"):
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(path.read_bytes())
+        lines.append(f"Map ({number}).png,{path.relative_to(tmp_path / 'out' / 'SR').as_posix()}")
+    names = tmp_path / "names.csv"
+    names.write_text("\n".join(lines))
+    code, out, err = compare("--maps", f"A={flat}")
+    assert (code, err) == (0, "")
+    code, renamed_out, err = compare("--maps", f"A={renamed}", "--map-names", names)
+    assert (code, err) == (0, "")
+    assert renamed_out == out
+    # Of two columns, the images' may have any name.
+    names.write_text("\n".join(["map,their_image", *lines[1:]]))
+    assert compare("--maps", f"A={renamed}", "--map-names", names) == (0, out, "")
+
+
+def test_maps_of_another_size_are_resized_and_it_is_said(compare, tmp_path):
+    compare("--methods", "SR", "--output", tmp_path / "out")
+    path = next((tmp_path / "out" / "SR").rglob("h0.png"))
+    with Image.open(path) as image:
+        smaller = image.resize((20, 20))
+    smaller.save(path)
+    code, out, _ = compare("--maps", f"A={tmp_path / 'out' / 'SR'}")
+    assert code == 0
+    assert "A: 1 of 6 maps were resized to their image's size, bilinearly." in out
+
+
+def test_an_image_without_a_map_is_named(compare, tmp_path):
+    compare("--methods", "SR", "--output", tmp_path / "out")
+    next((tmp_path / "out" / "SR").rglob("h0.png")).unlink()
+    code, out, err = compare("--maps", f"A={tmp_path / 'out' / 'SR'}")
+    assert (code, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert "h0 has no map in" in err
+
+
+def test_a_run_is_a_row(compare, tmp_path, monkeypatch, folder):
+    compare("--methods", "SR", "--output", tmp_path / "out")
+    dataset = prepare("folder", manual_dir=str(folder / "images"), data_dir=str(folder / "data"))
+    row = score_folder("x", tmp_path / "out" / "SR", dataset, dataset.source("test"))
+    asked = []
+
+    def evaluate_run(workdir, **options):
+        asked.append((workdir, options))
+        return SimpleNamespace(results=row.metrics, notes=("The images have moved.",))
+
+    monkeypatch.setattr("dms_jax.runs.testing.evaluate_run", evaluate_run)
+    maps = ("--maps", f"maps={tmp_path / 'out' / 'SR'}")
+    code, out, err = compare(*maps, "--workdir", "net=runs/mine")
+    assert (code, err) == (0, "dms-jax: net: The images have moved.\n")
+    assert cells(out, "net")[1:] == cells(out, "maps")[1:]
+    places = {"data_dir": str(folder / "data"), "manual_dir": str(folder / "images")}
+    assert asked == [(Path("runs/mine"), places)]
+
+    row.metrics["all_black"]["mae"] += 0.01
+    code, _, err = compare(*maps, "--workdir", "net=runs/mine")
+    assert code == 0
+    assert "net was not measured on these test images: do not compare it." in err
+
+
+def test_a_folder_that_is_no_run_is_refused(compare, tmp_path):
+    code, _, err = compare("--workdir", f"net={tmp_path}")
+    assert code == 1
+    assert str(tmp_path) in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), "nothing to compare"),
+        (("--methods", "LC,XY"), "XY is unknown"),
+        (("--methods", "LC,lc"), "names lc twice"),
+        (("--methods", ","), "names no method"),
+        (("--methods", "LC", "--maps", "lc=x"), "Two rows are called lc"),
+        (("--methods", "LC", "--map-names", "x.csv"), "give --maps too"),
+        (("--methods", "LC", "--json", "no/where.json"), "is not a folder"),
+        (("--methods", "LC", "--json", "."), "is a folder"),
+        (("--maps", "x"), "is not NAME=DIR"),
+        (("--maps", "=x"), "is not NAME=DIR"),
+    ],
+)
+def test_wrong_usage(compare, flags, message):
+    code, out, err = compare(*flags)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_an_output_that_is_a_file_is_refused(compare, tmp_path):
+    (tmp_path / "out").write_text("")
+    code, _, err = compare("--methods", "LC", "--output", tmp_path / "out")
+    assert code == 2
+    assert "name a folder" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a,b\n", "no column map"), ("map,x,y\n", "no column image"), ("map,image\na,b\na,c\n", "names the map a twice")],
+)
+def test_names_that_cannot_be_used(compare, tmp_path, text, message):
+    (tmp_path / "names.csv").write_text(text)
+    code, _, err = compare("--maps", f"A={tmp_path}", "--map-names", tmp_path / "names.csv")
+    assert code == 1
+    assert message in err
+
+
+def test_names_that_are_not_there(compare, tmp_path):
+    code, _, err = compare("--maps", f"A={tmp_path}", "--map-names", tmp_path / "names.csv")
+    assert code == 1
+    assert "cannot be read as CSV" in err
+
+
+def test_without_scikit_image_the_extra_is_named(compare, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "skimage", None)
+    code, _, err = compare("--methods", "RC", "--output", tmp_path / "out")
+    assert code == 1
+    assert err == "dms-jax: RC needs scikit-image, which is missing: pip install 'dms-jax[compare]'.\n"
+
+
+@pytest.mark.skipif(not (RELEASED.is_dir() and MTDD.is_dir()), reason="neither released maps nor MTDD are here")
+@pytest.mark.slow
+def test_released_maps_beside_the_papers_numbers(tmp_path, capsys):
+    arguments = ["compare", "--dataset", "mtdd", "--manual-dir", str(MTDD), "--data-dir", str(tmp_path)]
+    arguments += ["--maps", f"SDMS={RELEASED / 'SDMS'}", "--map-names", str(RELEASED / "index.csv")]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert cells(out, "SDMS")[1:] == [
+        *("226", "0.0097", "0.9295", "0.0296", "0.7472"),
+        *("0.0098", "0.9300", "-0.0001", "-0.0005", "n/a"),
+    ]
