@@ -103,7 +103,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Time the steps, the input pipeline and train.py.")
     parser.add_argument("--network", choices=("bdms", "sdms"), default="bdms")
-    parser.add_argument("--sizes", default="full,lite", help="comma-separated: full, lite, small (%(default)s)")
+    parser.add_argument("--sizes", default="full,lite", help="comma-separated: full, lite, medium, small (%(default)s)")
     parser.add_argument("--image-size", type=int, default=300, help="side of the images (%(default)s)")
     parser.add_argument("--predict", default="1,16,64", metavar="N,N", help="batches to predict (%(default)s)")
     parser.add_argument("--train", default="16,64", metavar="N,N", help="batches to train, a device (%(default)s)")

@@ -44,7 +44,7 @@ class Bench:
 
     Args:
       network: "bdms" or "sdms".
-      size: "full", "lite" or "small".
+      size: "full", "lite", "medium" or "small".
       image_size: side of the images in pixels.
       devices: how many share a batch.
       dtype: to compute in.

@@ -10,6 +10,7 @@ import prepare
 import provenance
 import pytest
 import recipes
+import sizes
 import torch_peer
 import whole_run
 from flops import forward_flops
@@ -241,3 +242,17 @@ def test_the_card_is_that_of_the_last_start() -> None:
     assert provenance.card_in("no line of a run's\n") is None
     log = "1 device(s): TPU v4\nfailed\n8 device(s): TPU v5, TPU v6\n"
     assert provenance.card_in(log) == {"kind": "TPU v5, TPU v6", "count": 8}
+
+
+def test_networks_are_timed_in_turns() -> None:
+    called: list[str] = []
+    seconds = sizes.in_turns({name: lambda name=name: called.append(name) for name in "ab"}, 3)
+    assert called == [*"ababab"]
+    assert {name: len(own) for name, own in seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_fields_of_a_variant_go_before_those_of_its_size() -> None:
+    fields = sizes.fields_of(["size=medium", "side_channels=160", "stage_sizes=(1, 2, 1, 1)", "feature_growth=concat"])
+    own = {"side_channels": 160, "stage_sizes": (1, 2, 1, 1), "feature_growth": "concat"}
+    assert fields == {**sizes.SIZES["medium"], **own}
+    assert fields["residual_channels"] == 64

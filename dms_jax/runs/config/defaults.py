@@ -23,7 +23,7 @@ def default_config() -> ConfigDict:
     config.model.network = "bdms"  # or sdms, or a network of your own: MODULE:NAME or FILE.py:NAME (docs/extending.md)
     config.model.options = ConfigDict()  # further fields of the network, such as {"side_channels": 128}
     config.model.schedule = ()  # of the refinement steps, such as ("HF", "MF", "LF"); empty: the network's
-    config.model.size = "full"  # lite, small
+    config.model.size = "full"  # lite, medium, small: docs/performance.md
     # resnext101_32x4d, resnext101_32x8d, resnext101_64x4d, resnext50_32x4d, resnet50, resnet101; empty: the size's; or
     # a backbone of your own: MODULE:NAME or FILE.py:NAME.
     config.model.backbone = ""

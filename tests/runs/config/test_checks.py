@@ -120,7 +120,7 @@ class TestConfigFiles:
             ("bdms", "sise=full", "'sise' is unknown; known keys are dataset, split, size, backbone, ablation"),
             ("sdms", "full", "'full' is not key=value"),
             ("bdms", "size=full,size=lite", "'size' is given twice"),
-            ("bdms", "size=big", "size='big' is unknown; known are full, lite, small"),
+            ("bdms", "size=big", "size='big' is unknown; known are full, lite, medium, small"),
             ("bdms", "size=", "size='' is unknown"),
             ("sdms", "ablation=f", "ablation='f' is unknown"),
             ("sdms", "recipe=best", "recipe='best' is unknown"),
