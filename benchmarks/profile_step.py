@@ -92,7 +92,7 @@ def _print(title: str, table: Mapping[str, tuple[float, str]], total: float, top
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Say where the time of a step goes.")
     parser.add_argument("--job", choices=("train", "predict"), default="train")
-    parser.add_argument("--size", choices=("full", "lite", "small"), default="full")
+    parser.add_argument("--size", choices=("full", "lite", "medium", "small"), default="full")
     parser.add_argument("--image-size", type=int, default=300)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--remat", action="store_true")

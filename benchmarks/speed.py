@@ -37,6 +37,7 @@ def main() -> int:
     from whole_run import pipeline_rate
 
     from dms_jax.runs.config.flags import parse
+    from dms_jax.runtime.cores import usable_cores
 
     on_cpu = jax.default_backend() == "cpu"
     dtype = jax.numpy.float32 if on_cpu else jax.numpy.bfloat16
@@ -86,7 +87,9 @@ def main() -> int:
                 }
                 rows.append(row)
                 print(_row(_cells(row)), flush=True)
-    results: dict[str, Any] = {"matrix_rate": rate, "steps": rows, "peer": _listed(peer)}
+    # Of a CPU, JAX's devices are what XLA_FLAGS says.
+    device = f"{usable_cores()} CPU cores" if on_cpu else jax.devices()[0].device_kind
+    results: dict[str, Any] = {"device": device, "matrix_rate": rate, "steps": rows, "peer": _listed(peer)}
     if arguments.train_config:
         config, _ = parse(["train.py", *_train_flags(arguments)], arguments.train_config)
         pipeline = pipeline_rate(config, 5 * arguments.seconds)
@@ -100,7 +103,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Time the steps, the input pipeline and train.py.")
     parser.add_argument("--network", choices=("bdms", "sdms"), default="bdms")
-    parser.add_argument("--sizes", default="full,lite", help="comma-separated: full, lite, small (%(default)s)")
+    parser.add_argument("--sizes", default="full,lite", help="comma-separated: full, lite, medium, small (%(default)s)")
     parser.add_argument("--image-size", type=int, default=300, help="side of the images (%(default)s)")
     parser.add_argument("--predict", default="1,16,64", metavar="N,N", help="batches to predict (%(default)s)")
     parser.add_argument("--train", default="16,64", metavar="N,N", help="batches to train, a device (%(default)s)")

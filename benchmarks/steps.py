@@ -46,7 +46,7 @@ class Bench:
 
     Args:
       network: "bdms", "sdms", or one of `dms_jax.comparison.deep.DEEP_NETWORKS`.
-      size: "full", "lite" or "small".
+      size: "full", "lite", "medium" or "small".
       image_size: side of the images in pixels.
       devices: how many share a batch.
       dtype: to compute in.

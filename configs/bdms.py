@@ -7,11 +7,11 @@ With recipe=scratch, 7000 steps take six and a half minutes on one H100 and reac
 paper's test images, maxF 0.784 on the defective ones (docs/results.md).
 
 Arguments: dataset=mtdd|neu_seg|neu_det|crackforest|rsdds|kolektor_sdd2|folder|synthetic, split=paper|tiles (of
-neu_seg: published or grouped; of neu_det: hashed or folders), size=full|lite|small, backbone=resnext101_32x4d|...
-(see dms_jax/runs/config/defaults.py), ablation=a|b|c|d|e|baseline, recipe=paper|scratch|adamw. With
-dataset=folder, --config.data.manual_dir=DIR names your own images (see README.md). The paper's recipe begins with a
-backbone trained on ImageNet; `scratch` is for those who have none, and `adamw` a
-candidate for its place: see docs/training.md.
+neu_seg: published or grouped; of neu_det: hashed or folders), size=full|lite|medium|small,
+backbone=resnext101_32x4d|... (see dms_jax/runs/config/defaults.py), ablation=a|b|c|d|e|baseline,
+recipe=paper|scratch|adamw. With dataset=folder, --config.data.manual_dir=DIR names your own images (see README.md). The
+paper's recipe begins with a backbone trained on ImageNet; `scratch` is for those who have none, and `adamw` a candidate
+for its place: see docs/training.md.
 """
 
 from ml_collections import ConfigDict

@@ -6,7 +6,8 @@
     python docs/results_tables.py [NAME ...] --chart FILE.svg
 
 A NAME is a file's, without .json; without its -seed<n> too, it is all of its seeds together: the mean, plus or minus
-half of the range. `benchmarks/keep_results.py` makes the files; docs/learning_curves.py draws the chart.
+half of the range. `benchmarks/keep_results.py` makes the files; docs/learning_curves.py draws the chart,
+and docs/results_charts.py those of how much a network needs and what it costs.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def by_seeds(runs: Mapping[str, Run], names: Sequence[str] = ()) -> dict[str, li
         group = [runs[name]] if name in runs else [run for own, run in runs.items() if _SEED.sub("", own) == name]
         if not group:
             raise ValueError(f"there is no {name}: the runs are {', '.join(runs)}")
-        commands = {_without_seed(run["command"]) for run in group}
+        commands = {without_fields(run["command"], "seed") for run in group}
         if len(commands) > 1:
             raise ValueError(f"the runs of {name} differ in more than their seed: {'; '.join(sorted(commands))}")
         if len({run["seed"] for run in group}) < len(group):
@@ -59,8 +60,10 @@ def by_seeds(runs: Mapping[str, Run], names: Sequence[str] = ()) -> dict[str, li
     return groups
 
 
-def _without_seed(command: str) -> str:
-    return shlex.join(word for word in shlex.split(command) if not word.startswith("--config.seed="))
+def without_fields(command: str, *fields: str) -> str:
+    """A command without what sets fields of its configuration, such as `seed`."""
+    flags = tuple(f"--config.{field}=" for field in fields)
+    return shlex.join(word for word in shlex.split(command) if not word.startswith(flags))
 
 
 def recipe_of(command: str) -> str:
@@ -95,7 +98,8 @@ def at(path: str) -> Callable[[Mapping[str, Any]], Any]:
     return read
 
 
-def _minutes(run: Run) -> float | None:
+def minutes(run: Run) -> float | None:
+    """How long a whole run took, with its start, its validations and its test; None where nobody knows."""
     return None if run["seconds"] is None else run["seconds"] / 60
 
 
@@ -109,7 +113,7 @@ _FIGURES: Sequence[tuple[str, Callable[[Run], Any], int]] = (
     ("normal images that fire: map", at("results/image_level/map_maximum/false_alarm_rate"), 3),
     ("gated map", at("results/image_level/gated_maximum/false_alarm_rate"), 3),
     ("head", at("results/image_level/class_head/false_alarm_rate"), 3),
-    ("minutes", _minutes, 1),
+    ("minutes", minutes, 1),
     ("images/s", at("images_per_second"), 0),
 )
 _OF_MAPS = (

@@ -17,6 +17,7 @@ class ImageRecords:
       masks: uint8 [H, W] each.
       labels: one for each; the names are n0, n1 and so on.
       has_masks: whether each mask is known; empty: all are.
+      groups: the group of each; empty: all are of one.
       data_dir: the folder that errors name.
     """
 
@@ -24,6 +25,7 @@ class ImageRecords:
     masks: list[np.ndarray]
     labels: list[int]
     has_masks: list[bool] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     data_dir: str = "nowhere"
 
     def as_data_source(self, split: str, decoders: dict[str, Any]) -> list[dict[str, Any]]:
@@ -37,7 +39,7 @@ class ImageRecords:
                 "has_mask": has_mask,
                 "label": label,
                 "name": f"n{i}".encode(),
-                "group": b"g",
+                "group": (self.groups[i] if self.groups else "g").encode(),
             }
             for i, (image, mask, has_mask, label) in enumerate(
                 zip(self.images, self.masks, known, self.labels, strict=True)

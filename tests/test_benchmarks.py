@@ -12,6 +12,7 @@ import prepare
 import provenance
 import pytest
 import recipes
+import sizes
 import torch_peer
 import whole_run
 from flops import forward_flops
@@ -289,3 +290,17 @@ def test_the_unet_of_pytorch_learns_from_images_that_moved_with_their_masks() ->
     assert len({row.sum().item() for row in y}) > 8, "all are zoomed alike"
     _, other = smp_unet._augment(images, masks, torch.Generator().manual_seed(1))
     assert not torch.equal(other, y), "the seed decides nothing"
+
+
+def test_networks_are_timed_in_turns() -> None:
+    called: list[str] = []
+    seconds = sizes.in_turns({name: lambda name=name: called.append(name) for name in "ab"}, 3)
+    assert called == [*"ababab"]
+    assert {name: len(own) for name, own in seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_fields_of_a_variant_go_before_those_of_its_size() -> None:
+    fields = sizes.fields_of(["size=medium", "side_channels=160", "stage_sizes=(1, 2, 1, 1)", "feature_growth=concat"])
+    own = {"side_channels": 160, "stage_sizes": (1, 2, 1, 1), "feature_growth": "concat"}
+    assert fields == {**sizes.SIZES["medium"], **own}
+    assert fields["residual_channels"] == 64

@@ -8,9 +8,10 @@ from typing import Any, Literal, Self, SupportsIndex
 
 import numpy as np
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from dms_jax.data.damage import damaged
-from dms_jax.data.image_files import DEFECT_THRESHOLD, decode_png, png_size
+from dms_jax.data.image_files import DEFECT_THRESHOLD, decode_png, encode_png, png_size
 
 # What TFDS and the reader of records raise where a file is missing, cut short or garbled.
 _DAMAGE = (RuntimeError, ValueError, IndexError, OSError)
@@ -48,6 +49,8 @@ class ExampleSource:
         self.ignores = ignores
         self._directory = str(builder.data_dir)
         self._indices: np.ndarray | None = None
+        # Places among the records of those whose mask is not to be known.
+        self._hidden: frozenset[int] = frozenset()
         # Of all examples, once asked for: reading a thousand records takes a quarter of a second.
         self._columns: dict[str, np.ndarray] = {}
         # Decoded here rather than by TFDS, which decodes with OpenCV or else logs a warning, and so that
@@ -75,6 +78,20 @@ class ExampleSource:
         part._columns = {name: column[chosen] for name, column in self._columns.items()}
         return part
 
+    def hide_masks(self, indices: Sequence[int] | np.ndarray) -> Self:
+        """The same examples, as if the masks of those at the given indices were unknown.
+
+        Raises:
+          IndexError: an index is out of range.
+          TypeError: the indices are a boolean mask.
+        """
+        chosen = self.subset(indices)._indices
+        assert chosen is not None  # `subset` sets it
+        hidden = copy.copy(self)
+        hidden._hidden = self._hidden.union(chosen.tolist())
+        hidden._columns = {}
+        return hidden
+
     def __len__(self) -> int:
         return len(self._records) if self._indices is None else len(self._indices)
 
@@ -101,6 +118,10 @@ class ExampleSource:
         """The names of all examples, without decoding an image."""
         return [name.decode() for name in self._column("name")]
 
+    def groups(self) -> list[str]:
+        """The groups of all examples, without decoding an image: its own name where nothing is known of any."""
+        return [group.decode() for group in self._column("group")]
+
     def sizes(self) -> list[tuple[int, int]]:
         """(H, W) of all examples, without decoding an image."""
         return [png_size(self._record(i)["mask"]) for i in range(len(self))]
@@ -120,10 +141,10 @@ class ExampleSource:
         """Which examples have a defective pixel, bool [n]; false where that is unknown."""
         return self.defective_shares() > 0
 
-    def _column(self, name: Literal["label", "has_mask", "name", "defective_share"]) -> np.ndarray:
+    def _column(self, name: Literal["label", "has_mask", "name", "group", "defective_share"]) -> np.ndarray:
         if name not in self._columns:
             # All at once, since a record is read as a whole; but masks are decoded only if their shares are asked for.
-            columns: dict[str, list[Any]] = {"label": [], "has_mask": [], "name": []}
+            columns: dict[str, list[Any]] = {"label": [], "has_mask": [], "name": [], "group": []}
             if name == "defective_share":
                 columns[name] = []
             for i in range(len(self)):
@@ -131,7 +152,7 @@ class ExampleSource:
                 for key, values in columns.items():
                     values.append(_defective_share(record["mask"]) if key == "defective_share" else record[key])
             # Names as they are: NumPy's own kind of text cannot end in a zero.
-            kinds: dict[str, Any] = {"name": object}
+            kinds: dict[str, Any] = {"name": object, "group": object}
             self._columns = {key: np.array(values, kinds.get(key)) for key, values in columns.items()}
         return self._columns[name]
 
@@ -141,11 +162,15 @@ class ExampleSource:
             raise IndexError(f"index {position} is out of range for {len(self)} examples")
         position %= len(self)
         try:
-            record = self._records[position if self._indices is None else int(self._indices[position])]
+            place = position if self._indices is None else int(self._indices[position])
+            record = self._records[place]
         except _DAMAGE as error:
             raise damaged(self._directory) from error
         if record["image"] is None:  # read beyond the end of a file that is cut short
             raise damaged(self._directory)
+        if place in self._hidden and record["has_mask"]:
+            height, width = png_size(record["mask"])
+            return {**record, "has_mask": False, "mask": encode_png(Image.new("L", (width, height)))}
         return record
 
 

@@ -29,6 +29,13 @@ _STRIDES = {"LF": 4, "MF": 8, "HF": 16}
 SIZES: dict[str, dict[str, Any]] = {
     "full": {},
     "lite": {"feature_growth": "reduce"},
+    # About a third of the time of full on a CPU (docs/performance.md): ResNeXt-50, and half the channels after it.
+    "medium": {
+        "feature_growth": "reduce",
+        "stage_sizes": (3, 4, 6, 3),
+        "side_channels": 128,
+        "residual_channels": 64,
+    },
     "small": {
         "feature_growth": "reduce",
         "stage_sizes": (1, 1, 1, 1),

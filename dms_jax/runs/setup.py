@@ -19,7 +19,7 @@ from dms_jax.runs.description import RunDescription
 from dms_jax.runs.initialization import check_sources
 from dms_jax.runs.lock import locked
 from dms_jax.runs.results import load_results
-from dms_jax.runs.splits import Splits, choose_splits
+from dms_jax.runs.splits import Splits, choose_splits, scarcity_note
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
 from dms_jax.runtime.cudnn import exclude_slow_cudnn_engines
 from dms_jax.runtime.devices import data_mesh
@@ -33,7 +33,7 @@ class RunData:
       dataset: the whole.
       splits: its parts.
       description: what the work directory says of them.
-      notes: sentences for the user on what has become of them since the run began.
+      notes: sentences for the user on what has become of them since the run began, and on what is left out of them.
     """
 
     dataset: PreparedDataset
@@ -86,6 +86,9 @@ def claim(config: ConfigDict, workdir: Path, holding: ExitStack) -> RunData:
     """
     earlier = RunDescription.load(workdir) if has_checkpoint(workdir) else None
     dataset, notes = (open_dataset(config), ()) if earlier is None else reopen_dataset(config, earlier)
+    splits = choose_splits(dataset, config)
+    note = scarcity_note(splits, config, dataset)
+    notes = notes if note is None else (*notes, note)
     images = earlier.images if earlier is not None and earlier.images else digests(dataset)
     # What is predicted later comes from the same camera.
     value_range = Reading.parse("", config.data.value_range).value_range
@@ -101,4 +104,4 @@ def claim(config: ConfigDict, workdir: Path, holding: ExitStack) -> RunData:
             description.save(workdir)
     except OSError as error:
         raise UserError(f"{workdir} cannot be written ({error.strerror}): choose another --workdir.") from error
-    return RunData(dataset, choose_splits(dataset, config), description, notes)
+    return RunData(dataset, splits, description, notes)

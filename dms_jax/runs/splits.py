@@ -1,12 +1,19 @@
 """What a run learns from, chooses its best checkpoint by, and is tested on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from dms_jax.data.examples import ExampleSource, defective_share, one_of_each_class
 from dms_jax.data.prepared import PreparedDataset
+from dms_jax.data.scarcity import Scarcity, make_scarce, without_classes
+from dms_jax.errors import UsageError, some_names
+
+# So many classes are named in a sentence; the others are counted.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -47,21 +54,99 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
     `data.select_on` is "validation" (a tenth of the training groups is kept back for it), "test" (all of train is
     learnt from, and the best on test is reported, as the paper seems to have done) or "none" (all of train is learnt
     from, and the last step is reported). `data.overfit` learns from a few training images and tests on them.
+
+    What is learnt from may be made scarce (`data.train_images`, `data.mask_share`); the classes `data.without` are in
+    neither training nor validation. The test images are always all of them.
+
+    Raises:
+      UserError: the images do not allow what is asked for.
     """
     train, validation, test = (dataset.source(name) for name in ("train", "validation", "test"))
     if config.data.overfit:
         few = train.subset(one_of_each_class(train.labels(), config.data.overfit))
         none = "config.data.overfit leaves no images to choose one on"
         return Splits((few,), few, few, "train", "train", threshold=None, threshold_name=none)
+    scarcity = scarcity_of(config, dataset.class_names)
+    seen = without_classes(validation, scarcity.without, "validation") if scarcity.without else validation
     if config.data.select_on == "validation":
-        return Splits((train,), validation, test, "test", "validation", validation, "validation")
+        scarce = _make_scarce((train,), scarcity, dataset)
+        return Splits(scarce, seen, test, "test", "validation", seen, "validation")
     return Splits(
-        train=(train, validation),
+        train=_make_scarce((train, validation), scarcity, dataset),
         selection=test if config.data.select_on == "test" else None,
         test=test,
         test_name="test",
         selected_on=config.data.select_on,
         # Never on test: rather on images that were learnt from, and so look better than others.
-        threshold=validation,
-        threshold_name="validation (learnt from)",
+        threshold=seen,
+        threshold_name=f"validation ({'partly ' if scarcity.images else ''}learnt from)",
+    )
+
+
+def _make_scarce(
+    sources: tuple[ExampleSource, ...], scarcity: Scarcity, dataset: PreparedDataset
+) -> tuple[ExampleSource, ...]:
+    return sources if scarcity == Scarcity(seed=scarcity.seed) else make_scarce(sources, scarcity, dataset.class_names)
+
+
+def scarcity_of(config: ConfigDict, class_names: Sequence[str]) -> Scarcity:
+    """What of the training images the configuration would have used.
+
+    Raises:
+      UsageError: `data.without` names a class that the dataset does not have.
+    """
+    data = config.data
+    names = excluded_classes(config)
+    unknown = sorted(set(names) - set(class_names))
+    if unknown:
+        raise UsageError(
+            f"config.data.without={data.without!r} names {some_names(unknown, _NAMED)}, which is no class of "
+            f"{data.dataset}: its classes are {', '.join(class_names)}."
+        )
+    without = tuple(sorted({class_names.index(name) for name in names}))
+    return Scarcity(without, data.train_images, data.mask_share, config.seed)
+
+
+def excluded_classes(config: ConfigDict) -> tuple[str, ...]:
+    """The names in `data.without`."""
+    return tuple(name.strip() for name in config.data.without.split(",") if name.strip())
+
+
+def training_facts(splits: Splits, config: ConfigDict, free_class: int | None) -> dict[str, Any]:
+    """What a run learns from, for its results to say.
+
+    Returns:
+      `images` to learn from; `masks`, how many of them have a mask that somebody had to draw, that is all known masks
+      but those of the defect-free class; `mask_share` and `without` (a list of names) of the configuration.
+    """
+    masks = sum(int(np.count_nonzero(source.has_masks() & ~_is_free(source, free_class))) for source in splits.train)
+    return {
+        "images": sum(map(len, splits.train)),
+        "masks": masks,
+        "mask_share": config.data.mask_share,
+        "without": list(excluded_classes(config)),
+    }
+
+
+def _is_free(source: ExampleSource, free_class: int | None) -> np.ndarray:
+    labels = source.labels()
+    return np.zeros(len(labels), bool) if free_class is None else labels == free_class
+
+
+def scarcity_note(splits: Splits, config: ConfigDict, dataset: PreparedDataset) -> str | None:
+    """A sentence on what the run learns from, class by class; None where that is all there is."""
+    scarcity = scarcity_of(config, dataset.class_names)
+    if config.data.overfit or scarcity == Scarcity(seed=scarcity.seed):
+        return None
+    labels = np.concatenate([source.labels() for source in splits.train])
+    masks = np.concatenate([source.has_masks() for source in splits.train])
+    names = dict(enumerate(dataset.class_names)) | {-1: "no label"}
+    counts = [
+        f"{names[label]} {np.count_nonzero(own)} ({np.count_nonzero(own & masks)})"
+        for label in np.unique(labels).tolist()
+        for own in [labels == label]
+    ]
+    return (
+        f"this run learns from {len(labels)} images, {np.count_nonzero(masks)} of them with their masks: "
+        f"{', '.join(counts)}."
     )

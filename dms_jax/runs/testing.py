@@ -21,7 +21,7 @@ from dms_jax.runs.config import build
 from dms_jax.runs.dataset import reopen_dataset
 from dms_jax.runs.open_run import OpenedRun, open_run
 from dms_jax.runs.results import save_results
-from dms_jax.runs.splits import Splits, choose_splits
+from dms_jax.runs.splits import Splits, choose_splits, training_facts
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
 from dms_jax.runtime.devices import data_mesh
 
@@ -111,6 +111,7 @@ def evaluate_network(
         "selected_on": splits.selected_on,
         "steps": steps,
         "best_step": step,
+        "trained_on": training_facts(splits, config, dataset.free_class),
         **compute_metrics(evaluation, threshold, class_names=dataset.class_names, free_class=dataset.free_class),
     }
     return RunEvaluation(results, evaluation, dataset.class_names, threshold)

@@ -125,7 +125,7 @@ class TestWrongUsage:
                 "sise=full",
                 r"^config argument 'sise' is unknown; known keys are dataset, split, size, backbone, ablation",
             ),
-            ("size=big", r"^config argument size='big' is unknown; known are full, lite, small\.$"),
+            ("size=big", r"^config argument size='big' is unknown; known are full, lite, medium, small\.$"),
             ("size", r"^config argument 'size' is not key=value"),
             ("size=full,size=lite", r"^config argument 'size' is given twice\.$"),
         ],
@@ -193,7 +193,10 @@ class TestWrongUsage:
             ("batch_size=6", "config.batch_size=6 cannot be divided among 4 devices: choose a multiple of 4."),
             ("seed=4294967296", "config.seed=4294967296 must be at least 0 and below 4294967296."),
             ("optimizer.learning_rate=nan", "config.optimizer.learning_rate=nan is not a finite number."),
-            ("model.size=big", "config.model.size='big' is unknown: it must be one of 'full', 'lite', 'small'."),
+            (
+                "model.size=big",
+                "config.model.size='big' is unknown: it must be one of 'full', 'lite', 'medium', 'small'.",
+            ),
             (
                 "loss.output_weights=(1,2)",
                 "config.loss.output_weights=(1, 2) must have 6 weights, one for each output.",

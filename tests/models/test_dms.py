@@ -14,7 +14,7 @@ import twins
 from dms_jax.models import BDMS, DMS, SDMS
 from dms_jax.models.dms import NETWORKS, SIZES
 from dms_jax.models.refinement import RefinementStep
-from dms_jax.models.resnext import Bottleneck, ResNeXt
+from dms_jax.models.resnext import BACKBONES, Bottleneck, ResNeXt
 from dms_jax.ops.resize import resize_aligned
 from dms_jax.runtime.devices import data_mesh, replicate, shard_batch
 from dms_jax.training.augment import AugmentConfig
@@ -42,6 +42,8 @@ COUNTS = {
 SIZE_COUNTS = {
     ("sdms", "lite"): 58_314_341,
     ("bdms", "lite"): 62_011_778,
+    ("sdms", "medium"): 29_278_693,
+    ("bdms", "medium"): 30_205_826,
     ("sdms", "small"): 901_461,
     ("bdms", "small"): 960_466,
 }
@@ -81,6 +83,12 @@ def test_parameter_counts(name: str, ablation: str) -> None:
 @pytest.mark.parametrize(("name", "size"), SIZE_COUNTS)
 def test_parameter_counts_of_the_other_sizes(name: str, size: str) -> None:
     assert count(shapes_of(NETWORKS[name](num_classes=6, **SIZES[size]), (300, 300))) == SIZE_COUNTS[name, size]
+
+
+def test_weights_of_an_imagenet_backbone_fit_the_medium_size() -> None:
+    medium, named = (BDMS(num_classes=6, **fields) for fields in (SIZES["medium"], BACKBONES["resnext50_32x4d"]))
+    shapes = [shapes_of(model, (64, 64))["params"]["backbone"] for model in (medium, named)]
+    assert shapes[0] == shapes[1]
 
 
 def test_parameters_do_not_depend_on_the_size_of_the_images() -> None:

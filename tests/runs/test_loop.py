@@ -101,6 +101,8 @@ def test_a_run_leaves_what_it_promises(whole: Path) -> None:
     assert [line["step"] for line in lines if "validation/max_f" in line] == [3, 5]
     results = json.loads((whole / "eval" / "test.json").read_text())
     assert results["images"] == 5
+    # Every image, and the masks of those that are not of the defect-free class.
+    assert results["trained_on"] == {"images": 20, "masks": 12, "mask_share": 1.0, "without": []}
     assert len(results["outputs"]) == 4
     assert results["outputs"][-1]["mae"] == results["mae"]
     assert {"max_f", "accuracy", "defective", "operating_threshold"} <= results.keys()

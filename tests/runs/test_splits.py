@@ -1,9 +1,15 @@
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from image_records import ImageRecords
+from ml_collections import ConfigDict
 
 from dms_jax.data.examples import ExampleSource
-from dms_jax.runs.splits import Splits
+from dms_jax.errors import UsageError
+from dms_jax.runs.config.defaults import default_config
+from dms_jax.runs.splits import Splits, choose_splits, scarcity_note, training_facts
 
 
 def source(rows: list[tuple[int, int]]) -> ExampleSource:
@@ -29,3 +35,81 @@ def test_defective_share(parts: list[list[tuple[int, int]]], share: float) -> No
     train = tuple(map(source, parts))
     splits = Splits(train, None, train[0], "test", "none", threshold=None, threshold_name="none here")
     assert splits.defective_share() == pytest.approx(share, abs=1e-15)
+
+
+LABELS = [0] * 6 + [1] * 4 + [2] * 2
+NAMES = ("free", "crack", "fray")
+
+
+class Dataset(SimpleNamespace):
+    """What `choose_splits` asks of a dataset."""
+
+    def source(self, split: str) -> ExampleSource:
+        return self.sources[split]
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    sources = {}
+    for split, labels in (("train", LABELS), ("validation", [0, 1, 2]), ("test", [0, 1, 1, 2])):
+        images = [np.zeros((2, 2, 3), np.uint8)] * len(labels)
+        masks = [np.full((2, 2), 255 * bool(label), np.uint8) for label in labels]
+        records = ImageRecords(images, masks, labels, groups=[f"{split}{i}" for i in range(len(labels))])
+        sources[split] = ExampleSource(records, "train", 0)
+    return Dataset(class_names=NAMES, free_class=0, sources=sources)
+
+
+def config_of(**fields: Any) -> ConfigDict:
+    config = default_config()
+    config.data.update(fields)
+    return config
+
+
+def test_all_images_are_used_unless_told_otherwise(dataset: Dataset) -> None:
+    splits = choose_splits(dataset, config_of())
+    assert splits.train == (dataset.source("train"),)
+    assert splits.selection is splits.threshold is dataset.source("validation")
+    assert scarcity_note(splits, config_of(), dataset) is None
+    facts = training_facts(splits, config_of(), 0)
+    assert facts == {"images": 12, "masks": 6, "mask_share": 1.0, "without": []}
+
+
+def test_what_is_learnt_from_is_made_scarce_and_nothing_else(dataset: Dataset) -> None:
+    config = config_of(train_images=8, mask_share=0.5, without="fray")
+    splits = choose_splits(dataset, config)
+    (train,) = splits.train
+    assert (len(train), set(train.labels().tolist())) == (8, {0, 1})
+    assert splits.selection is not None
+    assert splits.threshold is not None
+    assert splits.selection.labels().tolist() == splits.threshold.labels().tolist() == [0, 1]
+    assert splits.selection.has_masks().all()
+    assert splits.test is dataset.source("test")
+    assert training_facts(splits, config, 0) == {"images": 8, "masks": 2, "mask_share": 0.5, "without": ["fray"]}
+    note = "this run learns from 8 images, 7 of them with their masks: free 5 (5), crack 3 (2)."
+    assert scarcity_note(splits, config, dataset) == note
+
+
+def test_where_validation_is_learnt_from_it_is_drawn_from_too(dataset: Dataset) -> None:
+    splits = choose_splits(dataset, config_of(select_on="none", train_images=14))
+    assert sum(map(len, splits.train)) == 14
+    assert len(splits.train) == 2
+    assert splits.threshold is dataset.source("validation")
+    assert splits.threshold_name == "validation (partly learnt from)"
+    whole = choose_splits(dataset, config_of(select_on="none"))
+    assert (sum(map(len, whole.train)), whole.threshold_name) == (15, "validation (learnt from)")
+
+
+def test_the_seed_of_the_run_decides_which(dataset: Dataset) -> None:
+    def drawn(seed: int) -> list[str]:
+        config = config_of(train_images=6)
+        config.seed = seed
+        return choose_splits(dataset, config).train[0].names()
+
+    assert drawn(0) == drawn(0)
+    assert len({tuple(drawn(seed)) for seed in range(5)}) > 1
+
+
+def test_a_class_that_the_dataset_does_not_have(dataset: Dataset) -> None:
+    message = r"config\.data\.without='fray, dent' names dent, which is no class of mtdd: its classes are free, crack"
+    with pytest.raises(UsageError, match=message):
+        choose_splits(dataset, config_of(without="fray, dent"))

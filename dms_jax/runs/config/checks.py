@@ -27,6 +27,7 @@ _AT_LEAST = {
     "tensorboard_images": 0,
     "data.image_size": 32,
     "data.overfit": 0,
+    "data.train_images": 0,
     "data.workers": 0,
     "data.threads": 1,
     "data.tile_size": 0,
@@ -57,6 +58,10 @@ _WITHIN = {
     "data.tile_overlap": (0, 1),
     "average_decay": (0, 1),
 }
+# From 0 to 1, both included.
+_SHARES = ("data.mask_share", "evaluation.max_false_alarms")
+# What `data.overfit` has no use for: it takes its few images as they are.
+_NOT_OF_OVERFIT = ("data.train_images", "data.mask_share", "data.without")
 
 
 def check(config: ConfigDict, devices: int = 1) -> None:
@@ -75,10 +80,11 @@ def check(config: ConfigDict, devices: int = 1) -> None:
         *_AT_LEAST,
         *_ONE_OF,
         *_WITHIN,
+        *_SHARES,
         "data.mask_values",
         "data.skip_bad",
         "data.value_range",
-        "evaluation.max_false_alarms",
+        "data.without",
         "init.checkpoint",
         "model.remat",
         "model.schedule",
@@ -105,8 +111,13 @@ def check(config: ConfigDict, devices: int = 1) -> None:
     for name, (low, high) in _WITHIN.items():
         if not low <= fields[name] < high:
             raise UsageError(f"config.{name}={fields[name]} must be at least {low} and below {high}.")
-    if not 0 <= (share := fields["evaluation.max_false_alarms"]) <= 1:
-        raise UsageError(f"config.evaluation.max_false_alarms={share} must be in 0..1.")
+    for name in _SHARES:
+        if not 0 <= fields[name] <= 1:
+            raise UsageError(f"config.{name}={fields[name]} must be in 0..1.")
+    defaults = flatten(default_config())
+    for name in _NOT_OF_OVERFIT if fields["data.overfit"] else ():
+        if fields[name] != defaults[name]:
+            raise UsageError(f"config.{name}={fields[name]!r} is not for config.data.overfit: leave one of them out.")
     if config.batch_size % devices:
         raise UsageError(
             f"config.batch_size={config.batch_size} cannot be divided among {devices} devices: "

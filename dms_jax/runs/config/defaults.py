@@ -25,7 +25,7 @@ def default_config() -> ConfigDict:
     config.model.network = "bdms"
     config.model.options = ConfigDict()  # further fields of the network, such as {"side_channels": 128}
     config.model.schedule = ()  # of the refinement steps, such as ("HF", "MF", "LF"); empty: the network's
-    config.model.size = "full"  # lite, small
+    config.model.size = "full"  # lite, medium, small: docs/performance.md
     # resnext101_32x4d, resnext101_32x8d, resnext101_64x4d, resnext50_32x4d, resnet50, resnet101; empty: the size's; or
     # a backbone of your own: MODULE:NAME or FILE.py:NAME.
     config.model.backbone = ""
@@ -64,6 +64,10 @@ def default_config() -> ConfigDict:
     config.data.balance = 0.0  # share of defective images in the batches; 0: as they come
     # What the best checkpoint is chosen by; test (as the paper seems to) and none (the last one) train on all of train.
     config.data.select_on = "validation"
+    # What of the training images is used; what the seed draws is part of what it draws where more is asked for.
+    config.data.train_images = 0  # images of each class by its share, whole groups after one another; 0: all
+    config.data.mask_share = 1.0  # share of the defective ones whose mask is used; the others teach their class alone
+    config.data.without = ""  # comma-separated classes whose images are in neither training nor validation
     config.data.overfit = 0  # train and test on this many training images: a check that learning works at all
     config.data.workers = 0  # processes that load images, each with its part of the cache; 0: threads only
     config.data.threads = 8

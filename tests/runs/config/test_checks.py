@@ -124,7 +124,7 @@ class TestConfigFiles:
             ("bdms", "sise=full", "'sise' is unknown; known keys are dataset, split, size, backbone, ablation"),
             ("sdms", "full", "'full' is not key=value"),
             ("bdms", "size=full,size=lite", "'size' is given twice"),
-            ("bdms", "size=big", "size='big' is unknown; known are full, lite, small"),
+            ("bdms", "size=big", "size='big' is unknown; known are full, lite, medium, small"),
             ("bdms", "size=", "size='' is unknown"),
             ("sdms", "ablation=f", "ablation='f' is unknown"),
             ("sdms", "recipe=best", "recipe='best' is unknown"),
@@ -178,9 +178,10 @@ REFUSED = [
     *itertools.product(["seed"], [-1, 2**32]),
     *itertools.product(["batch_size", "steps", "log_every", "evaluate_every", "checkpoint_every"], [0, -4]),
     *itertools.product(["keep_checkpoints", "data.threads"], [0, -1]),
-    *itertools.product(["data.overfit", "data.workers", "data.cache"], [-1]),
+    *itertools.product(["data.overfit", "data.workers", "data.cache", "data.train_images"], [-1]),
     *itertools.product(["data.image_size"], [0, -300, 31]),
     *itertools.product(["data.balance", "average_decay"], [-0.1, 1.0, 1.5, float("nan")]),
+    *itertools.product(["data.mask_share", "evaluation.max_false_alarms"], [-0.1, 1.1, float("nan")]),
     *itertools.product(["dtype"], ["", "float16", "half"]),
     *itertools.product(["model.network", "model.size"], ["", "BDMS"]),
     ("model.ablation", "f"),
@@ -232,6 +233,8 @@ class TestCheck:
             ("data.image_size", 32),
             ("data.workers", 0),
             ("data.balance", 0.999),
+            ("data.mask_share", 0.0),
+            ("data.train_images", 1),
             ("average_decay", 0.9999),
             ("augment.rotation", 180.0),
             ("augment.scale", (1, 2)),
@@ -250,7 +253,7 @@ class TestCheck:
         check(changed(**{name.replace(".", "__"): value}))
 
     def test_every_field_of_a_limit_exists(self):
-        limited = {*checks._AT_LEAST, *checks._ONE_OF, *checks._WITHIN, *CHANGEABLE}
+        limited = {*checks._AT_LEAST, *checks._ONE_OF, *checks._WITHIN, *checks._SHARES, *CHANGEABLE}
         assert limited <= flatten(defaults.default_config()).keys()
 
     def test_the_weights_are_as_many_as_the_outputs_of_the_network(self):
@@ -272,6 +275,12 @@ class TestCheck:
         file.write_text(text)
         with pytest.raises(UsageError, match=rf"config\.evaluation\.metrics.*{message}"):
             check(changed(evaluation__metrics=tuple(f"{file}:{name}" for name in metrics)))
+
+    @pytest.mark.parametrize(("name", "value"), [("train_images", 9), ("mask_share", 0.5), ("without", "crack")])
+    def test_few_images_learnt_by_heart_are_not_made_fewer(self, name, value):
+        check(changed(**{f"data__{name}": value}))
+        with pytest.raises(UsageError, match=rf"config\.data\.{name}={value!r} is not for config\.data\.overfit"):
+            check(changed(**{f"data__{name}": value, "data__overfit": 4}))
 
     @pytest.mark.parametrize(("batch", "devices"), [(16, 3), (6, 4), (2, 4)])
     def test_a_batch_that_the_devices_cannot_share(self, batch, devices):
