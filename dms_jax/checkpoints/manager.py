@@ -18,6 +18,8 @@ import orbax.checkpoint as ocp
 
 from dms_jax.checkpoints.trees import DAMAGE, metadata_of, read_tree
 from dms_jax.errors import UserError, first_words
+from dms_jax.runtime.devices import put_whole
+from dms_jax.runtime.processes import is_lost_peer
 
 
 class Checkpoints:
@@ -164,7 +166,7 @@ class Checkpoints:
           UserError: the checkpoint is damaged, or of another network.
         """
         if self._held is not None:
-            return jax.device_put(self._held[1], jax.tree.map(lambda x: x.sharding, variables))
+            return put_whole(self._held[1], jax.tree.map(lambda x: x.sharding, variables))
         _wait(self._best)
         args = ocp.args.Composite(variables=ocp.args.StandardRestore(_abstract(variables)))
         try:
@@ -244,6 +246,8 @@ def _told_to_make_room(manager: ocp.CheckpointManager) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
+        if is_lost_peer(error):
+            raise
         raise UserError(
             f"{manager.directory} cannot be written ({first_words(error)}): make room, and run the same command to "
             "resume."
