@@ -78,7 +78,7 @@ def _train(argv: list[str], default_config: str, started: float, program: str) -
         config, workdir = parse(argv, default_config)
         cluster = find_cluster(os.environ, asks_kubernetes=find_spec("kubernetes") is not None)
         if cluster is not None:
-            join(cluster)
+            join(cluster, program=program)
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return error.exit_code

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +14,7 @@ from dms_jax.errors import UserError, first_words
 
 _ADDRESS, _COUNT, _NUMBER = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 _HEARTBEAT_TIMEOUT = 300
+_TIME_TO_SPEAK = 60
 _ALONE = f"or {_COUNT}=1 for one process alone"
 
 
@@ -79,7 +82,7 @@ def find_cluster(environment: Mapping[str, str], *, asks_kubernetes: bool = Fals
     return replace(found, address=address, count=total, number=own)
 
 
-def join(cluster: Cluster, *, timeout: int = 300) -> None:
+def join(cluster: Cluster, *, program: str = "train.py", timeout: int = 300) -> None:
     """Wait for the other processes, and make JAX's devices those of all; before anything else uses JAX.
 
     A process has all of its host's devices, unless there are several on the host and the launcher has not already
@@ -87,15 +90,31 @@ def join(cluster: Cluster, *, timeout: int = 300) -> None:
 
     Args:
       cluster: see `find_cluster`.
-      timeout: seconds to wait for them.
+      program: what the user calls it, for messages.
+      timeout: seconds to wait for them; then this process ends with a sentence, and 1.
 
     Raises:
-      UserError: they cannot be reached.
+      UserError: they cannot be joined.
     """
+    where = f" at {cluster.address}" if cluster.address else ""
+    others = "the other processes" if cluster.count is None else f"all {cluster.count} processes"
+    fix = f"see that each of them is started and reaches the first one, or set {_COUNT}=1 for one process alone."
+
+    def give_up() -> None:
+        print(f"{program}: {cluster.launcher}: {others} have not met{where} in {timeout} s: {fix}", file=sys.stderr)
+        os._exit(1)
+
+    # JAX ends the process too, later, with a stack trace instead of an error.
+    waiting = threading.Timer(timeout, give_up)
+    waiting.daemon = True
     has_own_devices = bool(os.environ.get("JAX_LOCAL_DEVICE_IDS")) or _has_own_devices(cluster, os.environ)
     # That one is dead, `dms_jax.runtime.processes` notices earlier, and says so in a sentence; JAX's own end is a stack
     # trace. (It counts from the last of beats that come every half of this time: it may come after half of it.)
-    patience: dict[str, Any] = {"initialization_timeout": timeout, "heartbeat_timeout_seconds": _HEARTBEAT_TIMEOUT}
+    patience: dict[str, Any] = {
+        "initialization_timeout": timeout + _TIME_TO_SPEAK,
+        "heartbeat_timeout_seconds": _HEARTBEAT_TIMEOUT,
+    }
+    waiting.start()
     try:
         if cluster.address is not None:
             # JAX need not look for a launcher, and warn that it lacks what it would ask Kubernetes with.
@@ -110,12 +129,11 @@ def join(cluster: Cluster, *, timeout: int = 300) -> None:
         else:
             jax.distributed.initialize(None, cluster.count, cluster.number, **patience)
     except (RuntimeError, ValueError, OSError) as error:  # JAX's errors are RuntimeErrors
-        others = "the other processes" if cluster.count is None else f"all {cluster.count} processes"
-        where = f" at {cluster.address}" if cluster.address else ""
         raise UserError(
-            f"{cluster.launcher}: {others} could not be joined{where} ({first_words(error)}): see that each of them is "
-            f"started and reaches the first one, or set {_COUNT}=1 for one process alone."
+            f"{cluster.launcher}: {others} could not be joined{where} ({first_words(error)}): {fix}"
         ) from error
+    finally:
+        waiting.cancel()
     if has_own_devices and not os.environ.get("JAX_LOCAL_DEVICE_IDS"):
         # Under SLURM and Open MPI, JAX takes the device with the process's number on its host, and only that.
         for option in ("jax_cuda_visible_devices", "jax_rocm_visible_devices"):

@@ -1,5 +1,11 @@
 """Which environments are those of several processes. What each launcher sets is in its documentation."""
 
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from dms_jax.errors import UserError
@@ -101,3 +107,50 @@ def test_kubernetes_is_asked_where_it_can_be() -> None:
 def test_what_does_not_fit_together_is_named(environment: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         find_cluster(environment)
+
+
+JOIN = """
+import os, sys
+from dms_jax.runtime.cluster import find_cluster, join
+join(find_cluster(os.environ), timeout=int(sys.argv[1]))
+import jax
+print(jax.process_index(), jax.process_count(), jax.config._read("jax_cuda_visible_devices"))
+jax.distributed.shutdown()
+"""
+
+
+def start(environment: dict[str, str], *, timeout: int) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", JOIN, str(timeout)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("per_node", "visible", "expected"),
+    [
+        ("1(x2)", "", ["0 2 all", "1 2 all"]),  # each has a node for itself
+        ("2", "", ["0 2 0", "1 2 1"]),
+        ("2", "3", ["0 2 all", "1 2 all"]),  # as with --gpus-per-task=1
+    ],
+)
+def test_tasks_of_slurm_meet_and_have_their_devices(per_node: str, visible: str, expected: list[str]) -> None:
+    job = {**SLURM, "SLURM_JOB_ID": str(random.randrange(10**6)), "SLURM_STEP_NODELIST": "localhost"}
+    job |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_TASKS_PER_NODE": per_node}
+    job |= {"CUDA_VISIBLE_DEVICES": visible}
+    tasks = [start({**job, "SLURM_PROCID": n, "SLURM_LOCALID": n}, timeout=120) for n in ("0", "1")]
+    said = [task.communicate(timeout=200) for task in tasks]
+    assert [out.splitlines()[-1:] for out, _ in said] == [[line] for line in expected], said
+
+
+def test_who_waits_in_vain_says_so_in_time() -> None:
+    alone = {"JAX_COORDINATOR_ADDRESS": "127.0.0.1:9", "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "1"}
+    process = start(alone, timeout=2)
+    _, error = process.communicate(timeout=100)
+    assert process.returncode == 1
+    *_, sentence = error.splitlines()
+    assert "all 2 processes have not met at 127.0.0.1:9 in 2 s: see that each of them is started and" in sentence
+    assert "Traceback" not in error
