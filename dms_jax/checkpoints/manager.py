@@ -4,6 +4,7 @@ They are two managers. One that keeps checkpoints by their score forgets the lat
 would resume backwards.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
@@ -18,6 +19,8 @@ import orbax.checkpoint as ocp
 
 from dms_jax.checkpoints.trees import DAMAGE, metadata_of, read_tree
 from dms_jax.errors import UserError, first_words
+from dms_jax.runtime.devices import put_whole
+from dms_jax.runtime.processes import is_lost_peer
 
 
 class Checkpoints:
@@ -130,12 +133,15 @@ class Checkpoints:
         try:
             difference = _first_difference(metadata_of(Path(folder / "state")), tree)
             if difference is None:
-                items = {
-                    "state": ocp.args.StandardRestore(_abstract(tree)),
-                    "data": grain.checkpoint.CheckpointRestore(batches),
-                }
-                return self._latest.restore(step, args=ocp.args.Composite(**items)).state
+                position = _position(Path(folder / "data"))
+                args = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(tree)))
+                state = self._latest.restore(step, args=args).state
+                batches.set_state(position)
+                batches.start_prefetch()
+                return state
         except DAMAGE as error:
+            if is_lost_peer(error):
+                raise
             raise self._damaged(first_words(error)) from error
         raise UserError(
             f"{folder} is of another version of the network ({difference}): train anew, with another --workdir."
@@ -164,7 +170,7 @@ class Checkpoints:
           UserError: the checkpoint is damaged, or of another network.
         """
         if self._held is not None:
-            return jax.device_put(self._held[1], jax.tree.map(lambda x: x.sharding, variables))
+            return put_whole(self._held[1], jax.tree.map(lambda x: x.sharding, variables))
         _wait(self._best)
         args = ocp.args.Composite(variables=ocp.args.StandardRestore(_abstract(variables)))
         try:
@@ -244,6 +250,8 @@ def _told_to_make_room(manager: ocp.CheckpointManager) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
+        if is_lost_peer(error):
+            raise
         raise UserError(
             f"{manager.directory} cannot be written ({first_words(error)}): make room, and run the same command to "
             "resume."
@@ -257,6 +265,17 @@ def _first_difference(saved: Any, wanted: Any) -> str | None:
         if held != expected:
             return "it holds {} {} instead of {} {}".format(*(held or missing), *(expected or missing))
     return None
+
+
+def _position(folder: Path) -> Any:
+    """The saved state of training batches: whichever process's, all are as far.
+
+    Grain itself would have each process read its own, and resume with no other number of them.
+    """
+    paths = sorted(folder.glob("process_*-of-*.json"))
+    if not paths:
+        raise ValueError(f"{folder} has no process_0-of-1.json")
+    return json.loads(paths[0].read_text())
 
 
 def _layout(tree: Any) -> dict[str, str]:

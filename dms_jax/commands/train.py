@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from dms_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from dms_jax.runtime.processes import Processes
 
 USAGE = """usage: {program} [--config=FILE[:ARGUMENT]] [--workdir=DIR] [--config.FIELD=VALUE ...]
 
@@ -65,19 +71,35 @@ def launch(
 
 def _train(argv: list[str], default_config: str, started: float, program: str) -> int:
     from dms_jax.runs.config.flags import parse
+    from dms_jax.runtime.cluster import find_cluster, join
+    from dms_jax.runtime.processes import Processes, all_processes
 
     try:
         config, workdir = parse(argv, default_config)
-        from dms_jax.runs.loop import train
-
-        train(config, workdir, started)
+        cluster = find_cluster(os.environ, asks_kubernetes=find_spec("kubernetes") is not None)
+        if cluster is not None:
+            join(cluster, program=program)
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return error.exit_code
+    # It ends when the others do: who leaves earlier takes them along.
+    with Processes(program=program) if cluster is None else all_processes(program) as processes:
+        return _train_in(config, workdir, started, processes)
+
+
+def _train_in(config: Any, workdir: Path, started: float, processes: Processes) -> int:
+    try:
+        with processes.telling_failures():
+            from dms_jax.runs.loop import train
+
+            train(config, workdir, started, processes)
+    except UserError as error:
+        processes.say(str(error))
+        return error.exit_code
     except OSError as error:
-        print(f"{program}: {error}: make room, or choose another --workdir or data_dir.", file=sys.stderr)
+        processes.say(f"{error}: make room, or choose another --workdir or data_dir.")
         return 1
     except KeyboardInterrupt:
-        print(f"{program}: interrupted: run the same command to resume from the last checkpoint.", file=sys.stderr)
+        processes.say("interrupted: run the same command to resume from the last checkpoint.")
         return 1
     return 0

@@ -22,6 +22,7 @@ from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.runs.config import build
 from dms_jax.runs.config.saved import with_absolute_paths
 from dms_jax.runs.data_warnings import data_warnings
+from dms_jax.runs.hosts import agreed_results
 from dms_jax.runs.monitoring.run_summary import announce_devices, describe_run, warn
 from dms_jax.runs.monitoring.writers import RunWriter
 from dms_jax.runs.reporting import next_steps, report_at_the_end
@@ -32,12 +33,16 @@ from dms_jax.runs.validation import Validation, make_eval_step, validation_score
 from dms_jax.runs.warm_up import parameter_norm, warm_up
 from dms_jax.runtime.devices import DATA_AXIS, replicate, shard_batch
 from dms_jax.runtime.garbage import gc_disabled, gc_frozen
+from dms_jax.runtime.processes import Processes
 from dms_jax.runtime.signals import collect_interruptions
+from dms_jax.runtime.stopping import Stop
 from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
 from dms_jax.training.state import TrainState, empty_metrics
 
 
-def train(config: ConfigDict, workdir: Path, started: float | None = None) -> dict[str, Any]:
+def train(
+    config: ConfigDict, workdir: Path, started: float | None = None, processes: Processes | None = None
+) -> dict[str, Any]:
     """Train the network that a configuration describes, or resume it, and test it.
 
     A work directory that holds a checkpoint of the same run is resumed; a finished run only shows its results.
@@ -46,6 +51,7 @@ def train(config: ConfigDict, workdir: Path, started: float | None = None) -> di
       config: see `dms_jax/runs/config/defaults.py`.
       workdir: where everything of the run is kept; made if absent.
       started: `time.monotonic()` of what the user takes for the start; None for this call's.
+      processes: that train together, each of which calls this; None for one alone.
 
     Returns:
       The test results, as in `eval/test.json`.
@@ -56,16 +62,20 @@ def train(config: ConfigDict, workdir: Path, started: float | None = None) -> di
     """
     started = time.monotonic() if started is None else started
     config = with_absolute_paths(config)
-    mesh = set_up_process(config)
-    results = finished_results(config, workdir)
+    processes = Processes() if processes is None else processes
+    mesh = set_up_process(config, processes)
+    results = agreed_results(finished_results(config, workdir), workdir, processes)
     if results is None:
         with ExitStack() as holding:
-            data = claim(config, workdir, holding)
+            data = claim(config, workdir, processes, holding)
             checkpoints = holding.enter_context(Checkpoints(workdir, keep=config.keep_checkpoints))
             starting = holding.enter_context(ExitStack())
             starting.enter_context(gc_disabled())
-            results = _Run.build(config, workdir, data, mesh, checkpoints, started, starting).to_the_end()
-    if jax.process_index() == 0:
+            # Before the checkpoints are closed, for which the processes wait for each other.
+            holding.enter_context(processes.telling_failures())
+            run = _Run.build(config, workdir, data, mesh, processes, checkpoints, started, starting)
+            results = run.to_the_end()
+    if processes.index == 0:
         print(f"{results_text(results)}\n\n{next_steps(workdir)}")
     return results
 
@@ -86,7 +96,7 @@ class _Run:
     validation: Validation | None
     checkpoints: Checkpoints
     writer: RunWriter
-    interrupted: list[int]
+    stop: Stop
     pause_prepared: Future[None]
     started: float
     # Closed when the first step is done, and at the end.
@@ -100,12 +110,13 @@ class _Run:
         workdir: Path,
         data: RunData,
         mesh: Mesh,
+        processes: Processes,
         checkpoints: Checkpoints,
         started: float,
         starting: ExitStack,
     ) -> "_Run":
         """Build what a run consists of, and restore it where it has begun already."""
-        writes = jax.process_index() == 0
+        writes = processes.index == 0
         if writes:
             announce_devices(mesh)
         checkpoints.check_latest()
@@ -128,7 +139,7 @@ class _Run:
         with ExitStack() as closing:
             batches = build.read_training_batches(config, data.splits)
             closing.callback(batches.close)
-            interrupted = closing.enter_context(collect_interruptions())
+            stop = processes.stop(closing.enter_context(collect_interruptions()))
             optimizer = create_optimizer(optimizer_config, config.steps)
             ready = warm_up(
                 *(config, model, optimizer, mesh, checkpoints, batches, validation),
@@ -160,7 +171,7 @@ class _Run:
                 validation=validation,
                 checkpoints=checkpoints,
                 writer=writer,
-                interrupted=interrupted,
+                stop=stop,
                 pause_prepared=ready.pause_prepared,
                 started=started,
                 starting=starting,
@@ -172,6 +183,7 @@ class _Run:
         config = self.config
         with self.closing as closing:
             first = int(self.state.step) + 1
+            self.stop.begin(first)
             for step in range(first, config.steps + 1):
                 self.state = self.train_step(self.state, shard_batch(next(self.batches), self.mesh))
                 if step == first:
@@ -184,15 +196,22 @@ class _Run:
                     # And what TensorBoard has loaded.
                     closing.enter_context(gc_frozen())
                 validates = step % config.evaluate_every == 0 or is_last
-                # The last is saved while the best is tested.
-                saves = step % config.checkpoint_every == 0 and not is_last
-                if validates or saves or self.interrupted:
-                    self._pause(step, validates, saves)
-                    if validates and step - first < config.evaluate_every:
-                        # And what the first validation has traced.
-                        closing.enter_context(gc_frozen())
-                if self.interrupted and not is_last:
+                with ExitStack() as pausing:
+                    if validates:
+                        self._pause(step, pausing)
+                        self._validate(step)
+                    # A validation takes a while, and may have been interrupted.
+                    stops = not is_last and self.stop.stops_after(step)
+                    # The last is saved while the best is tested.
+                    if stops or (step % config.checkpoint_every == 0 and not is_last):
+                        if not validates:
+                            self._pause(step, pausing)
+                        self.checkpoints.save(step, self.state, self.batches)
+                if stops:
                     raise UserError(f"interrupted after step {step}, which is saved: run the same command to resume.")
+                if validates and step - first < config.evaluate_every:
+                    # And what the first validation has traced.
+                    closing.enter_context(gc_frozen())
             self.starting.close()
             return self._save_and_test()
 
@@ -215,19 +234,14 @@ class _Run:
         empty = replicate(empty_metrics(tuple(self.state.metrics)), self.mesh)
         self.state = self.state.replace(metrics=empty)  # type: ignore[attr-defined]  # flax.struct's stubs lack it
 
-    def _pause(self, step: int, validates: bool, saves: bool) -> None:
-        # Steps that are still on their way are no pause.
+    def _pause(self, step: int, pausing: ExitStack) -> None:
+        """Wait for the steps that are still on their way; what comes until `pausing` is closed is not training."""
         jax.block_until_ready(self.state)
-        with self.writer.pause():
-            # What failed there fails again where it is needed.
-            self.pause_prepared.exception()
-            # The last loss is that of the parameters before this step: these may have gone wrong since.
-            _check_finite(step, "norm of the parameters", float(parameter_norm(self.state.params)))
-            if validates:
-                self._validate(step)
-            # A validation takes a while, and may have been interrupted.
-            if saves or (self.interrupted and step < self.config.steps):
-                self.checkpoints.save(step, self.state, self.batches)
+        pausing.enter_context(self.writer.pause())
+        # What failed there fails again where it is needed.
+        self.pause_prepared.exception()
+        # The last loss is that of the parameters before this step: these may have gone wrong since.
+        _check_finite(step, "norm of the parameters", float(parameter_norm(self.state.params)))
 
     def _validate(self, step: int) -> None:
         """Measure the state on the validation split, and keep it if it is the best so far."""

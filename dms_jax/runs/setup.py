@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -16,6 +15,7 @@ from dms_jax.errors import UserError
 from dms_jax.runs.config import build, checks, saved
 from dms_jax.runs.dataset import digests, open_dataset, reopen_dataset
 from dms_jax.runs.description import RunDescription
+from dms_jax.runs.hosts import check_alike, check_same_images, check_shared
 from dms_jax.runs.initialization import check_sources
 from dms_jax.runs.lock import locked
 from dms_jax.runs.results import load_results
@@ -23,6 +23,7 @@ from dms_jax.runs.splits import Splits, choose_splits, scarcity_note
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
 from dms_jax.runtime.cudnn import exclude_slow_cudnn_engines
 from dms_jax.runtime.devices import data_mesh
+from dms_jax.runtime.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,16 @@ class RunData:
     notes: tuple[str, ...] = ()
 
 
-def set_up_process(config: ConfigDict) -> Mesh:
-    """Prepare this process for a run, and return the mesh of its devices.
+def set_up_process(config: ConfigDict, processes: Processes) -> Mesh:
+    """Prepare this process for a run, and return the mesh of all processes' devices.
 
     Raises:
       UsageError: the configuration makes no sense.
+      UserError: the processes differ in what has to be the same.
     """
     keep_compiled_programs()
     mesh = data_mesh()
+    check_alike(config, processes)
     checks.check(config, mesh.size)
     dtype = build.compute_dtype(config)
     exclude_slow_cudnn_engines(mesh.devices.flat[0], dtype, deterministic=config.deterministic)
@@ -72,12 +75,13 @@ def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None
     return results if results is not None and results.get("steps") == config.steps else None
 
 
-def claim(config: ConfigDict, workdir: Path, holding: ExitStack) -> RunData:
+def claim(config: ConfigDict, workdir: Path, processes: Processes, holding: ExitStack) -> RunData:
     """Open a run's dataset, for a run that goes on the one that it began with, and write to its work directory.
 
     Args:
       config: the run's.
       workdir: made if absent.
+      processes: that train together; the first one writes.
       holding: the work directory is held, see `dms_jax.runs.lock`, until this is closed.
 
     Raises:
@@ -90,6 +94,7 @@ def claim(config: ConfigDict, workdir: Path, holding: ExitStack) -> RunData:
     note = scarcity_note(splits, config, dataset)
     notes = notes if note is None else (*notes, note)
     images = earlier.images if earlier is not None and earlier.images else digests(dataset)
+    check_same_images(images, processes)
     # What is predicted later comes from the same camera.
     value_range = Reading.parse("", config.data.value_range).value_range
     description = RunDescription.of(dataset, build.framing_config(config), images, value_range=value_range)
@@ -98,10 +103,11 @@ def claim(config: ConfigDict, workdir: Path, holding: ExitStack) -> RunData:
         description = replace(description, plain=earlier.plain, gated=earlier.gated)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        if jax.process_index() == 0:
+        if processes.index == 0:
             holding.enter_context(locked(workdir))
             saved.save(config, workdir)
             description.save(workdir)
     except OSError as error:
         raise UserError(f"{workdir} cannot be written ({error.strerror}): choose another --workdir.") from error
+    check_shared(workdir, processes)
     return RunData(dataset, splits, description, notes)

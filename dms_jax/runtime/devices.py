@@ -43,8 +43,21 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """The same values on every device of the mesh."""
-    return jax.device_put(tree, replicated(mesh))
+    """The same values on every device of the mesh, where every process has them all."""
+    return put_whole(tree, jax.tree.map(lambda _: replicated(mesh), tree))
+
+
+def put_whole(tree: Any, shardings: Any) -> Any:
+    """Arrays that every process has whole, on the devices of their shardings, a tree like theirs."""
+    if all(sharding.is_fully_addressable for sharding in jax.tree.leaves(shardings)):
+        return jax.device_put(tree, shardings)
+
+    def put(x: Any, sharding: jax.sharding.Sharding) -> jax.Array:
+        # `device_put` would compare the processes' values, by a program for each shape.
+        x = np.asarray(x)
+        return jax.make_array_from_process_local_data(sharding, x, x.shape)
+
+    return jax.tree.map(put, tree, shardings)
 
 
 def abstract_replicated(tree: Any, mesh: Mesh) -> Any:

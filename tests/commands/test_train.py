@@ -286,7 +286,7 @@ class TestFailure:
         assert printed.splitlines()[-1] == "train.py: run cannot be written (File exists): choose another --workdir."
 
     def test_other_failures_that_the_user_can_fix(self, monkeypatch, capsys):
-        def train(config, workdir, started):
+        def train(config, workdir, started, processes):
             raise UserError("the disk is full: empty it.")
 
         monkeypatch.setattr(loop, "train", train)
@@ -294,7 +294,7 @@ class TestFailure:
         assert capsys.readouterr().err == "train.py: the disk is full: empty it.\n"
 
     def test_interrupted(self, monkeypatch, capsys):
-        def train(config, workdir, started):
+        def train(config, workdir, started, processes):
             raise KeyboardInterrupt
 
         monkeypatch.setattr(loop, "train", train)
@@ -302,7 +302,7 @@ class TestFailure:
         assert capsys.readouterr().err.startswith("train.py: interrupted: run the same command")
 
     def test_bugs_are_not_hidden(self, monkeypatch):
-        def train(config, workdir, started):
+        def train(config, workdir, started, processes):
             raise KeyError("a bug")
 
         monkeypatch.setattr(loop, "train", train)
@@ -314,7 +314,7 @@ class TestHandsOver:
     @pytest.fixture
     def trained(self, monkeypatch):
         calls = []
-        monkeypatch.setattr(loop, "train", lambda config, workdir, started: calls.append((config, workdir)))
+        monkeypatch.setattr(loop, "train", lambda config, workdir, started, processes: calls.append((config, workdir)))
         return calls
 
     def test_config_and_workdir(self, trained, capsys):
@@ -339,7 +339,7 @@ class TestHandsOver:
 
     def test_the_time_counts_from_the_programs_start(self, monkeypatch):
         starts = []
-        monkeypatch.setattr(loop, "train", lambda config, workdir, started: starts.append(started))
+        monkeypatch.setattr(loop, "train", lambda config, workdir, started, processes: starts.append(started))
         launch(QUICKSTART, ["train.py"], started=1.5)
         before = time.monotonic()
         launch(QUICKSTART, ["train.py"])

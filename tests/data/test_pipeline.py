@@ -175,6 +175,30 @@ class TestTrainingBatches:
             for iterator in iterators:
                 iterator.close()
 
+    @pytest.mark.parametrize("count", [1, 3, 7])
+    def test_every_image_comes_once_an_epoch_whatever_the_number_of_processes(self, train, count):
+        """Ten are no multiple of three or seven: a batch may hold the end of an epoch and the beginning of the next."""
+        source = train.subset(np.arange(10))
+        order = training_order([source], seed=0)
+        iterators = [
+            batches_of(source, 0.0, batch_size=count, process_index=index, process_count=count)
+            for index in range(count)
+        ]
+        try:
+            parts = [[next(iterator) for iterator in iterators] for _ in range(10)]
+        finally:
+            for iterator in iterators:
+                iterator.close()
+        found = {name: np.concatenate([part[name] for batch in parts for part in batch]) for name in NAMES}
+        for epoch in range(count):
+            rows = slice(10 * epoch, 10 * epoch + 10)
+            assert_same_batch(
+                {name: array[rows] for name, array in found.items()}, expected_rows(order, 10 * epoch, 10)
+            )
+            assert sorted(order[k]["name"] for k in range(rows.start, rows.stop)) == sorted(
+                source[k]["name"] for k in range(10)
+            )
+
     @pytest.mark.parametrize("fraction", [0.0, 0.01, 0.5])
     @pytest.mark.parametrize("count", [1, 4])
     def test_a_process_may_have_one_image_of_a_batch(self, train, fraction, count):
@@ -319,17 +343,18 @@ class TestEvaluationBatches:
         self.assert_all(train, self.check(train, evaluation_batches(train, FRAMING, batch_size=1, threads=8), 1))
         assert not caplog.records
 
-    @pytest.mark.parametrize("count", [2, 4])
-    @pytest.mark.parametrize("images", [1, 4, 8, 9, 11, 15])
+    @pytest.mark.parametrize("count", [2, 3, 4])
+    @pytest.mark.parametrize("images", [1, 4, 8, 9, 10, 11, 15])
     def test_processes_share_the_images(self, train, count, images):
         source = train.subset(np.arange(images))
+        size = 3 if count == 3 else 4
         parts = [
-            list(evaluation_batches(source, FRAMING, batch_size=4, process_index=index, process_count=count))
+            list(evaluation_batches(source, FRAMING, batch_size=size, process_index=index, process_count=count))
             for index in range(count)
         ]
         # As many batches for each: they predict together.
-        assert {len(part) for part in parts} == {-(-images // 4)}
-        in_order = [row for batches in zip(*parts, strict=True) for row in self.check(source, batches, 4 // count)]
+        assert {len(part) for part in parts} == {-(-images // size)}
+        in_order = [row for batches in zip(*parts, strict=True) for row in self.check(source, batches, size // count)]
         self.assert_all(source, in_order)
 
     def test_the_order_of_a_subset_is_kept(self, train):
@@ -361,15 +386,17 @@ class TestCropBatches:
             for name, value in crops[i].items():
                 np.testing.assert_array_equal(whole[name][i], value)
 
-    def test_processes_share_the_crops(self, train):
+    @pytest.mark.parametrize(("count", "batch_size"), [(2, 8), (3, 6), (3, 3)])
+    def test_processes_share_the_crops(self, train, count, batch_size):
         crops = CropSource(train, FRAMING)
         parts = [
-            list(crop_batches(crops, SIZE, batch_size=8, process_index=index, process_count=2)) for index in (0, 1)
+            list(crop_batches(crops, SIZE, batch_size=batch_size, process_index=index, process_count=count))
+            for index in range(count)
         ]
-        alone = list(crop_batches(crops, SIZE, batch_size=8))
-        for one, other, both in zip(*parts, alone, strict=True):
-            for name, value in both.items():
-                np.testing.assert_array_equal(np.concatenate([one[name], other[name]]), value)
+        alone = list(crop_batches(crops, SIZE, batch_size=batch_size))
+        for *shares, whole in zip(*parts, alone, strict=True):
+            for name, value in whole.items():
+                np.testing.assert_array_equal(np.concatenate([share[name] for share in shares]), value)
 
 
 def test_tiles_of_images_are_predicted_in_whole_rows(train):
