@@ -76,14 +76,14 @@ def run(arguments: argparse.Namespace) -> None:
     source = dataset.source("test")
     # What may be refused comes before what takes long.
     of_folders = [score_folder(name, folder, dataset, source, names=names) for name, folder in arguments.maps]
+    of_runs = [_run_row(name, workdir, arguments) for name, workdir in arguments.workdir]
     rows: list[Row] = []
     if methods:
         _write_masks(source, arguments.output / _MASKS)
     for method in methods:
         rows.append(make_row(method, dataset, source, arguments.output / method.name))
         print(f"dms-jax: {method.name}: {rows[-1].seconds:.1f} s", file=sys.stderr)
-    rows += of_folders
-    rows += [_run_row(name, workdir, arguments) for name, workdir in arguments.workdir]
+    rows += of_folders + of_runs
     measured = sum(source.has_masks())
     for row in rows:
         if row.metrics["images"] != measured or not _same_masks(row, rows[0]):

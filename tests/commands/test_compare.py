@@ -247,10 +247,11 @@ def test_maps_that_are_read_are_not_written(compare, tmp_path, place):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
 
 
-def test_a_folder_of_maps_is_looked_at_before_methods_are_computed(compare, tmp_path):
-    code, _, err = compare("--methods", "LC", "--maps", f"A={tmp_path / 'none'}", "--output", tmp_path / "out")
+@pytest.mark.parametrize(("flag", "message"), [("--maps", "is not a folder"), ("--workdir", "holds no run")])
+def test_maps_and_runs_are_looked_at_before_methods_are_computed(compare, tmp_path, flag, message):
+    code, _, err = compare("--methods", "LC", flag, f"A={tmp_path / 'none'}", "--output", tmp_path / "out")
     assert code == 1
-    assert "is not a folder" in err
+    assert message in err
     assert not (tmp_path / "out").exists()
 
 
