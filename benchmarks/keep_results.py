@@ -21,6 +21,7 @@ from typing import Any
 
 from recipes import validations
 
+from dms_jax.errors import UserError, first_words
 from dms_jax.runs.config.saved import CONFIG_NAME
 from dms_jax.runs.description import DESCRIPTION_NAME
 from dms_jax.runs.monitoring.metrics_file import METRICS_NAME, read_metrics
@@ -33,7 +34,9 @@ _MOST_POINTS = 100
 
 # Fields that say where something lies on the machine, even if they do so relative to a folder.
 _PLACES = ("data.manual_dir", "data.data_dir", "workdir")
-_ABSOLUTE = re.compile(r"(?:^|(?<=[\s='\"(,\[]))~?/[^\s'\",;:)\]]+")
+_ABSOLUTE = re.compile(r"(?:^|(?<=[\s='\"(,\[]))(?:file:/|~\w*)?/[^\s'\",;:)\]]+")
+# All of a word that begins so is a path, blanks and all.
+_IS_PATH = re.compile(r"(?:file:/|~\w*)?/")
 
 
 # What recipes.py runs, before its arguments.
@@ -54,8 +57,8 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
       None.
 
     Raises:
-      ValueError: the run failed, or has no results, or nothing says what its command was.
-      OSError: a file that is needed is not there.
+      ValueError: the run failed, or has no results, or nothing says what its command was, or a file is damaged.
+      UserError: its metrics cannot be read.
     """
     workdir = path.with_name(name_of(path))
     file = path.with_name(f"{workdir.name}.json")
@@ -64,8 +67,12 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{file} is of a run that failed: {record['failure']}")
     if not record and told["command"] is None:
         raise ValueError(f"{file} is not there: say what the run's command was with --command")
-    config = _read(workdir / CONFIG_NAME)
+    config = _read(workdir / CONFIG_NAME, ("seed", "steps", "batch_size"))
+    if told["command"] is None and not isinstance(record.get("arguments"), list):
+        raise ValueError(f"{file} has no arguments: say what the run's command was with --command")
     card = record.get("card") or {}
+    if not isinstance(card, dict):
+        raise ValueError(f"{file} has a card that is not kind and count: tell it with --card after taking it out")
     card = {"kind": told["card"] or card.get("kind"), "count": told["count"] or card.get("count")}
     lines = read_metrics(workdir / METRICS_NAME)
     speeds = [line["train/images_per_second"] for line in lines if line.get("train/images_per_second")]
@@ -80,9 +87,11 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
             "seconds": record.get("seconds") if told["seconds"] is None else told["seconds"],
             "card": card if card["kind"] else None,
             "versions": record.get("versions")
-            or {"dms_jax": _read(workdir / DESCRIPTION_NAME)["version"], "jax": None},
+            or {"dms_jax": _read(workdir / DESCRIPTION_NAME, ("version",))["version"], "jax": None},
             "images_per_second": statistics.median(speeds) if speeds else None,
-            "results": _read(workdir / "eval" / "test.json"),
+            "results": _read(
+                workdir / "eval" / "test.json", ("dataset", "dataset_config", "network", "size", "ablation")
+            ),
             "validation": validations(workdir),
             "training": thinned(losses),
         }
@@ -97,15 +106,29 @@ def name_of(run: Path) -> str:
 def command_of(words: Sequence[str]) -> str:
     """A command that holds on any machine: DIR for its folders, and configurations without theirs."""
     words_of_all = []
-    for word in words:
+    for before, word in zip(["", *words], words, strict=False):
         flag, equals, value = word.partition("=")
-        if flag == "--config":
-            file, colon, argument = value.partition(":")
-            word = f"{flag}={Path(file).stem if file.startswith(('/', '~')) else file}{colon}{argument}"
-        elif equals and flag.removeprefix("--").removeprefix("config.") in _PLACES and value:
+        if before == "--config":
+            word = _config_of(word)
+        elif flag == "--config" and equals:
+            word = f"{flag}={_config_of(value)}"
+        elif _is_place(before) or _IS_PATH.match(word):
+            word = "DIR"
+        elif value and (_is_place(flag) or (flag.startswith("-") and _IS_PATH.match(value))):
             word = f"{flag}=DIR"
         words_of_all.append(shlex.quote(portable(word)))
     return " ".join(words_of_all)
+
+
+def _config_of(value: str) -> str:
+    """A configuration and its argument, without the folders of an absolute path."""
+    file, colon, argument = value.partition(":")
+    return f"{Path(file).stem if _IS_PATH.match(file) else file}{colon}{argument}"
+
+
+def _is_place(flag: str) -> bool:
+    """Whether a flag says where something lies."""
+    return flag.startswith("--") and flag.removeprefix("--").removeprefix("config.") in _PLACES
 
 
 def thinned(points: Sequence[Any], most: int = _MOST_POINTS) -> list[Any]:
@@ -123,8 +146,24 @@ def portable(value: Any) -> Any:
     return {key: portable(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _read(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a JSON object that must have these keys.
+
+    Raises:
+      ValueError: it cannot be read, is something else, or lacks one of them.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is not there: name a run that is finished and tested") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}): change its permissions") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({first_words(error)}): bring it from the run again") from error
+    lacking = [key for key in keys if key not in value] if isinstance(value, dict) else ["keys"]
+    if lacking:
+        raise ValueError(f"{path} has no {', '.join(lacking)}: bring it from the run again")
+    return value
 
 
 def text_of(record: Mapping[str, Any]) -> str:
@@ -145,7 +184,7 @@ def keep(record: Mapping[str, Any], file: Path, *, replace: bool = False) -> Non
     Raises:
       ValueError: the file is of another command, and `replace` is not given.
     """
-    if file.exists() and not replace and (earlier := _read(file)["command"]) != record["command"]:
+    if file.exists() and not replace and (earlier := _read(file, ("command",))["command"]) != record["command"]:
         raise ValueError(f"{file} is of another command ({earlier}): choose another name by --as, or add --replace")
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, lambda stream: stream.write(text_of(record).encode()))
@@ -166,15 +205,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.name and len(options.runs) > 1:
         parser.error("--as names the file of one run")
+    try:
+        shlex.split(options.command or "")
+    except ValueError as error:
+        parser.error(f"--command={options.command}: {first_words(error)}")
+    # `.` has no name.
+    named = [run if run.name not in ("", "..") else run.resolve() for run in options.runs]
+    # NAME.json and NAME are one run.
+    runs = list({run.with_name(name_of(run)): run for run in named}.values())
+    names = [name_of(run) for run in runs]
+    doubled = [str(run) for run in runs if names.count(name_of(run)) > 1]
+    if doubled:
+        parser.error(f"{' and '.join(doubled)} would be one file: keep them one by one, with --as")
     failed = False
-    for run in options.runs:
+    for run in runs:
         file = options.output / f"{options.name or name_of(run)}.json"
         try:
             keep(kept(run, vars(options)), file, replace=options.replace)
             print(file)
-        except (OSError, ValueError, KeyError) as error:
-            missing = f"{run} has no {error}" if isinstance(error, KeyError) else str(error)
-            print(f"keep_results.py: {missing}", file=sys.stderr)
+        except (OSError, ValueError, UserError) as error:
+            print(f"keep_results.py: {str(error).rstrip('.')}.", file=sys.stderr)
             failed = True
     return int(failed)
 

@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from PIL import Image
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dms-jax", description="Surface inspection with SDMS and BDMS: all that is done around training."
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     parser.add_argument("--version", action="version", version=f"dms-jax {__version__}")
     for command in (
         *(prepare, train, evaluate, compare, report),
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments, unknown = parser.parse_known_args(argv)
         if unknown:
-            _refuse(commands.choices.get(argv[0], parser), unknown)
+            commands.choices.get(argv[0], parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     except SystemExit as stop:  # argparse has said why, or printed the help
         return int(stop.code or 0)
     try:
@@ -86,20 +86,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _refuse(command: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn:
-    """As argparse refuses what it does not know, with the option that was probably meant.
+class _Parser(argparse.ArgumentParser):
+    """Names the option that was probably meant, where one is misspelt."""
 
-    Raises:
-      SystemExit: always, with 2.
-    """
-    options = re.findall(r"--[a-z][a-z-]+", command.format_help())
-    close = {
-        text: difflib.get_close_matches(text.partition("=")[0], options, n=1) for text in unknown if text[:2] == "--"
-    }
-    meant = "".join(
-        f"; for {text.partition('=')[0]}, did you mean {found[0]}?" for text, found in close.items() if found
-    )
-    command.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does it."""
+        self._given = args or ()
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse refuses what it does not know, or lacks.
+
+        Raises:
+          SystemExit: always, with 2.
+        """
+        options = re.findall(r"--[a-z][a-z-]+", self.format_help())
+        written = [text.partition("=")[0] for text in self._given if text[:2] == "--"]
+        # What begins as one option alone does is that option.
+        unknown = [text for text in written if not any(option.startswith(text) for option in options)]
+        close = {text: difflib.get_close_matches(text, options, n=1) for text in unknown}
+        meant = "".join(f"; for {text}, did you mean {found[0]}?" for text, found in close.items() if found)
+        super().error(message + meant)
 
 
 def _discard_output() -> None:

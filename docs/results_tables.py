@@ -26,12 +26,32 @@ RESULTS = Path(__file__).parent / "results"
 
 _SEED = re.compile(r"-seed\d+$")
 
+# What every kept run has, whatever was measured.
+_KEYS = ("command", "seed", "seconds", "card", "results", "validation")
+_RESULT_KEYS = ("dataset", "dataset_config", "network", "size", "ablation")
+
 Run = Mapping[str, Any]
 
 
 def runs_in(folder: Path) -> dict[str, Run]:
-    """The runs of a folder by the names of their files, in alphabetical order."""
-    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))}
+    """The runs of a folder by the names of their files, in alphabetical order.
+
+    Raises:
+      ValueError: it is no folder, or a file is not what `benchmarks/keep_results.py` makes.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder: name one that keep_results.py has filled")
+    runs = {}
+    for file in sorted(folder.glob("*.json")):
+        try:
+            run = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{file} cannot be read ({error}): make it again with keep_results.py") from error
+        whole = isinstance(run, dict) and run.keys() >= set(_KEYS)
+        if not (whole and isinstance(run["results"], dict) and run["results"].keys() >= set(_RESULT_KEYS)):
+            raise ValueError(f"{file} is no kept run: make it again with keep_results.py, or remove it")
+        runs[file.stem] = run
+    return runs
 
 
 def by_seeds(runs: Mapping[str, Run], names: Sequence[str] = ()) -> dict[str, list[Run]]:
@@ -184,7 +204,7 @@ def curves_of(groups: Mapping[str, Sequence[Run]]) -> list[Curve]:
                 [
                     (line["step"], line["defective/max_f"])
                     for line in run["validation"]
-                    if line["defective/max_f"] is not None
+                    if line.get("defective/max_f") is not None
                 ]
                 for run in runs
             ],
@@ -202,13 +222,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the learning curves instead")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="(default: docs/results)")
     options = parser.parse_args(argv)
+    wanted = [
+        key
+        for asked, key in ((options.outputs, "outputs"), (options.classes, "per_class"))
+        if asked and not options.chart
+    ]
     try:
         groups = by_seeds(runs_in(options.results), options.names)
+        for name, runs in groups.items():
+            for key in wanted:
+                if not all(run["results"].get(key) for run in runs):
+                    raise ValueError(f"{name} has no {key} in its results: leave it out")
         if options.chart:
             text = chart(curves_of(groups), "training step", "validation maxF, defective images")
             options.chart.write_text(text, encoding="utf-8")
             return
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     tables = [of for wanted, of in ((options.outputs, outputs_table), (options.classes, classes_table)) if wanted]
     if not tables:

@@ -16,6 +16,7 @@ import numpy as np
 
 from dms_jax.data.datasets import mtdd
 from dms_jax.data.datasets.base import LabelledImage
+from dms_jax.errors import UserError
 
 DIFFERNET_TRAIN = Path(__file__).parent / "splits" / "mtdd_differnet_train.txt"
 
@@ -162,7 +163,7 @@ def _of(leaked: float, total: int) -> str:
 
 def _named_file(value: str) -> tuple[str, Path]:
     name, equals, file = value.partition("=")
-    if not equals:
+    if not (name and equals and file):
         raise argparse.ArgumentTypeError(f"{value!r} is not NAME=FILE")
     return name, Path(file)
 
@@ -176,8 +177,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"--{part}", action="append", default=[], type=_named_file, metavar="NAME=FILE", help=f"images of {part}"
         )
     options = parser.parse_args(argv)
-    images = mtdd.find_images(options.mtdd)
-    splits = published_splits(images)
+    try:
+        images = mtdd.find_images(options.mtdd)
+        splits = published_splits(images)
+    except (UserError, ValueError) as error:
+        parser.error(str(error).rstrip("."))
     files = {"train": dict(options.train), "test": dict(options.test)}
     for name in files["train"] | files["test"]:
         try:

@@ -215,10 +215,11 @@ def test_every_seed_has_a_line_in_the_colour_of_its_run(kept: Path, tmp_path: Pa
 
 
 def test_nothing_is_drawn_of_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "none").mkdir()
     with pytest.raises(SystemExit):
         results_tables.main(["--chart", str(tmp_path / "curves.svg"), "--results", str(tmp_path / "none")])
     assert "nothing to draw" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "curves.svg").exists()
 
 
 def test_names_are_escaped() -> None:
@@ -234,3 +235,91 @@ def test_all_that_is_kept_can_be_shown() -> None:
         assert keep_results.command_of(shlex.split(run["command"])) == run["command"]
         results_tables.outputs_table([run])
         results_tables.classes_table([run])
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        ("train.py --workdir='/home/me/a b' --steps=3", "train.py --workdir=DIR --steps=3"),
+        ("train.py --workdir 'my runs/a b' --seed=3", "train.py --workdir DIR --seed=3"),
+        ("train.py --config '/home/me/a b/sdms.py:split=tiles'", "train.py --config sdms:split=tiles"),
+        ("'~me/a b/python' 'file:///home/a b/x' --config.init.backbone='~/a b'", "DIR DIR --config.init.backbone=DIR"),
+    ],
+)
+def test_no_part_of_a_path_is_left_in_a_command(command: str, kept: str) -> None:
+    assert keep_results.command_of(shlex.split(command)) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (".json", "[1]", "has no keys"),
+        (".json", "{", "is no JSON"),
+        (".json", '{"seed": 1}', "has no arguments"),
+        (".json", '{"arguments": [], "card": "H100"}', "has a card that is not"),
+        ("/config.json", "[]", "has no keys"),
+        ("/config.json", "{}", "has no seed, steps, batch_size"),
+        ("/config.json", None, "is not there"),
+        ("/metrics.jsonl", "[1]\n[2]\n", "line 1: not a JSON object"),
+        ("/metrics.jsonl", None, "cannot be read"),
+        ("/eval/test.json", None, "name a run that is finished and tested"),
+        ("/eval/test.json", "[]", "has no keys"),
+    ],
+)
+def test_what_is_damaged_or_missing_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str | None, message: str
+) -> None:
+    run = save_run(tmp_path, 0, name="a run")
+    file = tmp_path / f"a run{name}"
+    file.unlink()
+    if text is not None:
+        file.write_text(text)
+    assert keep_results.main([str(run), "--output", str(tmp_path / "kept")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"keep_results.py: {file}")
+    assert message in line
+    assert not (tmp_path / "kept").exists()
+
+
+def test_two_runs_of_one_name_do_not_become_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        runs.append(str(save_run(tmp_path / folder, 0)))
+    with pytest.raises(SystemExit, match="2"):
+        keep_results.main([*runs, "--output", str(tmp_path / "kept")])
+    assert "would be one file" in capsys.readouterr().err
+    assert not (tmp_path / "kept").exists()
+    # A pattern names both of what there is of a run.
+    assert keep_results.main([runs[0], runs[0].removesuffix(".json"), "--output", str(tmp_path / "kept")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_work_directory_that_one_is_in_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_run(tmp_path, 0, name="mine")
+    monkeypatch.chdir(tmp_path / "mine")
+    assert keep_results.main([".", "--output", str(tmp_path / "kept")]) == 0
+    assert (tmp_path / "kept" / "mine.json").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"command": "x"}', b"\xff"])
+def test_a_file_that_is_no_kept_run_is_named(kept: Path, capsys: pytest.CaptureFixture[str], text: str | bytes) -> None:
+    (kept / "bad.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SystemExit, match="2"):
+        results_tables.main(["--results", str(kept)])
+    assert f"{kept / 'bad.json'} " in capsys.readouterr().err
+
+
+def test_what_a_table_lacks_is_named(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = kept / "other.json"
+    run = json.loads(file.read_text())
+    del run["results"]["outputs"]
+    file.write_text(json.dumps(run))
+    for arguments, message in (
+        (["--outputs"], "other has no outputs"),
+        (["--chart", str(tmp_path / "none" / "x.svg")], "x.svg"),
+        (["--results", str(tmp_path / "none")], "is not a folder"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            results_tables.main(["--results", str(kept), *arguments])
+        assert message in capsys.readouterr().err

@@ -47,6 +47,13 @@ def test_a_name_of_no_image_is_refused(tmp_path: Path) -> None:
         split_leaks.named(IMAGES, listed)
 
 
+@pytest.mark.parametrize("more", [[], ["--train", "=x"], ["--test", "mine="]])
+def test_a_wrong_command_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        split_leaks.main(["--mtdd", str(tmp_path), *more])
+    assert ("is not NAME=FILE" if more else f"{tmp_path / 'MT_Free'}") in capsys.readouterr().err
+
+
 def test_random_splits_are_averaged() -> None:
     # Two of the four normal images are drawn: as likely as not, a's only one is among them.
     leak = split_leaks.drawn_leak(IMAGES, 0.5, lambda label: label == "free", draws=400)

@@ -62,6 +62,10 @@ def run(arguments: argparse.Namespace) -> None:
 
     methods = choose(arguments.methods) if arguments.methods is not None else []
     _refuse_doubled([*(method.name for method in methods), *(name for name, _ in arguments.maps + arguments.workdir)])
+    if methods:
+        _refuse_overwriting(arguments, [_MASKS, *(method.name for method in methods)])
+    for method in methods:
+        method.check()
     names = read_names(arguments.map_names) if arguments.map_names else None
     dataset = prepare(
         arguments.dataset,
@@ -70,16 +74,19 @@ def run(arguments: argparse.Namespace) -> None:
         manual_dir=arguments.manual_dir,
     )
     source = dataset.source("test")
+    # What may be refused comes before what takes long.
+    of_folders = [score_folder(name, folder, dataset, source, names=names) for name, folder in arguments.maps]
+    of_runs = [_run_row(name, workdir, arguments) for name, workdir in arguments.workdir]
     rows: list[Row] = []
     if methods:
         _write_masks(source, arguments.output / _MASKS)
     for method in methods:
         rows.append(make_row(method, dataset, source, arguments.output / method.name))
         print(f"dms-jax: {method.name}: {rows[-1].seconds:.1f} s", file=sys.stderr)
-    rows += [score_folder(name, folder, dataset, source, names=names) for name, folder in arguments.maps]
-    rows += [_run_row(name, workdir, arguments) for name, workdir in arguments.workdir]
+    rows += of_folders + of_runs
+    measured = sum(source.has_masks())
     for row in rows:
-        if row.metrics["images"] != len(source) or not _same_masks(row, rows[0]):
+        if row.metrics["images"] != measured or not _same_masks(row, rows[0]):
             print(f"dms-jax: {row.name} was not measured on these test images: do not compare it.", file=sys.stderr)
     paper_split = (dataset.name, dataset.config) == ("mtdd", "paper")
     print(comparison_text(rows, paper_split=paper_split))
@@ -117,6 +124,35 @@ def _refuse_doubled(names: list[str]) -> None:
         if name.lower() in seen:
             raise UsageError(f"Two rows are called {name}: give one of them another name.")
         seen.add(name.lower())
+
+
+def _refuse_overwriting(arguments: argparse.Namespace, written: list[str]) -> None:
+    """Refuse to write among files of the user's.
+
+    Raises:
+      UsageError: a folder of maps or the images are where something would be written.
+    """
+    output = arguments.output.resolve()
+    for name, folder in arguments.maps:
+        read = folder.resolve()
+        for target in (output / inner for inner in written):
+            if target.is_relative_to(read) or read.is_relative_to(target):
+                raise UsageError(
+                    f"--maps {name}={folder} is where --output={arguments.output} has maps written: name another "
+                    "--output."
+                )
+    if not arguments.manual_dir:
+        return
+    manual = Path(arguments.manual_dir).expanduser().resolve()
+    # A CSV names images and masks beside it.
+    images = manual if manual.is_dir() else manual.parent
+    # All that lies in a folder of images is taken for images or masks.
+    inside = arguments.dataset == "folder" and manual.is_dir() and output.is_relative_to(images)
+    if output == images or inside or any(images.is_relative_to(output / inner) for inner in written):
+        raise UsageError(
+            f"--output={arguments.output} is among the images of --manual-dir={arguments.manual_dir}: name a folder "
+            "outside of it."
+        )
 
 
 def _write_masks(source: ExampleSource, folder: Path) -> None:

@@ -26,6 +26,7 @@ class Method:
       reference: authors, year and where it was published.
       note: how it is set where that is not its paper's way, or not said there; empty where there is nothing to say.
       mtdd_note: what else was measured on the defective test images of the paper's split of MTDD, to follow the note.
+      check: raises a `UserError` where what the method needs is not installed.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Method:
     reference: str
     note: str = ""
     mtdd_note: str = ""
+    check: Callable[[], object] = lambda: None
 
 
 def image_by_image(saliency: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> MakeMaps:

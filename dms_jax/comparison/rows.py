@@ -93,7 +93,14 @@ def score_folder(
     Raises:
       UserError: an image has no map, or a map cannot be read as one; one sentence each.
     """
-    found = {(names or {}).get(key, key): path for key, path in list_images(folder, []).items()}
+    found: dict[str, str] = {}
+    doubled: list[str] = []
+    for key, path in list_images(folder, []).items():
+        image = (names or {}).get(key, key)
+        if image in found:
+            doubled.append(f"{found[image]} and {path} are both maps of {image}: leave one of them out.")
+        found[image] = path
+    refuse(doubled)
     images = map_names(source)
     stems = Counter(image.rpartition("/")[2] for image in images)
     partner = match_names(images, found)

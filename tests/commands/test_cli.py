@@ -13,6 +13,9 @@ from dms_jax.cli import main
             "unrecognized arguments: --max-false-alrms=0.1; for --max-false-alrms, did you mean --max-false-alarms?",
         ),
         (["prepare", "--dataset", "mtdd", "--splti", "paper"], "--splti paper; for --splti, did you mean --split?"),
+        # What is misspelt is missing.
+        (["evaluate", "--workdr", "run"], "is required; for --workdr, did you mean --workdir?"),
+        (["compare", "--datset=mtdd", "--meth", "LC"], "required: --dataset; for --datset, did you mean --dataset?\n"),
         # Nothing is close: nothing is guessed.
         (["prepare", "--dataset", "mtdd", "--zzz", "stray"], "prepare: error: unrecognized arguments: --zzz stray\n"),
     ],

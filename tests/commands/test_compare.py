@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -216,6 +217,67 @@ def test_without_scikit_image_the_extra_is_named(compare, tmp_path, monkeypatch)
     code, _, err = compare("--methods", "RC", "--output", tmp_path / "out")
     assert code == 1
     assert err == "dms-jax: RC needs scikit-image, which is missing: pip install 'dms-jax[compare]'.\n"
+    # Before any other method is computed.
+    code, _, err = compare("--methods", "LC,SF", "--output", tmp_path / "out")
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_the_user_has_is_not_overwritten(compare, folder, tmp_path):
+    images = folder / "images"
+    before = {path: path.read_bytes() for path in images.rglob("*.png")}
+    # Its masks are in the folder masks, as those that are written.
+    for output in (images, images / "comparison", images / ".." / "images"):
+        code, out, err = compare("--methods", "LC", "--output", output)
+        assert (code, out) == (2, "")
+        assert err == (
+            f"dms-jax: --output={output} is among the images of --manual-dir={images}: name a folder outside of it.\n"
+        )
+    assert {path: path.read_bytes() for path in images.rglob("*.png")} == before
+
+
+@pytest.mark.parametrize("place", ["out/LC", "out/masks", "out/LC/test", "out"])
+def test_maps_that_are_read_are_not_written(compare, tmp_path, place):
+    compare("--methods", "SR", "--output", tmp_path / "made")
+    shutil.copytree(tmp_path / "made" / "SR", tmp_path / place)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    code, out, err = compare("--methods", "LC", "--maps", f"A={tmp_path / place}", "--output", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert f"--maps A={tmp_path / place} is where --output" in err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
+
+
+@pytest.mark.parametrize(("flag", "message"), [("--maps", "is not a folder"), ("--workdir", "holds no run")])
+def test_maps_and_runs_are_looked_at_before_methods_are_computed(compare, tmp_path, flag, message):
+    code, _, err = compare("--methods", "LC", flag, f"A={tmp_path / 'none'}", "--output", tmp_path / "out")
+    assert code == 1
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_without_masks_are_no_reason_to_warn(tmp_path, capsys):
+    for split, count in (("train", 8), ("test", 2)):
+        for label in ("good", "hole"):
+            (tmp_path / "images" / split / label).mkdir(parents=True)
+            for i in range(count):
+                image = Image.fromarray(np.full((20, 20), 100 + i, np.uint8))
+                image.save(tmp_path / "images" / split / label / f"{label}{i}.png")
+    places = ["--manual-dir", str(tmp_path / "images"), "--data-dir", str(tmp_path / "data")]
+    assert main(["compare", "--dataset", "folder", *places, "--methods", "LC", "--output", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr()
+    assert "do not compare" not in shown.err
+    assert cells(shown.out, "LC")[1] == "2"
+
+
+def test_two_maps_of_one_image_are_refused(compare, tmp_path):
+    compare("--methods", "SR", "--output", tmp_path / "out")
+    path = next((tmp_path / "out" / "SR").rglob("h0.png"))
+    (tmp_path / "out" / "SR" / "other.png").write_bytes(path.read_bytes())
+    name = path.relative_to(tmp_path / "out" / "SR").as_posix()
+    (tmp_path / "names.csv").write_text(f"map,image\nother.png,{name}\n")
+    code, out, err = compare("--maps", f"A={tmp_path / 'out' / 'SR'}", "--map-names", tmp_path / "names.csv")
+    assert (code, out) == (1, "")
+    assert f"are both maps of {name.removesuffix('.png')}: leave one of them out." in err
 
 
 @pytest.mark.skipif(not (RELEASED.is_dir() and MTDD.is_dir()), reason="neither released maps nor MTDD are here")

@@ -14,6 +14,7 @@ from dms_jax.comparison.classical.mbp import mbp
 from dms_jax.comparison.classical.mss import mss
 from dms_jax.comparison.classical.phot import phot
 from dms_jax.comparison.classical.rc import rc
+from dms_jax.comparison.classical.scikit_image import segmentation
 from dms_jax.comparison.classical.sf import sf
 from dms_jax.comparison.classical.sr import sr
 from dms_jax.comparison.method import Method, image_by_image
@@ -75,6 +76,7 @@ METHODS: tuple[Method, ...] = (
         "Cheng, Zhang, Mitra, Huang and Hu, CVPR 2011",
         "the segmentation is scikit-image's, and its scale decides",
         "with scales of 50 to 200, MAE 0.22 to 0.31 and maxF 0.15 to 0.19",
+        partial(segmentation, "RC"),
     ),
     Method(
         "SF",
@@ -82,6 +84,7 @@ METHODS: tuple[Method, ...] = (
         "Perazzi, Kraehenbuehl, Pritch and Hornung, CVPR 2012",
         "the map is stretched until 5 % of the pixels are at 1",
         "not stretched so, MAE 0.159 and maxF 0.130",
+        partial(segmentation, "SF"),
     ),
     Method(
         "BMS",

@@ -159,6 +159,8 @@ def choose(key: str, value: str, known: tuple[str, ...], *, references: bool = F
       UsageError: it is not.
     """
     if value not in known and not (references and is_reference(value)):
+        if not any(known):
+            raise UsageError(f"config argument {key}={value!r} is not for this method: leave {key} out.")
         raise UsageError(f"config argument {key}={value!r} is unknown; known are {', '.join(filter(None, known))}.")
     return value
 

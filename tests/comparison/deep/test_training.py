@@ -109,9 +109,9 @@ def test_the_page_has_every_method_with_its_parameters() -> None:
     [
         ("method=net", "method='net' is unknown; known are unet"),
         ("method=unet,size=lite", "size='lite' is unknown; known are full, small"),
-        ("method=unet,backbone=resnet50", "backbone='resnet50' is unknown"),
+        ("method=unet,backbone=resnet50", "backbone='resnet50' is not for this method: leave backbone out"),
         ("method=unet,ablation=a", "'ablation' is unknown"),
-        ("method=unet,norm=none", "norm='none' is unknown"),
+        ("method=unet,norm=none", "norm='none' is not for this method: leave norm out"),
         ("method=unet,loss=mine", "loss='mine' is unknown; known are shared, published"),
     ],
 )
