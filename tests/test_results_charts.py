@@ -17,10 +17,12 @@ def run_of(
     value: float, seed: int = 0, flags: str = "", trained_on: dict[str, Any] | None = None, **more: Any
 ) -> dict[str, Any]:
     """A kept run of BDMS lite, with what a chart reads of it."""
-    results = {"network": "bdms", "size": "lite", "ablation": "", "accuracy": value + 0.1}
+    results = {"dataset": "mtdd", "dataset_config": "tiles", "network": "bdms", "size": "lite", "ablation": ""}
+    results |= {"accuracy": value + 0.1}
     results |= {"defective": {"max_f": value}} | ({"trained_on": trained_on} if trained_on else {})
     command = f"{COMMAND.format(seed=seed)} {flags}".strip()
-    return {"command": command, "seed": seed, "seconds": 600, "images_per_second": 450, "results": results, **more}
+    run = {"command": command, "seed": seed, "seconds": 600, "images_per_second": 450, "card": None, "validation": []}
+    return {**run, "results": results, **more}
 
 
 def scarce(value: float, seed: int, share: float) -> dict[str, Any]:
