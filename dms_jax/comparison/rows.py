@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,9 @@ from PIL import Image
 
 from dms_jax.comparison.method import Method
 from dms_jax.data.examples import ExampleSource
-from dms_jax.data.image_files import IMAGE_SUFFIXES
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError, first_words
-from dms_jax.evaluation.maps.files import list_images, match_names, read_map, refuse
+from dms_jax.evaluation.maps.files import list_images, match_names, read_map, refuse, without_suffix
 from dms_jax.evaluation.measures.saliency import resize_map
 from dms_jax.evaluation.scoring import collect, score_image
 from dms_jax.evaluation.summary_metrics import Metrics, compute_metrics
@@ -145,17 +144,17 @@ def read_names(path: Path) -> dict[str, str]:
         raise UserError(f"{path} cannot be read as CSV ({first_words(error)}): name a CSV file.") from error
     names: dict[str, str] = {}
     for saliency_map, image in lines:
-        key = _without_suffix(saliency_map)
+        key = without_suffix(saliency_map)
         if key in names:
             raise UserError(f"{path} names the map {saliency_map} twice: name it once.")
-        names[key] = _without_suffix(image)
+        names[key] = without_suffix(image)
     return names
 
 
 def map_names(source: ExampleSource) -> list[str]:
     """The names of the images' maps, without `.png`: the images' own without suffix, unless two would be one."""
     names = source.names()
-    shortened = [_without_suffix(name) for name in names]
+    shortened = [without_suffix(name) for name in names]
     return shortened if len(set(shortened)) == len(names) else names
 
 
@@ -183,8 +182,3 @@ def _metrics(maps: Iterable[NDArray[np.uint8]], dataset: PreparedDataset, source
     )
     threshold = no_threshold("maps are compared at every threshold")
     return compute_metrics(collect(scored), threshold, class_names=dataset.class_names, free_class=dataset.free_class)
-
-
-def _without_suffix(name: str) -> str:
-    path = PurePosixPath(name)
-    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else str(path)

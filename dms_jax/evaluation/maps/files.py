@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -95,6 +95,12 @@ def match_names(wanted: Iterable[str], offered: Iterable[str]) -> dict[str, str]
         if len(candidates) == 1 and counts[_loosely(name)] == 1:
             partner[name] = candidates[0]
     return partner
+
+
+def without_suffix(name: str) -> str:
+    """An image's name, a path with forward slashes, without the suffix of an image file."""
+    path = PurePosixPath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else str(path)
 
 
 def read_map(path: str | Path) -> tuple[np.ndarray, str | None]:

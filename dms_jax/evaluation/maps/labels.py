@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from dms_jax.data.class_names import is_free_name
-from dms_jax.data.image_files import IMAGE_SUFFIXES
 from dms_jax.errors import UserError
-from dms_jax.evaluation.maps.files import match_names, refuse
+from dms_jax.evaluation.maps.files import match_names, refuse, without_suffix
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def read_labels(path: Path, free_class: str | None = None) -> Labels:
     for line in lines:
         if not (line[key] or "").strip():
             continue
-        name = _without_suffix(line[key])
+        name = without_suffix(line[key].strip())
         if name in texts:
             raise UserError(f"{path} names {name!r} twice: remove one of the lines.")
         texts[name] = ((line["label"] or "").strip(), (line.get("predicted") or "").strip())
@@ -96,8 +95,3 @@ def read_labels(path: Path, free_class: str | None = None) -> Labels:
         free_class=None if free_class is None else numbers.get(free_class),
         classes={name: (numbers.get(label), numbers.get(guess)) for name, (label, guess) in texts.items()},
     )
-
-
-def _without_suffix(name: str) -> str:
-    path = PurePosixPath(name.strip())
-    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else str(path)
