@@ -43,20 +43,27 @@ def _windows(x: Array) -> list[Array]:
     ]
 
 
+def _place_of_largest(windows: list[Array]) -> Array:
+    """Which of the pixels of each window is the largest, the first of several: int8, of the shape of each.
+
+    To find it by comparing them with the pool's result would ask for the same rounding of both, which XLA does not give
+    where it computes them once more for the comparison.
+    """
+    largest, *others = windows
+    place = jnp.zeros(largest.shape, jnp.int8)
+    for i, window in enumerate(others, 1):
+        place = jnp.where(window > largest, i, place)
+        largest = jnp.maximum(largest, window)
+    # Computed once: XLA would rather search again for each of the pixels.
+    return jax.lax.optimization_barrier(place)
+
+
 def _max_pool_forward(x: Array) -> tuple[Array, Array]:
     return _max_pool(x), x
 
 
 def _max_pool_backward(x: Array, g: Array) -> tuple[Array]:
-    # The place of each window's largest pixel, 0 to 8: to find it by comparing x with the result would ask for the same
-    # rounding of both, which XLA does not give where it computes x once more for the comparison.
-    first, *others = _windows(x)
-    largest, place = first, jnp.zeros(g.shape, jnp.int8)
-    for i, window in enumerate(others, 1):
-        place = jnp.where(window > largest, i, place)
-        largest = jnp.maximum(largest, window)
-    # Computed once: XLA would rather search again for each of the pixels.
-    place = jax.lax.optimization_barrier(place)
+    place = _place_of_largest(_windows(x))
     # Pixels 2a and 2a + 1 of a row lie in window a, second and third, and 2a + 1 also in window a + 1, first:
     # [B, rows, 2, columns, 2, C].
     batch, rows, columns, channels = g.shape
@@ -114,13 +121,8 @@ def _halving_max_pool_forward(x: Array) -> tuple[Array, Array]:
 
 
 def _halving_max_pool_backward(x: Array, g: Array) -> tuple[Array]:
-    # By place, as in `_max_pool_backward`; no two windows share a pixel, so that there is nothing to add up.
-    first, *others = _quarters(x)
-    largest, place = first, jnp.zeros(g.shape, jnp.int8)
-    for i, quarter in enumerate(others, 1):
-        place = jnp.where(quarter > largest, i, place)
-        largest = jnp.maximum(largest, quarter)
-    place = jax.lax.optimization_barrier(place)
+    place = _place_of_largest(_quarters(x))
+    # No two windows share a pixel, so that there is nothing to add up.
     own = np.arange(4, dtype=np.int8).reshape(1, 1, 2, 1, 2, 1)
     dx = jnp.where(place[:, :, None, :, None] == own, g[:, :, None, :, None], 0)
     batch, rows, columns, channels = g.shape
