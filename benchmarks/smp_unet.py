@@ -26,9 +26,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from dms_jax.comparison.rows import map_names, write_map
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.prepare import prepare
+from dms_jax.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from dms_jax.runs.config.defaults import network_config
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_RATE, _DECAY, _WARM_UP, _POWER, _AVERAGE, _CLASS_WEIGHT = 1e-3, 0.05, 500, 0.9, 0.998, 0.1
+_RECIPE = network_config("bdms", "recipe=adamw")
 
 
 def main() -> int:
@@ -40,8 +41,8 @@ def main() -> int:
     parser.add_argument("--split", default="", metavar="NAME")
     parser.add_argument("--encoder", default="resnet34", metavar="NAME", help="of the library's (%(default)s)")
     parser.add_argument("--size", type=int, default=320, help="side of the images, a multiple of 32 (%(default)s)")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--batch", type=int, default=_RECIPE.batch_size)
+    parser.add_argument("--steps", type=int, default=_RECIPE.steps)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for the maps")
     arguments = parser.parse_args()
@@ -107,17 +108,18 @@ def _train(
     device: str,
 ) -> AveragedModel:
     """The average of the weights after all steps."""
+    settings = _RECIPE.optimizer
     kernels = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": kernels, "weight_decay": _DECAY}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=_RATE)
-    warm_up = min(_WARM_UP, arguments.steps // 10)
+    groups = [{"params": kernels, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+    warm_up = min(settings.warmup_steps, arguments.steps // 10)
 
     def rate(step: int) -> float:
-        return min(1.0, (step + 1) / max(warm_up, 1)) * (1 - step / arguments.steps) ** _POWER
+        return min(1.0, (step + 1) / max(warm_up, 1)) * (1 - step / arguments.steps) ** settings.power
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(_AVERAGE), use_buffers=True)
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(_RECIPE.average_decay), use_buffers=True)
     model = torch.compile(network) if device == "cuda" else network
     defective = masks.flatten(1).any(dim=1)
     pools = [torch.nonzero(defective)[:, 0], torch.nonzero(~defective)[:, 0]]
@@ -135,10 +137,10 @@ def _train(
         p = torch.sigmoid(maps)
         both, either = (p * y).sum((1, 2, 3)), (p + y - p * y).sum((1, 2, 3))
         loss = F.binary_cross_entropy_with_logits(maps, y) + (1 - (both + 1) / (either + 1)).mean()
-        loss = loss + _CLASS_WEIGHT * F.cross_entropy(classes.float(), labels[rows])
+        loss = loss + _RECIPE.loss.class_weight * F.cross_entropy(classes.float(), labels[rows])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
         optimizer.step()
         schedule.step()
         averaged.update_parameters(network)
@@ -148,30 +150,35 @@ def _train(
 
 
 def _augment(x: torch.Tensor, y: torch.Tensor, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flips, rotation within 10 degrees, zoom 0.75 to 1.15, shift 0.05, contrast 0.2, brightness 0.1; normalised."""
-    count, device = len(x), x.device
+    """The recipe's flips, rotation, zoom, shift, contrast and brightness; normalised."""
+    count, device, bounds = len(x), x.device, _RECIPE.augment
 
     def draw(low: float, high: float) -> torch.Tensor:
         return low + (high - low) * torch.rand(count, generator=random, device=device)
 
-    angle, zoom = draw(-1, 1) * math.radians(10), draw(0.75, 1.15)
+    angle, zoom = draw(-1, 1) * math.radians(bounds.rotation), draw(*bounds.scale)
     flips = [torch.where(draw(0, 1) < 0.5, -1.0, 1.0) for _ in range(2)]
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
     # Of grid_sample, a shift of 2 is the whole side.
+    shift = 2 * bounds.shift
     rows = [
-        torch.stack([cos * flips[0], -sin * flips[0], draw(-0.1, 0.1)], 1),
-        torch.stack([sin * flips[1], cos * flips[1], draw(-0.1, 0.1)], 1),
+        torch.stack([cos * flips[0], -sin * flips[0], draw(-shift, shift)], 1),
+        torch.stack([sin * flips[1], cos * flips[1], draw(-shift, shift)], 1),
     ]
     grid = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
     both = F.grid_sample(torch.cat([x, y], 1), grid, padding_mode="reflection", align_corners=False)
     x, y = both[:, :3], (both[:, 3:] > 0.5).float()
     mean = x.mean((1, 2, 3), keepdim=True)
-    x = mean + draw(0.8, 1.2)[:, None, None, None] * (x - mean) + draw(-25.5, 25.5)[:, None, None, None]
+    contrast, brightness = (
+        draw(1 - bounds.contrast, 1 + bounds.contrast),
+        255 * draw(-bounds.brightness, bounds.brightness),
+    )
+    x = mean + contrast[:, None, None, None] * (x - mean) + brightness[:, None, None, None]
     return _normalise(x.clamp(0, 255)), y
 
 
 def _normalise(x: torch.Tensor) -> torch.Tensor:
-    mean, std = (torch.tensor(values, device=x.device).view(1, 3, 1, 1) for values in (_MEAN, _STD))
+    mean, std = (torch.tensor(values, device=x.device).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (x / 255 - mean) / std
 
 
