@@ -1,6 +1,6 @@
 """Trains variants of a configuration, and prints one table of what each came to.
 
-    python benchmarks/recipes.py --output runs/search --config bdms:recipe=adamw,split=tiles --gpus 0,1 --seeds 0,1 \
+    python benchmarks/recipes.py --output runs/search --config bdms:recipe=scratch,split=tiles --gpus 0,1 --seeds 0,1 \
         --set data.manual_dir=DIR --variant base --variant rate2 optimizer.learning_rate=2e-3 --reach 0.784
 
 A variant is a name and fields of the configuration; `config=FILE[:ARGUMENT]` among them is another configuration than
@@ -223,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Read the flags, train, and print the table; 1 if a variant failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where all of it is kept")
-    parser.add_argument("--config", default="bdms:recipe=adamw", metavar="FILE[:ARGUMENT]")
+    parser.add_argument("--config", default="bdms:recipe=scratch", metavar="FILE[:ARGUMENT]")
     parser.add_argument("--variant", nargs="+", action="append", default=[], metavar=("NAME", "FIELD=VALUE"))
     parser.add_argument("--variants", type=Path, metavar="FILE", help="JSON: names to fields and their values")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="of all variants")

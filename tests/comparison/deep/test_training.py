@@ -61,7 +61,7 @@ def test_unet_is_trained_tested_predicted_and_exported(tmp_path: Path, capsys: p
 @pytest.mark.parametrize("loss", ["shared", "published"])
 def test_every_method_has_a_configuration(method: str, loss: str) -> None:
     for size in ("full", "small"):
-        config = compare.get_config(f"method={method},size={size},recipe=adamw,loss={loss}")
+        config = compare.get_config(f"method={method},size={size},recipe=scratch,loss={loss}")
         check(config)
         model = build_model(config, 3, "data", saliency_prior=0.03)
         assert isinstance(model, DEEP_NETWORKS[method])

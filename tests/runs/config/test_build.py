@@ -75,7 +75,7 @@ def test_the_cache_is_in_gib_and_shared_out_among_workers(
     assert rooms == [expected]
 
 
-RECIPES = [("bdms", f"recipe={name}") for name in defaults.RECIPES]
+RECIPES = [("bdms", f"recipe={name}") for name in defaults.RECIPES if name != "adamw"]  # another name of scratch
 # The paper's recipe again with the other network, and what the README's first command and its tests train anyway.
 AGAIN = [("sdms", None), ("quickstart", None)]
 EXTRAS = {"loss.ssim_weight": 0.5, "loss.iou_on": "defective", "model.zero_init_residual": True}
@@ -86,7 +86,7 @@ EXTRAS = {"loss.ssim_weight": 0.5, "loss.iou_on": "defective", "model.zero_init_
     [
         *((name, argument, {}) for name, argument in RECIPES),
         *(pytest.param(name, argument, {}, marks=pytest.mark.slow) for name, argument in AGAIN),
-        ("bdms", "recipe=adamw", {"optimizer.name": "muon", **EXTRAS}),
+        ("bdms", "recipe=scratch", {"optimizer.name": "muon", **EXTRAS}),
     ],
 )
 def test_every_recipe_trains_a_step(

@@ -104,7 +104,8 @@ class TestConfigFiles:
         assert config.optimizer.learning_rate == get_config("bdms", "recipe=scratch").optimizer.learning_rate
 
     def test_recipes(self):
-        paper, adamw, sgd = (get_config("bdms", f"recipe={name}") for name in ("paper", "adamw", "scratch"))
+        paper, adamw, sgd = (get_config("bdms", f"recipe={name}") for name in ("paper", "scratch", "sgd"))
+        assert get_config("bdms", "recipe=adamw") == adamw
         assert paper == get_config("bdms")
         assert (adamw.optimizer.name, sgd.optimizer.name, paper.optimizer.name) == ("adamw", "sgd", "sgd")
         before, after = flatten(sgd), flatten(adamw)
