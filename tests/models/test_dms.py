@@ -67,6 +67,17 @@ def initialise(model: DMS, images: Any) -> Any:
     return jax.jit(lambda x: model.init_with_output(jax.random.key(0), x, train=False))(images)
 
 
+def drawn(model: DMS, images: Any) -> Any:
+    """Variables of any values: to compile their initialisation takes longer than the network."""
+    return jax.tree.map(jnp.float32, twins.random_variables(model, images))
+
+
+def applied(model: DMS, images: Any) -> Any:
+    """What the network makes of images, and the drawn variables that it has."""
+    variables = drawn(model, images)
+    return jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, images), variables
+
+
 def count(variables: Any, prefix: str = "") -> int:
     leaves = jax.tree_util.tree_leaves_with_path(variables["params"])
     return sum(math.prod(leaf.shape) for path, leaf in leaves if path[0].key.startswith(prefix))
@@ -155,7 +166,7 @@ def test_a_schedule_is_the_whole_difference_between_the_networks() -> None:
 def test_other_schedules_run(schedule: tuple[str, ...]) -> None:
     model = DMS(**TINY, schedule=schedule)
     images = jnp.ones((1, 41, 56, 3))
-    output, variables = initialise(model, images)
+    output, variables = applied(model, images)
     assert [s.shape for s in output.saliency] == [(1, 41, 56, 1)] * len(schedule)
     assert sorted(k for k in variables["params"] if k.startswith("step")) == [f"step{i}" for i in range(len(schedule))]
 
@@ -163,7 +174,7 @@ def test_other_schedules_run(schedule: tuple[str, ...]) -> None:
 def test_the_steps_run_by_hand_are_the_network() -> None:
     model = BDMS(**TINY)
     images = jax.random.normal(jax.random.key(1), (2, 47, 64, 3))
-    output, variables = initialise(model, images)
+    output, variables = applied(model, images)
     f = output.features
     fields = {"num_classes": 3, "residual_channels": 4}
     loop = [
@@ -181,7 +192,7 @@ def test_the_steps_run_by_hand_are_the_network() -> None:
         np.testing.assert_allclose(state.feature, f[f"F{i}"], rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(result.classes, output.classes[i], rtol=1e-5, atol=1e-5)
         saliency = resize_aligned(result.saliency, images.shape[1:3])
-        np.testing.assert_allclose(saliency, output.saliency[i], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(saliency, output.saliency[i], rtol=1e-5, atol=1e-6 * np.abs(saliency).max())
 
 
 @pytest.mark.parametrize(
@@ -206,7 +217,7 @@ def test_values_that_are_not_known_are_refused(fields: dict, message: str) -> No
 def test_frozen_statistics_are_used_in_training_and_stay(frozen: str) -> None:
     model = SDMS(**TINY, frozen_statistics=frozen)
     images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3)) + 1.0
-    expected, variables = initialise(model, images)
+    expected, variables = applied(model, images)
     output, updates = jax.jit(lambda v: model.apply(v, images, train=True, mutable=["batch_stats"]))(variables)
     moved = {
         path[0].key
@@ -225,7 +236,7 @@ def test_frozen_statistics_are_used_in_training_and_stay(frozen: str) -> None:
 def test_remat_keeps_less_for_the_same_gradients_and_statistics() -> None:
     images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
     fields = {**TINY, "schedule": ("HF", "reset MF")}
-    _, variables = initialise(SDMS(**fields), images)
+    variables = drawn(SDMS(**fields), images)
 
     def measured(remat: bool) -> tuple[Any, Any, int, int]:
         model = SDMS(**fields, remat=remat)
@@ -268,7 +279,7 @@ def _temporary(compiled: jax.stages.Compiled) -> int:
 def test_gradients_reach_every_parameter_through_the_summed_loss() -> None:
     model = BDMS(**TINY)
     images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
-    _, variables = initialise(model, images)
+    variables = drawn(model, images)
 
     @jax.jit
     def gradient(params: Any) -> Any:
@@ -287,7 +298,7 @@ def test_each_output_has_a_head_of_its_own() -> None:
     """The loss of output i alone moves its own residual block and class head, and no later one."""
     model = BDMS(**TINY)
     images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
-    _, variables = initialise(model, images)
+    variables = drawn(model, images)
 
     @jax.jit
     def gradients(params: Any) -> Any:
@@ -365,7 +376,7 @@ def test_without_refinement_every_map_has_the_prior(ablation: str) -> None:
 def test_another_backbone_gives_its_five_maps() -> None:
     images = jax.random.normal(jax.random.key(1), (2, 47, 66, 3))
     model = DMS(**SHORT, backbone=Strided())
-    output, variables = initialise(model, images)
+    output, variables = applied(model, images)
     assert set(variables["params"]["backbone"]) == {f"conv{i}" for i in range(5)} | {f"norm{i}" for i in range(1, 5)}
     backbone = {collection: tree["backbone"] for collection, tree in variables.items()}
     maps = jax.jit(lambda v: Strided().apply(v, images, train=False))(backbone)
@@ -439,7 +450,9 @@ def test_zero_initialised_bottlenecks_begin_as_their_shortcuts() -> None:
     images = jax.random.normal(jax.random.key(0), (1, 32, 32, 3))
     fields = {**SHORT, "stage_sizes": (1, 2, 1, 1), "groups": 1, "width_per_group": 64, "base_channels": 8}
     plain, zero = (DMS(**fields, zero_init_residual=zero) for zero in (False, True))
-    ours, theirs = (model.init(jax.random.key(1), images, train=False) for model in (zero, plain))
+    ours, theirs = (
+        jax.jit(lambda model=model: model.init(jax.random.key(1), images, train=False))() for model in (zero, plain)
+    )
     differing = {
         jax.tree_util.keystr(path)
         for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True)
@@ -450,10 +463,10 @@ def test_zero_initialised_bottlenecks_begin_as_their_shortcuts() -> None:
     assert not any(np.any(ours["params"]["backbone"][block]["norm3"]["scale"]) for block in blocks)
     block = Bottleneck(8, 16, groups=2, zero_init=True)
     x = jax.random.normal(jax.random.key(2), (2, 5, 6, 16))
-    y, variables = block.init_with_output(jax.random.key(3), x, train=True)
+    y, variables = jax.jit(lambda: block.init_with_output(jax.random.key(3), x, train=True))()
     np.testing.assert_array_equal(y, jax.nn.relu(x))
     # Yet it learns: only the scale has a gradient at first.
-    gradient = jax.grad(lambda p: jnp.sum(block.apply({**variables, "params": p}, x, train=False) ** 2))(
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(block.apply({**variables, "params": p}, x, train=False) ** 2)))(
         variables["params"]
     )
     assert np.any(gradient["norm3"]["scale"])
