@@ -28,6 +28,8 @@ SEED = 7
 BATCH = 8
 DECAY = 0.5
 LOSS = LossConfig(class_weight=0.1)
+# Where the whole of BDMS adds nothing but compilation.
+SHORT = {**FIELDS, "schedule": ("HF", "reset MF")}
 EVERYTHING = AugmentConfig(scale=(0.8, 1.2), shift=0.1, brightness=0.1, contrast=0.1, vertical_flip=True)
 # Without weight decay and momentum a step's change is the gradient itself.
 OPTIMIZER = create_optimizer(OptimizerConfig(learning_rate=1.0, momentum=0.0, weight_decay=0.0, power=0.0), 10)
@@ -46,6 +48,11 @@ def batch() -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def initial() -> TrainState:
     return create_state(BDMS(**FIELDS), OPTIMIZER, seed=0, average=True)
+
+
+@pytest.fixture(scope="module")
+def short() -> TrainState:
+    return create_state(BDMS(**SHORT), OPTIMIZER, seed=0, average=True)
 
 
 def one_step(initial: TrainState, batch: dict[str, np.ndarray], devices: int) -> TrainState:
@@ -143,14 +150,14 @@ def test_several_devices_compute_what_one_does(
 @pytest.fixture(scope="module")
 def own_steps() -> dict[int, Any]:
     """The step of one and of two devices that normalise by their own images, with nothing random."""
-    augment, model = AugmentConfig(rotation=0, horizontal_flip=False), BDMS(**FIELDS, axis_name=None)
+    augment, model = AugmentConfig(rotation=0, horizontal_flip=False), BDMS(**SHORT, axis_name=None)
     return {
         n: make_train_step(model, OPTIMIZER, mesh_of(n), loss=LOSS, augment=augment, seed=0, average_decay=DECAY)
         for n in (1, 2)
     }
 
 
-def test_devices_may_normalise_by_their_own_images(initial: TrainState, own_steps: dict[int, Any]) -> None:
+def test_devices_may_normalise_by_their_own_images(short: TrainState, own_steps: dict[int, Any]) -> None:
     """Then two devices with the same four images each compute what one does with these four."""
     random = np.random.default_rng(1)
     half = {
@@ -167,7 +174,7 @@ def test_devices_may_normalise_by_their_own_images(initial: TrainState, own_step
         ("unlike", 2, unlike),
     ):
         mesh = mesh_of(devices)
-        state = replicate(jax.tree.map(jnp.copy, initial), mesh)
+        state = replicate(jax.tree.map(jnp.copy, short), mesh)
         state = jax.device_get(own_steps[devices](state, shard_batch(batch, mesh)))
         ends[name] = {"params": state.params, "batch_stats": state.batch_stats}
     assert_close(ends["two"], ends["one"], 1e-5)
@@ -200,7 +207,7 @@ def test_devices_exchange_sums_and_no_activations(initial: TrainState, batch: di
     assert gradients + 2 * statistics <= numbers < gradients + 2 * statistics + 50
 
 
-def test_frozen_statistics_stay_as_they_are_to_the_bit(initial: TrainState) -> None:
+def test_frozen_statistics_stay_as_they_are_to_the_bit(short: TrainState) -> None:
     """Where each device normalises by its own images: three times a third of them need not be the same."""
     mesh = mesh_of(3)
     random = np.random.default_rng(2)
@@ -209,24 +216,24 @@ def test_frozen_statistics_stay_as_they_are_to_the_bit(initial: TrainState) -> N
         "mask": np.zeros((3, 32, 32, 1), np.uint8),
         "label": np.zeros(3, np.int32),
     }
-    statistics = jax.tree.map(lambda x: random.uniform(0.5, 1.5, x.shape).astype(np.float32), initial.batch_stats)
-    step = train_step_on(mesh, axis_name=None, frozen_statistics="all")
-    state = jax.tree.map(jnp.copy, initial).replace(batch_stats=statistics)
+    statistics = jax.tree.map(lambda x: random.uniform(0.5, 1.5, x.shape).astype(np.float32), short.batch_stats)
+    step = train_step_on(mesh, **SHORT, axis_name=None, frozen_statistics="all")
+    state = jax.tree.map(jnp.copy, short).replace(batch_stats=statistics)
     after = step(replicate(state, mesh), shard_batch(batch, mesh)).batch_stats
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(after), statistics)
 
 
 def test_devices_that_normalise_by_their_own_images_exchange_once_a_module(
-    initial: TrainState, batch: dict[str, np.ndarray], own_steps: dict[int, Any]
+    short: TrainState, batch: dict[str, np.ndarray], own_steps: dict[int, Any]
 ) -> None:
     mesh = mesh_of(2)
-    compiled = program(own_steps[2], replicate(initial, mesh), shard_batch(batch, mesh)).as_text()
+    compiled = program(own_steps[2], replicate(short, mesh), shard_batch(batch, mesh)).as_text()
     kinds, numbers = exchanged(compiled)
     assert kinds == {"all-reduce"}
-    parts = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (initial.params, initial.batch_stats)]
+    parts = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (short.params, short.batch_stats)]
     # And a few metrics: the loss and its parts, and the weights of pixels and labels.
     assert sum(parts) <= numbers < sum(parts) + 50
-    assert len(re.findall(r" all-reduce(?:-start)?\(", compiled)) < 2 * len(initial.params)
+    assert len(re.findall(r" all-reduce(?:-start)?\(", compiled)) < 2 * len(short.params)
 
 
 def test_gradients_are_added_up_in_float32_and_in_a_few_pieces(
@@ -314,15 +321,15 @@ def test_what_is_unknown_teaches_nothing(initial: TrainState, batch: dict[str, n
     assert_close(found.params, parts[0].params, 1e-6)
 
 
-def test_ignored_pixels_have_no_say_in_the_loss(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
-    mesh, model = data_mesh(jax.devices()[:1]), BDMS(**FIELDS, axis_name="data")
+def test_ignored_pixels_have_no_say_in_the_loss(short: TrainState, batch: dict[str, np.ndarray]) -> None:
+    mesh, model = data_mesh(jax.devices()[:1]), BDMS(**SHORT, axis_name="data")
     flips = AugmentConfig(rotation=0, vertical_flip=True)
     step = make_train_step(
         model, OPTIMIZER, mesh, loss=LOSS, augment=flips, seed=SEED, average_decay=DECAY, ignores=True
     )
 
     def params_after(mask: np.ndarray, **more: np.ndarray) -> Any:
-        state = replicate(jax.tree.map(jnp.copy, initial), mesh)
+        state = replicate(jax.tree.map(jnp.copy, short), mesh)
         return jax.device_get(step(state, shard_batch({**batch, "mask": mask, **more}, mesh)).params)
 
     # Ignored everywhere, a mask is as good as unknown.
@@ -339,22 +346,22 @@ def test_ignored_pixels_have_no_say_in_the_loss(initial: TrainState, batch: dict
         assert_close(params_after(np.where(part == batch["mask"], part, np.uint8(IGNORED))), params_after(part), 1e-6)
 
 
-def test_padding_has_no_say_in_the_loss(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+def test_padding_has_no_say_in_the_loss(short: TrainState, batch: dict[str, np.ndarray]) -> None:
     mesh = data_mesh(jax.devices()[:1])
-    model, flips = BDMS(**FIELDS, axis_name="data"), AugmentConfig(rotation=0, vertical_flip=True)
+    model, flips = BDMS(**SHORT, axis_name="data"), AugmentConfig(rotation=0, vertical_flip=True)
     step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=flips, seed=SEED, average_decay=DECAY)
     content = np.array([[4, 10, 20, 15]] * BATCH, np.int32)
     outside = np.ones((1, 32, 32, 1), bool)
     outside[:, 4:24, 10:25] = False
 
     def loss(mask: np.ndarray) -> float:
-        state = replicate(jax.tree.map(jnp.copy, initial), mesh)
+        state = replicate(jax.tree.map(jnp.copy, short), mesh)
         return float(step(state, shard_batch({**batch, "mask": mask, "content": content}, mesh)).metrics["loss"].total)
 
     padded = np.where(outside, 255 - batch["mask"], batch["mask"])
     assert loss(padded) == pytest.approx(loss(batch["mask"]), rel=1e-6)
     inside = np.where(outside, batch["mask"], 255 - batch["mask"])
-    assert loss(inside) != pytest.approx(loss(batch["mask"]), rel=1e-3)
+    assert loss(inside) != pytest.approx(loss(batch["mask"]), rel=1e-4)
 
 
 @pytest.mark.slow
