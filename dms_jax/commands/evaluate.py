@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dms_jax.runs.testing import RunEvaluation
 
 _MAP_OPTIONS = ("masks", "labels", "free_class", "threshold", "validation_maps", "validation_masks", "resize")
-_RUN_OPTIONS = ("split", "data_dir", "manual_dir", "max_false_alarms")
+_RUN_OPTIONS = ("split", "data_dir", "manual_dir", "max_false_alarms", "flips")
 
 
 def add_to(commands: Any) -> None:
@@ -52,6 +52,11 @@ def add_to(commands: Any) -> None:
         help="raise the threshold until at most this share of the normal validation images fires, such as 0.01; "
         "kept in the run",
     )
+    runs.add_argument(
+        "--flips",
+        action="store_true",
+        help="average each prediction over the flips that the run was trained with; nothing is kept in the run",
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write all metrics to this file")
     command.add_argument("--csv", type=Path, metavar="FILE", help="write each image's scores to this file, worst first")
     command.set_defaults(run=run)
@@ -79,10 +84,12 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--masks is missing: name the folder of masks for {arguments.maps or compared[0]}.")
     if arguments.workdir:
         _refuse(arguments, _MAP_OPTIONS, "--workdir")
+    if arguments.onnx:
+        _refuse(arguments, ("flips",), "--onnx")
     if arguments.maps:
         _refuse(arguments, (*_RUN_OPTIONS, "onnx"), "--maps")
     if arguments.compare:
-        _refuse(arguments, ("csv", "onnx"), "--compare")
+        _refuse(arguments, ("csv", "onnx", "flips"), "--compare")
         if not compared:
             _refuse(arguments, _MAP_OPTIONS, "runs alone")
         elif len(compared) == len(arguments.compare):
@@ -147,10 +154,12 @@ def _evaluate_run(arguments: argparse.Namespace) -> None:
     else:
         from dms_jax.runs.testing import evaluate_run
 
-        tested = evaluate_run(arguments.workdir, split, **options)
+        tested = evaluate_run(arguments.workdir, split, **options, flips=arguments.flips)
     _print_notes(tested)
     if arguments.onnx:
         print(f"{arguments.onnx}, in the place of the run's network:")
+    if arguments.flips:
+        print("each prediction averaged over flips:")
     print(results_text(tested.results))
     if arguments.json:
         write_results(tested.results, arguments.json)

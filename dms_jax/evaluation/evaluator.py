@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
 from itertools import repeat
@@ -19,12 +19,10 @@ from dms_jax.data.image_files import IGNORED
 from dms_jax.data.pipeline import EvaluationBatch
 from dms_jax.evaluation.observation import Observe, ObservedImage
 from dms_jax.evaluation.scoring import Evaluation, Metric, ScoredImage, collect, score_image
+from dms_jax.inference.batching import Predict
 from dms_jax.inference.interpretation import join_classes
 
 T = TypeVar("T")
-
-# Images uint8 [M, S, S, 3] to maps uint8 [M, N, S, S] and class probabilities float32 [M, N, K] (or [M, 0, K]).
-Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def evaluate(

@@ -1,5 +1,6 @@
 """From crops on the host to maps and class probabilities on the host, whatever the devices in between."""
 
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 
 from dms_jax.inference.predict_step import PredictStep
 from dms_jax.runtime.devices import is_gpu, local_rows, shard_batch
+
+# Images uint8 [M, S, S, 3] to maps uint8 [M, N, S, S] and class probabilities float32 [M, N, K] (or [M, 0, K]).
+Predict = Callable[[NDArray[np.uint8]], tuple[NDArray[np.uint8], NDArray[np.float32]]]
 
 
 class BatchPredictor:

@@ -11,9 +11,10 @@ import numpy as np
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.pipeline import EvaluationBatch, evaluation_batches
 from dms_jax.errors import UsageError, UserError
-from dms_jax.evaluation.evaluator import Predict, evaluate
+from dms_jax.evaluation.evaluator import evaluate
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import no_threshold
+from dms_jax.inference.batching import Predict
 from dms_jax.inference.exported.extras import check_installed
 from dms_jax.inference.exported.jax_program import write_jax_program
 from dms_jax.inference.exported.metadata import ExportMetadata, Outputs

@@ -10,12 +10,14 @@ from ml_collections import ConfigDict
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.pipeline import evaluation_batches
 from dms_jax.data.prepared import PreparedDataset
-from dms_jax.evaluation.evaluator import Predict, evaluate, merge_processes
+from dms_jax.errors import UserError
+from dms_jax.evaluation.evaluator import evaluate, merge_processes
 from dms_jax.evaluation.observation import Observe
 from dms_jax.evaluation.scoring import Evaluation
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import OperatingThreshold, choose_threshold, no_threshold
-from dms_jax.inference.batching import BatchPredictor
+from dms_jax.inference.batching import BatchPredictor, Predict
+from dms_jax.inference.flips import average_over_flips
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.runs.config import build
 from dms_jax.runs.dataset import reopen_dataset
@@ -136,6 +138,7 @@ def evaluate_run(
     data_dir: str | None = None,
     manual_dir: str | None = None,
     max_false_alarms: float | None = None,
+    flips: bool = False,
     observe: Observe | None = None,
 ) -> RunEvaluation:
     """Score the best checkpoint of a run on a split of its dataset, and keep the results in the work directory.
@@ -150,6 +153,8 @@ def evaluate_run(
       manual_dir: the dataset's files as published; None for where the run had them.
       max_false_alarms: see `config.evaluation.max_false_alarms`, which it replaces, also for whoever
         evaluates the run later; 1 for no limit. None for what the run has.
+      flips: average each prediction over the flips that the run was trained with (`dms_jax.inference.flips`). Results
+        say so in `flips`; they and their threshold are not kept in the run, whose predictions do without.
       observe: called with each image that is tested on, in this process.
 
     Returns:
@@ -157,7 +162,7 @@ def evaluate_run(
 
     Raises:
       UserError: there is no run, or it has no checkpoint to predict with yet, or its dataset cannot be had, or has
-        other classes or images than the run was trained on.
+        other classes or images than the run was trained on, or it was trained without flips and `flips` is given.
     """
     keep_compiled_programs()
     run = open_run(workdir)
@@ -168,9 +173,16 @@ def evaluate_run(
     dataset, splits, notes = open_splits(run, split, data_dir=data_dir, manual_dir=manual_dir)
     mesh = data_mesh()
     predict_step = make_predict_step(run.model, mesh, deterministic=config.deterministic)
-    predict = BatchPredictor(predict_step, run.variables, mesh, config.batch_size // jax.process_count())
+    predict: Predict = BatchPredictor(predict_step, run.variables, mesh, config.batch_size // jax.process_count())
+    if flips:
+        axes = {axis: config.augment[f"{axis}_flip"] for axis in ("horizontal", "vertical")}
+        if not any(axes.values()):
+            raise UserError(f"{workdir} was trained without flips (config.augment), so flipped images are new to it.")
+        predict = average_over_flips(predict, **axes)
     tested = evaluate_network(predict, config, dataset, splits, step=run.step, steps=run.steps, observe=observe)
     tested = replace(tested, notes=notes)
+    if flips:
+        return replace(tested, results={**tested.results, "flips": [axis for axis, used in axes.items() if used]})
     if jax.process_index() == 0:
         tested.save(workdir, split)
         if split != "validation":

@@ -320,6 +320,10 @@ def test_flags_that_do_not_belong_together(evaluate, tmp_path, capsys):
     assert misused(evaluate("--validation-maps", maps)) == (
         "--validation-maps and --validation-masks belong together: give both."
     )
+    assert misused(evaluate("--flips")) == "--flips has no meaning beside --maps: leave it out."
+    assert misused(run(capsys, "--workdir", maps, "--onnx", maps, "--flips")) == (
+        "--flips has no meaning beside --onnx: leave it out."
+    )
     assert misused(evaluate("--free-class", "x")) == "--free-class names one of the labels: give --labels too."
     both = ["--threshold", 1, "--validation-maps", maps, "--validation-masks", masks]
     assert misused(evaluate(*both)) == "--threshold and --validation-maps exclude each other: give one."

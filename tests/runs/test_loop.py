@@ -1,5 +1,6 @@
 """Whole runs of a tiny network: learning, interruption, resumption and what is left behind."""
 
+import csv
 import gc
 import json
 import shutil
@@ -136,6 +137,30 @@ def test_a_finished_run_is_scored_again_and_on_other_splits(
     assert (tmp_path / "c").read_text() == (workdir / "eval" / "validation.csv").read_text()
     # Looking at a run does not finish it: one that was to be longer continues.
     assert validation["steps"] == STEPS
+
+
+def test_predictions_averaged_over_flips_are_reported_apart(whole: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole, workdir)
+    files = [workdir / name for name in ("run.json", "eval/test.json", "eval/test.csv")]
+    before = [file.read_bytes() for file in files]
+    command = ["evaluate", "--workdir", str(workdir), "--flips", "--json", str(tmp_path / "flips.json")]
+    assert cli.main([*command, "--csv", str(tmp_path / "flips.csv")]) == 0
+    assert [file.read_bytes() for file in files] == before
+    plain, flipped = json.loads(before[1]), json.loads((tmp_path / "flips.json").read_text())
+    augment = json.loads((workdir / "config.json").read_text())["augment"]
+    assert flipped.pop("flips") == [axis for axis in ("horizontal", "vertical") if augment[f"{axis}_flip"]] != []
+    assert plain.keys() == flipped.keys()
+    # After a few steps the maps are all one grey, but the class heads see a difference.
+    tables = [list(csv.DictReader(file.read_text().splitlines())) for file in (files[2], tmp_path / "flips.csv")]
+    probabilities = [{row["name"]: float(row["defect_probability"]) for row in table} for table in tables]
+    assert probabilities[0] != probabilities[1]
+    assert probabilities[0] == pytest.approx(probabilities[1], abs=0.1)
+    config = json.loads((workdir / "config.json").read_text())
+    config["augment"].update(horizontal_flip=False, vertical_flip=False)
+    (workdir / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="was trained without flips"):
+        evaluate_run(workdir, flips=True)
 
 
 def test_a_limit_of_false_alarms_stands_until_another_is_given(whole: Path, tmp_path: Path) -> None:
