@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dms_jax.commands.dataset_flags import add_dataset_flags
 from dms_jax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,10 +25,7 @@ def add_to(commands: Any) -> None:
         description="Make the maps of other methods on a dataset's test images and score them, with folders of maps "
         "and runs in the same table, beside the numbers of the paper's Table 4.",
     )
-    command.add_argument("--dataset", required=True, metavar="NAME", help="such as mtdd, or folder for your own")
-    command.add_argument("--manual-dir", default="", metavar="DIR", help="its files as published, or your folder")
-    command.add_argument("--data-dir", default="", metavar="DIR", help="where to build it (~/tensorflow_datasets)")
-    command.add_argument("--split", default="", metavar="NAME", help="which way to split it, where it knows several")
+    add_dataset_flags(command)
     command.add_argument("--methods", metavar="LIST", help="all, or names like LC,SR: compute and write their maps")
     command.add_argument(
         "--maps", type=_named, action="append", default=[], metavar="NAME=DIR", help="a folder of maps, as a row"

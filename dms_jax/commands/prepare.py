@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dms_jax.commands.dataset_flags import add_dataset_flags
+
 if TYPE_CHECKING:
     from dms_jax.data.inspect.summary import DatasetSummary
     from dms_jax.data.prepared import PreparedDataset
@@ -22,12 +24,7 @@ def add_to(commands: Any) -> None:
         description="Build a dataset once (or open it), print counts, sizes, shares and warnings, and write a contact "
         "sheet of training images with the outlines of their masks.",
     )
-    command.add_argument("--dataset", required=True, metavar="NAME", help="such as mtdd, or folder for your own")
-    command.add_argument(
-        "--manual-dir", default="", metavar="DIR", help="its files as published, or your folder, CSV or annotations"
-    )
-    command.add_argument("--data-dir", default="", metavar="DIR", help="where to build it (~/tensorflow_datasets)")
-    command.add_argument("--split", default="", metavar="NAME", help="which way to split it, where it knows several")
+    add_dataset_flags(command)
     command.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and list them")
     command.add_argument(
         "--mask-values", default="", metavar="LIST", help="defective values of masks, like 1-4,ignore:255"
