@@ -5,6 +5,7 @@ would resume backwards.
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
@@ -21,6 +22,7 @@ from dms_jax.checkpoints.trees import DAMAGE, metadata_of, read_tree
 from dms_jax.errors import UserError, first_words
 from dms_jax.runtime.devices import put_whole
 from dms_jax.runtime.processes import is_lost_peer
+from dms_jax.runtime.signals import starting_deaf
 
 
 class Checkpoints:
@@ -87,6 +89,15 @@ class Checkpoints:
         items = {"state": ocp.args.StandardSave(_on_host(tree)), "data": grain.checkpoint.CheckpointSave(batches)}
         _save(self._latest, step, items)
 
+    def remove_unfinished(self) -> None:
+        """Remove what a killed run had begun to write: as large as a checkpoint, and Orbax warns of it later.
+
+        Only for the run itself: whoever predicts with it meanwhile would remove what it is writing.
+        """
+        for manager in (self._best, self._latest):
+            for path in Path(manager.directory).glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(path, ignore_errors=True)
+
     def drop_best_after(self, step: int) -> None:
         """Forget a best checkpoint of a later step than `step`.
 
@@ -137,7 +148,8 @@ class Checkpoints:
                 args = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(tree)))
                 state = self._latest.restore(step, args=args).state
                 batches.set_state(position)
-                batches.start_prefetch()
+                with starting_deaf():
+                    batches.start_prefetch()
                 return state
         except DAMAGE as error:
             if is_lost_peer(error):
