@@ -14,7 +14,7 @@ import numpy as np
 from dms_jax.data.crops import CropSource
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.framing import Crop, Framing, crops_of, cut
-from dms_jax.runtime.signals import end_with_parent
+from dms_jax.runtime.signals import end_with_parent, starting_deaf
 
 Example = dict[str, Any]
 
@@ -92,7 +92,9 @@ def training_batches(
     dataset = batches.to_iter_dataset(options)
     if workers:
         processes = grain.MultiprocessingOptions(num_workers=workers)
-        dataset = dataset.mp_prefetch(processes, worker_init_fn=_end_with_parent)
+        # What they share is made here, and with it the first of Python's processes.
+        with starting_deaf():
+            return iter(dataset.mp_prefetch(processes, worker_init_fn=_end_with_parent))
     return iter(dataset)
 
 

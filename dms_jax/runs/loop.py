@@ -121,6 +121,9 @@ class _Run:
         if writes:
             announce_devices(mesh)
             checkpoints.remove_unfinished()
+            warn(checkpoints.set_aside_damaged(), ())
+        processes.exchange("checkpoints looked through")
+        checkpoints.reload()
         checkpoints.check_latest()
         done = checkpoints.latest_step or 0
         if done > config.steps:

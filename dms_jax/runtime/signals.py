@@ -169,10 +169,13 @@ def starting_deaf(*numbers: int) -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # It is started first, because it lets interrupts through when it has been.
-    resource_tracker.ensure_running()
-    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, numbers or _SIGNALS)
+    deaf_to = set(numbers or _SIGNALS)
+    # Python's own helper, which each of them needs, ignores the others but not SIGHUP; and it is started first, because
+    # it lets the others through when it has been.
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, deaf_to - {signal.SIGINT, signal.SIGTERM})
     try:
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, deaf_to)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
