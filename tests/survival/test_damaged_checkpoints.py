@@ -166,7 +166,7 @@ def test_a_run_goes_round_what_is_damaged(which: str, kind: str, runs: Runs) -> 
     workdir = copied(runs.folder / "killed", runs.folder / "damaged")
     steps = sorted(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdecimal())
     (best,) = (path for path in (workdir / "best").iterdir() if path.name.isdecimal())
-    of_name = {"latest": workdir / f"checkpoints/{steps[-1]}", "previous": workdir / f"checkpoints/{steps[0]}"}
+    of_name = {"latest": workdir / f"checkpoints/{steps[-1]}", "previous": workdir / f"checkpoints/{steps[-2]}"}
     for name in which.split(" and "):
         folder = of_name.get(name, best)
         damage(folder / runs.random.choice(files_of(folder)), kind, runs.random)
@@ -179,7 +179,7 @@ def test_a_run_goes_round_what_is_damaged(which: str, kind: str, runs: Runs) -> 
     said = runs.said("damaged")
     assert "Traceback" not in said
     assert "TensorStore" not in said
-    assert f"resuming after step {steps[0] if 'latest' in which and notes else steps[-1]}" in said
+    assert f"resuming after step {steps[-2] if 'latest' in which and notes else steps[-1]}" in said
     if "best" in which:
         # What was the best is not there to be found again.
         assert rows(workdir) == rows(runs.folder / "whole")

@@ -193,7 +193,7 @@ def test_a_work_directory_that_is_removed_meanwhile(runs: Runs, whole: Path, tmp
     process = runs.start("said", workdir=tmp_path / "run")
     assert runs.has_said("validation after", "said", process)
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
-    ends_with_a_sentence(runs, "said", process)
+    ends_with_a_sentence(runs, "said", process, "metrics.jsonl was removed or replaced")
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
     runs.finishes("said", workdir=tmp_path / "run")
     assert_same(tmp_path / "run", whole)
