@@ -1,5 +1,6 @@
 """Stopping between two steps instead of in the middle of one, with a word to whoever asked for it."""
 
+import _thread
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any, Self
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )  # Windows has no SIGHUP
+_MOMENT = 0.05
 _TRAINING_AGAIN = "run the same command to resume from the last checkpoint"
 
 
@@ -46,6 +48,10 @@ class Interruptions:
         self.received: list[int] = []
         self._program, self._again, self._leave = program, again, leave
         self._defers = False
+        # Of a signal that was in vain.
+        self._repeat: threading.Timer | None = None
+        self._repetitions = 0
+        self._previous_hook: Callable[[Any], object] = sys.unraisablehook
         self._acknowledged = 0
         self._changed = threading.Condition()
         self._previous: dict[int, Any] = {}
@@ -66,6 +72,7 @@ class Interruptions:
         self._previous_fd = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         self._thread = threading.Thread(target=self._acknowledge, args=(reading,), name="interruptions", daemon=True)
         self._thread.start()
+        self._previous_hook, sys.unraisablehook = sys.unraisablehook, self._repeat_what_was_ignored
         for number in _SIGNALS:
             if number != signal.SIGINT and signal.getsignal(number) is signal.SIG_IGN:
                 continue
@@ -75,8 +82,12 @@ class Interruptions:
     def __exit__(self, *_: object) -> None:
         if self._pipe is None:
             return
+        if self._repeat is not None:
+            self._repeat.cancel()
+            self._repeat.join()
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        sys.unraisablehook = self._previous_hook
         signal.set_wakeup_fd(self._previous_fd)
         reading, writing = self._pipe
         os.close(writing)
@@ -107,15 +118,32 @@ class Interruptions:
             self._defers = False
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.received.append(number)
+        if self._repeat is None:
+            self.received.append(number)
+        self._repeat = None
         if not self._defers:
             raise KeyboardInterrupt
+
+    def _repeat_what_was_ignored(self, unraisable: Any) -> None:
+        """Interrupt again in a moment, where it was in vain.
+
+        What is raised in a callback of the garbage collector, as JAX has one, Python prints, and goes on.
+        """
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt) or not self.received:
+            self._previous_hook(unraisable)
+            return
+        self._repetitions += 1
+        self._repeat = threading.Timer(_MOMENT, _thread.interrupt_main, (self.received[0],))
+        self._repeat.start()
 
     def _acknowledge(self, reading: int) -> None:
         """Say of each signal that it has come, until the pipe is closed."""
         while numbers := os.read(reading, 64):
             # The system's handler writes those of all signals there that Python handles.
             for number in (number for number in numbers if number in _SIGNALS):
+                if self._repetitions:
+                    self._repetitions -= 1
+                    continue
                 name = signal.Signals(number).name
                 if self._acknowledged:
                     self._say(f"{name} received again: ended at once; {self._again}.")

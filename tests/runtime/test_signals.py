@@ -1,5 +1,6 @@
 """Signals: acknowledged at once, deferred or not, and the processes that never see them."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -69,6 +70,31 @@ def test_a_second_signal_ends_all_at_once(capsys: pytest.CaptureFixture[str]) ->
     assert (codes, process.exitcode) == ([130], -signal.SIGKILL)
     *_, last = capsys.readouterr().err.splitlines()
     assert last == "program: SIGINT received again: ended at once; nothing is lost."
+
+
+def test_a_signal_in_a_callback_of_the_garbage_collector_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where Python ignores what is raised; JAX has such a callback."""
+    called: list[str] = []
+
+    def callback(phase: str, _: object) -> None:
+        if not called:
+            called.append(phase)
+            signal.raise_signal(signal.SIGTERM)
+
+    interruptions = Interruptions("program")
+    hook = sys.unraisablehook
+    gc.callbacks.append(callback)
+    try:
+        with interruptions:
+            gc.collect()
+            with pytest.raises(KeyboardInterrupt):
+                time.sleep(10)
+    finally:
+        gc.callbacks.remove(callback)
+    assert called
+    assert interruptions.received == [signal.SIGTERM]
+    assert capsys.readouterr().err == "program: SIGTERM received: ending.\n"
+    assert sys.unraisablehook is hook
 
 
 def test_another_thread_leaves_signals_alone() -> None:
