@@ -81,14 +81,16 @@ def test_a_signal_in_a_callback_of_the_garbage_collector_is_not_lost(capsys: pyt
             called.append(phase)
             signal.raise_signal(signal.SIGTERM)
 
+    def collect() -> None:
+        gc.collect()
+        time.sleep(10)
+
     interruptions = Interruptions("program")
     hook = sys.unraisablehook
     gc.callbacks.append(callback)
     try:
-        with interruptions:
-            gc.collect()
-            with pytest.raises(KeyboardInterrupt):
-                time.sleep(10)
+        with interruptions, pytest.raises(KeyboardInterrupt):
+            collect()
     finally:
         gc.callbacks.remove(callback)
     assert called
