@@ -297,7 +297,7 @@ def _manager(folder: Path, *, keep: int, items: tuple[str, ...]) -> ocp.Checkpoi
         # Called when all is written, and the folder has yet to get its name.
         post_finalization_callback=add_checksums,
         # Where folders cannot be made in the background, Orbax's threads wait for them, and Python for the threads:
-        # twenty minutes after the run has said why it ends.
+        # minutes after the run has said why it ends.
         create_directories_asynchronously=False,
     )
     options = ocp.CheckpointManagerOptions(max_to_keep=keep, async_options=background)
