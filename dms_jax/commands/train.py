@@ -55,12 +55,14 @@ def launch(
     """
     # Python's own imports take seconds, too.
     interruptions = Interruptions(program)
-    try:
-        with interruptions:
+    with interruptions:
+        try:
             return _launch(default_config, argv, started, program, interruptions)
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted: run the same command to resume from the last checkpoint.", file=sys.stderr)
-        return interruptions.exit_code
+        except KeyboardInterrupt:
+            # Within, so that a second signal does not come between.
+            interruptions.wait_until_acknowledged()
+            print(f"{program}: interrupted: run the same command to resume from the last checkpoint.", file=sys.stderr)
+            return interruptions.exit_code
 
 
 def _launch(

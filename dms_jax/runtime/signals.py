@@ -113,9 +113,13 @@ class Interruptions:
             yield self.received
         finally:
             # Until all are acknowledged as what they were.
-            with self._changed:
-                self._changed.wait_for(lambda: self._acknowledged >= len(self.received))
+            self.wait_until_acknowledged()
             self._defers = False
+
+    def wait_until_acknowledged(self) -> None:
+        """Wait until something was said of all signals so far, so that what is said of them next stands below."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._acknowledged >= len(self.received))
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._repeat is None:
