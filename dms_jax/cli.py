@@ -27,6 +27,7 @@ from dms_jax.commands import (
     train,
 )
 from dms_jax.errors import UserError
+from dms_jax.runtime.signals import Interruptions
 from dms_jax.version import __version__
 
 
@@ -37,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments, without the program's name; by default this process's.
 
     Returns:
-      The exit code: 0 done; 1 a failure that the user can fix; 2 wrong usage. Either is explained on standard error,
-      in a sentence for each thing that is wrong.
+      The exit code: 0 done; 1 a failure that the user can fix; 2 wrong usage; 128 and its number where a signal ended
+      it, such as 130 for Ctrl-C. Each but the first is explained on standard error, in a sentence for each thing that
+      is wrong.
     """
     parser = argparse.ArgumentParser(
         prog="dms-jax", description="Surface inspection with SDMS and BDMS: all that is done around training."
@@ -65,8 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             commands.choices.get(argv[0], parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     except SystemExit as stop:  # argparse has said why, or printed the help
         return int(stop.code or 0)
+    interruptions = Interruptions("dms-jax", "what is done is kept")
     try:
-        arguments.run(arguments)
+        with interruptions:
+            arguments.run(arguments)
         print(end="", flush=True)
     except UserError as error:
         for sentence in str(error).splitlines():
@@ -82,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("dms-jax: interrupted.", file=sys.stderr)
-        return 1
+        return interruptions.exit_code
     return 0
 
 

@@ -19,6 +19,14 @@ class UsageError(UserError):
     exit_code = 2
 
 
+class InterruptionError(UserError):
+    """A signal has stopped it, with nothing lost."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def some_names(names: Sequence[str], most: int) -> str:
     """At most so many of the names, for a sentence, and the number of the others: "a, b and 3 more"."""
     more = len(names) - most

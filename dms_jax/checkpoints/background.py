@@ -11,6 +11,7 @@ from typing import Any
 from absl import logging as absl_logging
 
 _ORBAX = "orbax"
+_TENSORSTORE = "OCDBT database"
 
 
 @contextmanager
@@ -24,13 +25,9 @@ def told_once() -> Iterator[None]:
     """
     loggers = (absl_logging.get_absl_logger(), logging.getLogger("asyncio"))
     previous = sys.unraisablehook
-    hidden = False
 
     def is_news(record: logging.LogRecord) -> bool:
-        nonlocal hidden
-        told = bool(record.exc_info) and record.levelno >= logging.ERROR and _is_of_orbax(record)
-        hidden |= told
-        return not told
+        return not (record.exc_info and record.levelno >= logging.ERROR and _is_of_orbax(record))
 
     def hook(unraisable: Any) -> None:
         error = unraisable.exc_value
@@ -43,17 +40,19 @@ def told_once() -> Iterator[None]:
     try:
         yield
     finally:
-        if hidden:
-            # What failed lies about in tasks, and would be logged when these are collected.
-            gc.collect()
+        # What failed lies about in tasks, and would be logged when these are collected.
+        gc.collect()
         sys.unraisablehook = previous
         for logger in loggers:
             logger.removeFilter(is_news)
 
 
 def _is_of_orbax(record: logging.LogRecord) -> bool:
-    """Whether Orbax logs it, or asyncio for a task of Orbax's."""
+    """Whether Orbax logs it, or asyncio for a task of Orbax's, or for what such a task asked TensorStore to do."""
     if _ORBAX in record.pathname:
         return True
-    trace = record.exc_info[2] if record.exc_info else None
-    return record.name == "asyncio" and any(_ORBAX in frame.f_code.co_filename for frame, _ in walk_tb(trace))
+    if record.name != "asyncio" or not record.exc_info:
+        return False
+    _, error, trace = record.exc_info
+    # TensorStore's own futures have no frames of Python.
+    return _TENSORSTORE in str(error) or any(_ORBAX in frame.f_code.co_filename for frame, _ in walk_tb(trace))

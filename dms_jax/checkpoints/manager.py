@@ -5,6 +5,7 @@ would resume backwards.
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
@@ -17,10 +18,17 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dms_jax.checkpoints.trees import DAMAGE, metadata_of, read_tree
+from dms_jax.checkpoints.checksums import damage_in, write_checksums
+from dms_jax.checkpoints.trees import is_damage, metadata_of, read_tree
 from dms_jax.errors import UserError, first_words
 from dms_jax.runtime.devices import put_whole
 from dms_jax.runtime.processes import is_lost_peer
+from dms_jax.runtime.signals import starting_deaf
+
+_ITEMS = ("state", "data")
+_BEST_ITEMS = ("variables", "score")
+# What Orbax has not yet given its name.
+_UNFINISHED = "*.orbax-checkpoint-tmp*"
 
 
 class Checkpoints:
@@ -42,10 +50,12 @@ class Checkpoints:
 
     def __init__(self, workdir: Path, *, keep: int = 2) -> None:
         workdir = workdir.absolute()
-        self._best = _manager(workdir / "best", keep=1, items=("variables", "score"))
-        self._latest = _manager(workdir / "checkpoints", keep=keep, items=("state", "data"))
+        self._best = _manager(workdir / "best", keep=1, items=_BEST_ITEMS)
+        self._latest = _manager(workdir / "checkpoints", keep=keep, items=_ITEMS)
         self._held: tuple[int, Any, float | None] | None = None
         self._is_written = True
+        # Steps whose checkpoints have been found as they were written: it takes a second for each gigabyte.
+        self._whole: set[int] = set()
 
     @property
     def latest_step(self) -> int | None:
@@ -68,7 +78,9 @@ class Checkpoints:
         try:
             restored = self._best.restore(self.best_step, args=ocp.args.Composite(score=ocp.args.JsonRestore()))
             return restored.score["score"]
-        except DAMAGE as error:
+        except Exception as error:
+            if not is_damage(error):
+                raise
             folder = self._best.directory / str(self.best_step)
             raise UserError(
                 f"{folder} is damaged: remove it, and the run chooses another ({first_words(error)})."
@@ -87,6 +99,15 @@ class Checkpoints:
         items = {"state": ocp.args.StandardSave(_on_host(tree)), "data": grain.checkpoint.CheckpointSave(batches)}
         _save(self._latest, step, items)
 
+    def remove_unfinished(self) -> None:
+        """Remove what a killed run had begun to write: as large as a checkpoint, and Orbax warns of it later.
+
+        Only for the run itself: whoever predicts with it meanwhile would remove what it is writing.
+        """
+        for manager in (self._best, self._latest):
+            for path in Path(manager.directory).glob(_UNFINISHED):
+                shutil.rmtree(path, ignore_errors=True)
+
     def drop_best_after(self, step: int) -> None:
         """Forget a best checkpoint of a later step than `step`.
 
@@ -96,20 +117,61 @@ class Checkpoints:
         if self.best_step is not None and self.best_step > step:
             self._best.delete(self.best_step)
 
+    def set_aside_damaged(self) -> tuple[str, ...]:
+        """Give other names to the best checkpoint and the latest ones, if they are damaged.
+
+        A latest one stays where it is unless there is a whole one before it. Only for the run itself; another process
+        of it calls `reload` afterwards.
+
+        Returns:
+          A sentence on each.
+        """
+        sentences = []
+        folder = Path(self._latest.directory)
+        reasons: dict[int, str] = {}
+        for step in sorted(_steps(folder), reverse=True):
+            reason = _lacks(folder / str(step), _ITEMS) or damage_in(folder / str(step))
+            if reason is None:
+                self._whole.add(step)
+                for damaged, why in reasons.items():
+                    aside = _set_aside(folder / str(damaged))
+                    sentences.append(
+                        f"{folder / str(damaged)} is damaged ({why}), and now called {aside.name}: the run resumes "
+                        f"from the checkpoint before it, of step {step}."
+                    )
+                break
+            reasons[step] = reason
+        if self.best_step is not None:
+            best = Path(self._best.directory) / str(self.best_step)
+            reason = _lacks(best, _BEST_ITEMS) or damage_in(best)
+            if reason is not None:
+                aside = _set_aside(best)
+                sentences.append(
+                    f"{best} is damaged ({reason}), and now called {aside.name}: the run chooses its best network "
+                    "among those to come."
+                )
+        self.reload()
+        return tuple(sentences)
+
+    def reload(self) -> None:
+        """See what another process has done to the checkpoints."""
+        for manager in (self._best, self._latest):
+            manager.reload()
+
     def check_latest(self) -> None:
-        """Refuse a folder named like a step that holds no checkpoint, as a copy that was cut short leaves one.
+        """Refuse a latest checkpoint that is damaged, or a folder that is named like one.
 
         Raises:
           UserError: the latest is such a folder.
         """
         _wait(self._latest)
         step = self.latest_step
-        if step is None:
+        if step is None or step in self._whole:
             return
         folder = Path(self._latest.directory) / str(step)
-        absent = [name for name in ("state", "data") if not any((folder / name).glob("*"))]
-        if absent:
-            raise self._damaged(f"it has no {' and no '.join(absent)}")
+        reason = _lacks(folder, _ITEMS) or damage_in(folder)
+        if reason:
+            raise self._damaged(reason)
 
     def _damaged(self, reason: str) -> UserError:
         folder = Path(self._latest.directory)
@@ -137,10 +199,11 @@ class Checkpoints:
                 args = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(tree)))
                 state = self._latest.restore(step, args=args).state
                 batches.set_state(position)
-                batches.start_prefetch()
+                with starting_deaf():
+                    batches.start_prefetch()
                 return state
-        except DAMAGE as error:
-            if is_lost_peer(error):
+        except Exception as error:
+            if is_lost_peer(error) or not is_damage(error):
                 raise
             raise self._damaged(first_words(error)) from error
         raise UserError(
@@ -173,13 +236,15 @@ class Checkpoints:
             return put_whole(self._held[1], jax.tree.map(lambda x: x.sharding, variables))
         _wait(self._best)
         args = ocp.args.Composite(variables=ocp.args.StandardRestore(_abstract(variables)))
+        folder = Path(self._best.directory) / str(self.best_step)
+        if reason := damage_in(folder):
+            raise _damaged_best(folder, reason)
         try:
             return self._best.restore(self.best_step, args=args).variables
-        except DAMAGE as error:
-            before = [step for step in _steps(Path(self._best.directory)) if step != self.best_step]
-            fix = f"remove it, to use the one of step {max(before)}" if before else "bring back a copy, or train anew"
-            folder = self._best.directory / str(self.best_step)
-            raise UserError(f"{folder} is damaged: {fix} ({first_words(error)}).") from error
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            raise _damaged_best(folder, first_words(error)) from error
 
     def close(self) -> None:
         """Wait until everything is written."""
@@ -216,11 +281,46 @@ def read_best(workdir: Path) -> tuple[dict[str, Any], int]:
     steps = _steps(workdir / "best")
     if not steps:
         raise UserError(f"{workdir} has no best checkpoint: name the work directory of a run that has been evaluated.")
-    return read_tree(workdir / "best" / str(max(steps)) / "variables"), max(steps)
+    folder = workdir / "best" / str(max(steps))
+    if reason := damage_in(folder):
+        raise _damaged_best(folder, reason)
+    return read_tree(folder / "variables"), max(steps)
 
 
 def _manager(folder: Path, *, keep: int, items: tuple[str, ...]) -> ocp.CheckpointManager:
-    return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(max_to_keep=keep), item_names=items)
+    def add_checksums() -> None:
+        if jax.process_index() == 0:
+            for unfinished in folder.glob(_UNFINISHED):
+                write_checksums(unfinished)
+
+    background = ocp.options.AsyncOptions(
+        # Called when all is written, and the folder has yet to get its name.
+        post_finalization_callback=add_checksums,
+        # Where folders cannot be made in the background, Orbax's threads wait for them, and Python for the threads:
+        # minutes after the run has said why it ends.
+        create_directories_asynchronously=False,
+    )
+    options = ocp.CheckpointManagerOptions(max_to_keep=keep, async_options=background)
+    return ocp.CheckpointManager(folder, options=options, item_names=items)
+
+
+def _damaged_best(folder: Path, reason: str) -> UserError:
+    before = [step for step in _steps(folder.parent) if step != int(folder.name)]
+    fix = f"remove it, to use the one of step {max(before)}" if before else "bring back a copy, or train anew"
+    return UserError(f"{folder} is damaged: {fix} ({reason}).")
+
+
+def _set_aside(folder: Path) -> Path:
+    """Give a checkpoint a name by which nobody takes it for one."""
+    aside = folder.with_name(f"{folder.name}.damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    return folder.rename(aside)
+
+
+def _lacks(folder: Path, items: tuple[str, ...]) -> str | None:
+    """Which items a checkpoint has not, in words."""
+    absent = [name for name in items if not any((folder / name).glob("*"))]
+    return f"it has no {' and no '.join(absent)}" if absent else None
 
 
 def _on_host(tree: Any) -> Any:

@@ -9,8 +9,15 @@ import orbax.checkpoint as ocp
 
 from dms_jax.errors import UserError, first_words
 
-# Damage to a checkpoint shows in many places.
-DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether what Orbax has raised may come from a damaged checkpoint.
+
+    Damage shows in many places; what TensorStore cannot read of an array, Orbax raises as `Exception` itself.
+    """
+    return isinstance(error, _DAMAGE) or type(error) is Exception
 
 
 def write_tree(folder: Path, tree: Any) -> None:
@@ -30,7 +37,9 @@ def read_tree(folder: Path) -> Any:
         with ocp.PyTreeCheckpointer() as checkpointer:
             kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
             return checkpointer.restore(folder.absolute(), restore_args=kinds)
-    except DAMAGE as error:
+    except Exception as error:
+        if not is_damage(error):
+            raise
         raise UserError(f"{folder} is damaged: make it anew ({first_words(error)}).") from error
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dms_jax.errors import UsageError, UserError, some_names
+from dms_jax.errors import InterruptionError, UsageError, UserError, some_names
 
 if TYPE_CHECKING:
     from dms_jax.inference.folder.predict import FolderSummary
@@ -85,13 +85,13 @@ def run(arguments: argparse.Namespace) -> None:
     from dms_jax.inference.folder.predict import earlier_predictions, predict_files
     from dms_jax.inference.folder.workers import open_pool
     from dms_jax.runtime.cores import usable_cores
-    from dms_jax.runtime.signals import collect_interruptions
+    from dms_jax.runtime.signals import collect_interruptions, interrupted_code
 
     files = list_files(arguments.images, earlier_predictions(arguments.output))
     suffix = ""
     if shard is not None:
         files, suffix = take_shard(files, *shard), f"-{shard[0]}-of-{shard[1]}"
-    with collect_interruptions() as interruptions:
+    with collect_interruptions("dms-jax") as interruptions:
         predictor, reading = _load(arguments)
         if reading.threshold is None:
             print(f"dms-jax: no masks and no boxes: {reading.note}; give a --threshold.", file=sys.stderr)
@@ -104,7 +104,9 @@ def run(arguments: argparse.Namespace) -> None:
         def progress(count: int) -> None:
             bar.update(count)
             if interruptions:
-                raise UserError("interrupted: the same command goes on where it stopped.")
+                raise InterruptionError(
+                    "interrupted: the same command goes on where it stopped.", interrupted_code(interruptions)
+                )
 
         with bar, open_pool(workers, reading.framing.size) as pool:
             summary = predict_files(

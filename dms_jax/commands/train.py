@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from dms_jax.errors import UserError
+from dms_jax.runtime.signals import Interruptions
 
 if TYPE_CHECKING:
     from dms_jax.runtime.processes import Processes
@@ -49,9 +50,28 @@ def launch(
       program: what the user calls it.
 
     Returns:
-      The exit code: 0 done; 1 a failure that the user can fix; 2 wrong usage. Either is explained in one sentence on
-      standard error.
+      The exit code: 0 done; 1 a failure that the user can fix; 2 wrong usage; 128 and its number where a signal ended
+      it, such as 130 for Ctrl-C. Each but the first is explained in one sentence on standard error.
     """
+    # Python's own imports take seconds, too.
+    interruptions = Interruptions(program)
+    with interruptions:
+        try:
+            return _launch(default_config, argv, started, program, interruptions)
+        except KeyboardInterrupt:
+            # Within, so that a second signal does not come between.
+            interruptions.wait_until_acknowledged()
+            print(f"{program}: interrupted: run the same command to resume from the last checkpoint.", file=sys.stderr)
+            return interruptions.exit_code
+
+
+def _launch(
+    default_config: str,
+    argv: Sequence[str] | None,
+    started: float | None,
+    program: str,
+    interruptions: Interruptions,
+) -> int:
     started = time.monotonic() if started is None else started
     argv = list(sys.argv if argv is None else argv)
     # Imported late, here and below: a mistyped flag is answered at once.
@@ -66,10 +86,10 @@ def launch(
 
     # Around what is printed too: the exception keeps alive what failed in the background, which is told once.
     with told_once():
-        return _train(argv, default_config, started, program)
+        return _train(argv, default_config, started, program, interruptions)
 
 
-def _train(argv: list[str], default_config: str, started: float, program: str) -> int:
+def _train(argv: list[str], default_config: str, started: float, program: str, interruptions: Interruptions) -> int:
     from dms_jax.runs.config.flags import parse
     from dms_jax.runtime.cluster import find_cluster, join
     from dms_jax.runtime.processes import Processes, all_processes
@@ -79,6 +99,7 @@ def _train(argv: list[str], default_config: str, started: float, program: str) -
         cluster = find_cluster(os.environ, asks_kubernetes=find_spec("kubernetes") is not None)
         if cluster is not None:
             join(cluster, program=program)
+            interruptions.reinstall()
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return error.exit_code
@@ -98,8 +119,5 @@ def _train_in(config: Any, workdir: Path, started: float, processes: Processes) 
         return error.exit_code
     except OSError as error:
         processes.say(f"{error}: make room, or choose another --workdir or data_dir.")
-        return 1
-    except KeyboardInterrupt:
-        processes.say("interrupted: run the same command to resume from the last checkpoint.")
         return 1
     return 0

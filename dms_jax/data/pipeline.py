@@ -14,6 +14,7 @@ import numpy as np
 from dms_jax.data.crops import CropSource
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.framing import Crop, Framing, crops_of, cut
+from dms_jax.runtime.signals import end_with_parent, starting_deaf
 
 Example = dict[str, Any]
 
@@ -90,7 +91,10 @@ def training_batches(
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     dataset = batches.to_iter_dataset(options)
     if workers:
-        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+        processes = grain.MultiprocessingOptions(num_workers=workers)
+        # What they share is made here, and with it the first of Python's processes.
+        with starting_deaf():
+            return iter(dataset.mp_prefetch(processes, worker_init_fn=_end_with_parent))
     return iter(dataset)
 
 
@@ -216,6 +220,11 @@ def _batches(
     for start in range(0, len(source), batch_size):
         first = start + process_index * rows
         yield [next(examples) for _ in range(min(max(len(source) - first, 0), rows))]
+
+
+def _end_with_parent(index: int, count: int) -> None:
+    """See `end_with_parent`: grain's workers wait for ever for the queue of a process that was killed."""
+    end_with_parent()
 
 
 def defective_flags(source: ExampleSource | CropSource) -> np.ndarray:

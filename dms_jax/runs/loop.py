@@ -3,7 +3,7 @@
 import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from dms_jax.checkpoints.manager import Checkpoints
-from dms_jax.errors import UserError
+from dms_jax.errors import InterruptionError, UserError
 from dms_jax.evaluation.report.cards import CardMaker
 from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.predict_step import make_predict_step
@@ -34,7 +34,7 @@ from dms_jax.runs.warm_up import parameter_norm, warm_up
 from dms_jax.runtime.devices import DATA_AXIS, replicate, shard_batch
 from dms_jax.runtime.garbage import gc_disabled, gc_frozen
 from dms_jax.runtime.processes import Processes
-from dms_jax.runtime.signals import collect_interruptions
+from dms_jax.runtime.signals import collect_interruptions, starting_deaf
 from dms_jax.runtime.stopping import Stop
 from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
 from dms_jax.training.state import TrainState, empty_metrics
@@ -99,8 +99,9 @@ class _Run:
     stop: Stop
     pause_prepared: Future[None]
     started: float
-    # Closed when the first step is done, and at the end.
+    # Closed when the first step is done, after the last one, and at the end.
     starting: ExitStack
+    stepping: ExitStack
     closing: ExitStack
 
     @classmethod
@@ -119,6 +120,10 @@ class _Run:
         writes = processes.index == 0
         if writes:
             announce_devices(mesh)
+            checkpoints.remove_unfinished()
+            warn(checkpoints.set_aside_damaged(), ())
+        processes.exchange("checkpoints looked through")
+        checkpoints.reload()
         checkpoints.check_latest()
         done = checkpoints.latest_step or 0
         if done > config.steps:
@@ -139,7 +144,8 @@ class _Run:
         with ExitStack() as closing:
             batches = build.read_training_batches(config, data.splits)
             closing.callback(batches.close)
-            stop = processes.stop(closing.enter_context(collect_interruptions()))
+            stepping = closing.enter_context(ExitStack())
+            stop = processes.stop(stepping.enter_context(collect_interruptions(processes.program)))
             optimizer = create_optimizer(optimizer_config, config.steps)
             ready = warm_up(
                 *(config, model, optimizer, mesh, checkpoints, batches, validation),
@@ -175,6 +181,7 @@ class _Run:
                 pause_prepared=ready.pause_prepared,
                 started=started,
                 starting=starting,
+                stepping=stepping,
                 closing=closing.pop_all(),
             )
 
@@ -185,7 +192,10 @@ class _Run:
             first = int(self.state.step) + 1
             self.stop.begin(first)
             for step in range(first, config.steps + 1):
-                self.state = self.train_step(self.state, shard_batch(next(self.batches), self.mesh))
+                # With the first batch, the processes that load images are started.
+                with starting_deaf() if step == first else nullcontext():
+                    batch = next(self.batches)
+                self.state = self.train_step(self.state, shard_batch(batch, self.mesh))
                 if step == first:
                     self._started(closing)
                 is_last = step == config.steps
@@ -201,18 +211,23 @@ class _Run:
                         self._pause(step, pausing)
                         self._validate(step)
                     # A validation takes a while, and may have been interrupted.
-                    stops = not is_last and self.stop.stops_after(step)
+                    stops = self.stop.stops_after(step)
                     # The last is saved while the best is tested.
                     if stops or (step % config.checkpoint_every == 0 and not is_last):
                         if not validates:
                             self._pause(step, pausing)
                         self.checkpoints.save(step, self.state, self.batches)
                 if stops:
-                    raise UserError(f"interrupted after step {step}, which is saved: run the same command to resume.")
+                    raise InterruptionError(
+                        f"interrupted after step {step}, which is saved: run the same command to resume.",
+                        self.stop.exit_code,
+                    )
                 if validates and step - first < config.evaluate_every:
                     # And what the first validation has traced.
                     closing.enter_context(gc_frozen())
             self.starting.close()
+            # Testing is done anew in any case.
+            self.stepping.close()
             return self._save_and_test()
 
     def _started(self, closing: ExitStack) -> None:

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Mapping
 from typing import Protocol
 
+from dms_jax.runtime.signals import interrupted_code
+
 
 class Store(Protocol):
     """What all processes of a run read and write: texts by key."""
@@ -45,6 +47,11 @@ class Stop:
         self._offered: int | None = None
         self._last: int | None = None
         self._changed = threading.Condition()
+
+    @property
+    def exit_code(self) -> int:
+        """Of a process that stops: as its own signal has it, or 1 where another process got one."""
+        return interrupted_code(self._received) if self._received else 1
 
     def begin(self, step: int) -> None:
         """Begin with a step, which is done whatever happens."""

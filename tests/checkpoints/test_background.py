@@ -32,6 +32,18 @@ def test_what_orbax_raises_it_need_not_log_as_well(caplog: pytest.LogCaptureFixt
     assert logger.filter(raised)
 
 
+def test_what_tensorstore_was_asked_to_do_is_not_logged_when_nobody_asked_for_it() -> None:
+    logger = logging.getLogger("asyncio")
+
+    def lost(message: str) -> logging.LogRecord:
+        error = ValueError(message)
+        return logging.LogRecord("asyncio", logging.ERROR, "base_events.py", 1, "lost", None, (ValueError, error, None))
+
+    with told_once():
+        records = [lost('Error reading "a/.zarray" in OCDBT database at local file "/x"'), lost("other")]
+        assert [bool(logger.filter(record)) for record in records] == [False, True]
+
+
 def test_other_failures_of_threads_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
     monkeypatch.setattr(sys, "unraisablehook", shown.append)

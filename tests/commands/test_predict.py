@@ -221,7 +221,9 @@ def test_an_interrupted_one_keeps_what_is_done(
     with monkeypatch.context() as patch:
         patch.setattr(RecordFile, "append", interrupts)
         interrupted = call()
-    assert interrupted == (1, [], ["dms-jax: interrupted: the same command goes on where it stopped."])
+    acknowledged = f"dms-jax: {number.name} received: what is under way is finished and saved; again to end at once."
+    said = [acknowledged, "dms-jax: interrupted: the same command goes on where it stopped."]
+    assert interrupted == (128 + number, [], said)
     assert [row["file"] for row in table("out/predictions.csv")] == ["in/0.png", "in/2.png"]
     assert call()[1][0].startswith(f"{COUNT - 2} images predicted (2 more")
     assert len(table("out/predictions.csv")) == COUNT
@@ -244,8 +246,10 @@ def test_ctrl_c_at_the_terminal_ends_all_processes(workdir: Path, images: Path) 
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (1, "")
-    assert err == "dms-jax: interrupted: the same command goes on where it stopped.\n"
+    assert (process.returncode, out) == (130, "")
+    acknowledged, sentence = err.splitlines()
+    assert acknowledged.startswith("dms-jax: SIGINT received: ")
+    assert sentence == "dms-jax: interrupted: the same command goes on where it stopped."
     assert 0 < len(table("out/predictions.csv")) < 3000
     deadline = time.monotonic() + 20
     while running_in(process.pid) and time.monotonic() < deadline:

@@ -298,7 +298,7 @@ class TestFailure:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(loop, "train", train)
-        assert launch(QUICKSTART, ["train.py"]) == 1
+        assert launch(QUICKSTART, ["train.py"]) == 130
         assert capsys.readouterr().err.startswith("train.py: interrupted: run the same command")
 
     def test_bugs_are_not_hidden(self, monkeypatch):

@@ -377,16 +377,24 @@ def test_a_second_run_in_a_work_directory_is_refused(
         train(tiny_config(data_dir), whole)
 
 
-def test_a_folder_named_like_a_later_step_is_named_before_anything_is_done(
-    whole: Path, tmp_path: Path, data_dir: Path
+def test_a_folder_named_like_a_later_step_is_gone_round_before_anything_is_done(
+    whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise UserError("far enough")
+
+    monkeypatch.setattr(loop, "warm_up", stop)
     workdir = tmp_path / "copy"
     shutil.copytree(whole, workdir)
     (workdir / "checkpoints" / "9").mkdir()
     config = tiny_config(data_dir)
     config.steps = STEPS + 1
-    with pytest.raises(UserError, match=r"checkpoints/9 is damaged: remove it, .* before it, of step 5"):
+    with pytest.raises(UserError, match="far enough"):
         train(config, workdir)
+    said = "checkpoints/9 is damaged (it has no state and no data), and now called 9.damaged: the run resumes from the"
+    assert f"Note: {workdir}/{said} checkpoint before it, of step 5.\n" in capsys.readouterr().err
+    with Checkpoints(workdir) as checkpoints:
+        assert checkpoints.latest_step == STEPS
 
 
 def test_a_run_without_a_report_resumes_one_with_it(whole: Path, tmp_path: Path, data_dir: Path) -> None:

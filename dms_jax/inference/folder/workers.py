@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,9 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -27,6 +24,7 @@ from numpy.typing import NDArray
 from dms_jax.errors import UserError
 from dms_jax.inference.underway import Answered, Loaded
 from dms_jax.runtime.cores import usable_cores
+from dms_jax.runtime.signals import end_with_parent, starting_deaf
 
 # Files that are sent to a process at a time: each takes a few milliseconds, sending half of one.
 CHUNK = 8
@@ -84,7 +82,8 @@ class WorkerPool:
         self._memory: NDArray[np.uint8] = np.frombuffer(shared, np.uint8).reshape(slots, slot_bytes)
         self._free = deque(range(slots))
         self._pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(shared, slot_bytes))
-        with _without_interrupts():
+        # Not to SIGTERM, by which a broken pool ends those that are left.
+        with starting_deaf(signal.SIGINT, signal.SIGHUP):
             # They start while the caller does something else.
             self._starting = [self._pool.submit(_nothing) for _ in range(workers)]
 
@@ -149,27 +148,7 @@ def _begin(shared: Any, slot_bytes: int) -> None:
     _shared = np.frombuffer(shared, np.uint8).reshape(-1, slot_bytes)
     # Ctrl-C goes to all processes of a terminal, and the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Were the first one killed, they would wait for it forever.
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Processes that are started ignore Ctrl-C from the beginning, not only from `_begin` on."""
-    # It is started first, because it lets interrupts through when it has been.
-    resource_tracker.ensure_running()
-    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+    end_with_parent()
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class MetricsFile:
 
         Raises:
           ValueError: a scalar is called `step`.
-          UserError: the line cannot be written.
+          UserError: the line cannot be written, or the file is not there any more.
         """
         if "step" in scalars:
             raise ValueError("a scalar may not be called 'step'")
@@ -56,6 +56,19 @@ class MetricsFile:
         with fixable(self.path, "written", MAKE_ROOM):
             self._file.write(json.dumps(line, allow_nan=False, ensure_ascii=False) + "\n")
             self._file.flush()
+        self._check_in_place()
+
+    def _check_in_place(self) -> None:
+        """Notice that the work directory was removed: checkpoints would be written to a new one, which is no run."""
+        try:
+            in_place = os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.path))
+        except FileNotFoundError:
+            in_place = False
+        if not in_place:
+            raise UserError(
+                f"{self.path} was removed or replaced while the run wrote to it: run the same command to begin anew, "
+                "with an empty --workdir."
+            )
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""

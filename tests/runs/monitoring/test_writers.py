@@ -88,6 +88,17 @@ class TestMetricsFile:
         assert file.path.read_text() == '{"step": 3, "loss": 0.25, "images": 48}\n'
         file.close()
 
+    def test_a_work_directory_that_is_removed_is_noticed(self, tmp_path):
+        file = MetricsFile(tmp_path / "metrics.jsonl")
+        file.write(1, {})
+        file.path.rename(tmp_path / "moved")
+        with pytest.raises(UserError, match=r"metrics\.jsonl was removed or replaced while .*: run the same"):
+            file.write(2, {})
+        file.path.touch()
+        with pytest.raises(UserError, match=r"was removed or replaced"):
+            file.write(3, {})
+        file.close()
+
     def test_what_has_no_finite_value_is_null(self, tmp_path):
         file = MetricsFile(tmp_path / "metrics.jsonl")
         file.write(1, {"a": math.nan, "b": math.inf, "c": -math.inf, "d": None, "e": np.float32("nan"), "f": 0})
