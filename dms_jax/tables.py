@@ -1,11 +1,22 @@
-"""Plain-text tables for the terminal."""
+"""Plain-text tables for the terminal, and cells of tables for spreadsheets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from typing import Any
+
+from dms_jax.errors import printable
 
 Cell = str | int | float | None
+
+# What a spreadsheet would take for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def harmless(value: Any) -> Any:
+    """A cell for a CSV file; a text that a spreadsheet would run as a formula begins with an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def format_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], precision: int = 4) -> str:
@@ -33,7 +44,7 @@ def format_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], precisi
 
 
 def _format_column(header: str, cells: list[Cell], precision: int) -> list[str]:
-    texts = [header, *(_format_cell(cell, precision) for cell in cells)]
+    texts = [printable(header), *(_format_cell(cell, precision) for cell in cells)]
     width = max(map(len, texts))
     texts.insert(1, "-" * width)
     to_right = bool(cells) and (any(map(_is_number, cells)) or all(cell is None for cell in cells))
@@ -45,7 +56,7 @@ def _format_cell(cell: Cell, precision: int) -> str:
         return "n/a"
     if _is_number(cell) and not isinstance(cell, Integral):
         return f"{float(cell):.{precision}f}"
-    return str(cell)
+    return printable(str(cell))
 
 
 def _is_number(cell: Cell) -> bool:

@@ -127,8 +127,8 @@ def _annotations(folder: Path) -> list[Sample]:
         path = place / name
         path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
         structured = path.suffix == ".json"
-        samples.append(Sample(path, partial(_read_annotations, path), str(path), structured))
-        samples.append(Sample(path, partial(_read_annotations, path, named=False), str(place), structured))
+        samples.append(Sample(path, partial(_read_annotations, path), path.name, structured))
+        samples.append(Sample(path, partial(_read_annotations, path, named=False), place.name, structured))
     boxes = folder / "boxes.xml"
     boxes.write_text(
         f"<annotation><size><width>{_WIDTH}</width><height>{_HEIGHT}</height></size><object><bndbox><xmin>2</xmin>"

@@ -130,7 +130,7 @@ def read_as_map(path: Path) -> None:
 
 def _another(path: Path) -> str:
     """Of a format with check sums, what was damaged must be refused; of others it cannot be known."""
-    return "silently another mask" if path.suffix in (".png", ".mat") else "another mask"
+    return "silently another mask" if path.suffix in (".png", ".mat") else "other content"
 
 
 def _segmentations(folder: Path) -> list[Sample]:
@@ -151,7 +151,7 @@ def _read_segmentation(path: Path) -> str | None:
     assert set(np.unique(mask)) <= {0, 255}
     same = mask.shape == _SIZE and (mask == _marks()).all()
     # Those that are not compressed have no check sum.
-    return None if same else "another mask" if path.name == "plain.mat" else _another(path)
+    return None if same else "other content" if path.name == "plain.mat" else _another(path)
 
 
 KINDS: dict[str, Maker] = {"image": _images, "mask": _masks, "mat": _segmentations}

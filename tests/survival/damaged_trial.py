@@ -16,7 +16,7 @@ MEGABYTES = 3072
 _START_SECONDS = 240.0
 
 # What may become of a damaged file.
-SURVIVED = frozenset({"decoded", "refused", "another mask"})
+SURVIVED = frozenset({"decoded", "refused", "other content"})
 
 
 @dataclass
@@ -60,9 +60,10 @@ def _batch(module: str, kind: str, first: int, count: int, folder: Path, tally: 
     """Start a process, and follow it to its end; returns the number of the file to go on with."""
     command = [sys.executable, str(_SCRIPT), module, kind, str(first), str(count), str(MEGABYTES), str(folder)]
     root = str(Path(__file__).parents[2])
+    log = folder.with_suffix(".stderr")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((root, os.environ.get("PYTHONPATH", "")))}
     with (
-        (folder / "stderr").open("wb") as complaints,
+        log.open("wb") as complaints,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, env=environment) as process,
     ):
         assert process.stdout is not None
@@ -86,9 +87,9 @@ def _batch(module: str, kind: str, first: int, count: int, folder: Path, tally: 
         if hung:
             process.kill()
         code = process.wait()
-    assert number >= 0, f"nothing of kind {kind} was read: {(folder / 'stderr').read_text(errors='replace')[-2000:]}"
+    assert number >= 0, f"nothing of kind {kind} was read: {log.read_text(errors='replace')[-2000:]}"
     if how:
-        last = (folder / "stderr").read_text(errors="replace")[-300:]
+        last = log.read_text(errors="replace")[-300:]
         _count(tally, number, how, "hung" if hung else "crashed", f"exit {code}: {last}")
     return number + 1
 

@@ -116,9 +116,9 @@ def _blocks_swapped(data: bytes, random: Random) -> bytes:
     if second < first + length:
         return data[::-1][:length] + data[length:]
     between = data[first + length : second]
-    return data[:first] + data[second : second + length] + between + data[first : first + length] + data[
-        second + length :
-    ]
+    return (
+        data[:first] + data[second : second + length] + between + data[first : first + length] + data[second + length :]
+    )
 
 
 def _header_changed(data: bytes, random: Random) -> bytes:
