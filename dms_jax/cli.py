@@ -27,7 +27,8 @@ from dms_jax.commands import (
     report,
     train,
 )
-from dms_jax.errors import UserError, printable
+from dms_jax.errors import UserError
+from dms_jax.tables import printable
 from dms_jax.version import __version__
 
 

@@ -1,17 +1,32 @@
-"""Plain-text tables for the terminal, and cells of tables for spreadsheets."""
+"""Plain-text tables and names for the terminal, and cells of tables for spreadsheets."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
-from dms_jax.errors import printable
 
 Cell = str | int | float | None
 
+# The carriage return too, with which a line is written over, and what turns the direction of text round.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # What a spreadsheet would take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def printable(text: str) -> str:
+    """Text that a terminal shows and does not obey: control characters but for line ends and tabs are written out.
+
+    Names of files and classes, and what files say, may hold any character.
+    """
+    return text if text.isprintable() else _CONTROLS.sub(_written_out, text)
+
+
+def _written_out(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
 
 
 def harmless(value: Any) -> Any:

@@ -16,8 +16,9 @@ from typing import Self
 
 import jax
 
-from dms_jax.errors import UserError, first_words, printable
+from dms_jax.errors import UserError, first_words
 from dms_jax.runtime.stopping import Stop, Store
+from dms_jax.tables import printable
 
 BEAT = 1.0
 SILENCE = 60.0

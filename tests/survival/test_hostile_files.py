@@ -17,11 +17,11 @@ from dms_jax.data.datasets.folder.annotations import list_annotations
 from dms_jax.data.datasets.neu_det import read_boxes
 from dms_jax.data.image_files import MOST_PIXELS, encode_png, load_image
 from dms_jax.data.mask_files import read_mask
-from dms_jax.errors import UserError, printable
+from dms_jax.errors import UserError
 from dms_jax.evaluation.result_files import write_image_table
 from dms_jax.evaluation.scoring import score_image
 from dms_jax.inference.folder.records import encode_record, write_table
-from dms_jax.tables import format_table, harmless
+from dms_jax.tables import format_table, harmless, printable
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1")
 
