@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
-
 Cell = str | int | float | None
 
 # The carriage return too, with which a line is written over, and what turns the direction of text round.
