@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import io
 import os
@@ -10,7 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from PIL import Image
 
@@ -28,6 +29,7 @@ from dms_jax.commands import (
 )
 from dms_jax.errors import UserError
 from dms_jax.runtime.signals import Interruptions
+from dms_jax.tables import printable
 from dms_jax.version import __version__
 
 
@@ -69,11 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     interruptions = Interruptions("dms-jax", "what is done is kept")
     try:
-        with interruptions:
+        with contextlib.redirect_stdout(_Shown(sys.stdout)), interruptions:
             arguments.run(arguments)
         print(end="", flush=True)
     except UserError as error:
-        for sentence in str(error).splitlines():
+        for sentence in printable(str(error)).splitlines():
             print(f"dms-jax: {sentence}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
@@ -82,12 +84,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         _discard_output()
-        print(f"dms-jax: {error}: make room, or name another file or folder.", file=sys.stderr)
+        print(f"dms-jax: {printable(str(error))}: make room, or name another file or folder.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("dms-jax: interrupted.", file=sys.stderr)
         return interruptions.exit_code
     return 0
+
+
+class _Shown(io.TextIOBase):
+    """Standard output, but that names of files and classes cannot give orders to the terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text, with control characters written out."""
+        self._stream.write(printable(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream does."""
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        """That of the stream."""
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        """Whether the stream is a terminal."""
+        return self._stream.isatty()
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,11 +1,36 @@
-"""Plain-text tables for the terminal."""
+"""Plain-text tables and names for the terminal, and cells of tables for spreadsheets."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from typing import Any
 
 Cell = str | int | float | None
+
+# The carriage return too, with which a line is written over, and what turns the direction of text round.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# What a spreadsheet would take for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def printable(text: str) -> str:
+    """Text that a terminal shows and does not obey: control characters but for line ends and tabs are written out.
+
+    Names of files and classes, and what files say, may hold any character.
+    """
+    return text if text.isprintable() else _CONTROLS.sub(_written_out, text)
+
+
+def _written_out(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+def harmless(value: Any) -> Any:
+    """A cell for a CSV file; a text that a spreadsheet would run as a formula begins with an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def format_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], precision: int = 4) -> str:
@@ -33,7 +58,7 @@ def format_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], precisi
 
 
 def _format_column(header: str, cells: list[Cell], precision: int) -> list[str]:
-    texts = [header, *(_format_cell(cell, precision) for cell in cells)]
+    texts = [printable(header), *(_format_cell(cell, precision) for cell in cells)]
     width = max(map(len, texts))
     texts.insert(1, "-" * width)
     to_right = bool(cells) and (any(map(_is_number, cells)) or all(cell is None for cell in cells))
@@ -45,7 +70,7 @@ def _format_cell(cell: Cell, precision: int) -> str:
         return "n/a"
     if _is_number(cell) and not isinstance(cell, Integral):
         return f"{float(cell):.{precision}f}"
-    return str(cell)
+    return printable(str(cell))
 
 
 def _is_number(cell: Cell) -> bool:

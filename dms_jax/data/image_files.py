@@ -14,8 +14,14 @@ from PIL import Image, ImageOps, PngImagePlugin
 from dms_jax.data.declared_values import DeclaredValues, is_misread, read_declaration
 from dms_jax.errors import UserError
 
-# What Pillow's readers raise on damaged files, besides OSError (which UnidentifiedImageError is).
-_DAMAGE = (SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+# What Pillow's readers raise on damaged files. A damaged header may ask for any amount of memory.
+DAMAGE = (
+    *(OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error, MemoryError),
+    Image.DecompressionBombError,
+)
+
+# Larger images are refused, before any memory is taken for their pixels: Pillow's own limit, twice that of its warning.
+MOST_PIXELS = 178_956_970
 
 # Above this a mask's pixel is defective, in training and in the metrics.
 DEFECT_THRESHOLD = 127
@@ -56,6 +62,8 @@ def load_image(path: str | Path) -> Image.Image:
             deep = any("16" in str(tile[3]) for tile in image.tile) and image.mode in ("RGB", "RGBA")
             ImageOps.exif_transpose(image, in_place=True)
             image.load()
+            if image.format == "PNG":
+                _verify_png(path)
             image.info[FRAMES] = frames
             image.info[_DECLARED] = declared
             if deep:
@@ -66,11 +74,21 @@ def load_image(path: str | Path) -> Image.Image:
         raise UserError(f"{path} is a folder, not an image.") from error
     except PermissionError as error:
         raise UserError(f"{path} may not be read: change its permissions.") from error
-    except (OSError, *_DAMAGE) as error:
+    except DAMAGE as error:
         raise UserError(f"{path} cannot be read as an image ({_first_line(error)}): replace it.") from error
     if misread:
         raise UserError(f"{path} is a compressed TIFF whose values would be read in the wrong order: save it as PNG.")
     return image
+
+
+def _verify_png(path: str | Path) -> None:
+    """Check a PNG's check sums, which Pillow passes over where it reads pixels: a mask may have other ones unnoticed.
+
+    Raises:
+      OSError, SyntaxError, ValueError, struct.error: it is damaged.
+    """
+    with Image.open(path, formats=("PNG",)) as image:
+        image.verify()
 
 
 def declared_values(image: Image.Image) -> DeclaredValues:

@@ -245,16 +245,29 @@ def _remove_note(builder: SurfaceDefectBuilder) -> None:
 
 def _check_whole(builder: SurfaceDefectBuilder) -> None:
     """Refuse a dataset that lacks a file or a part of one; what is garbled is noticed when it is read."""
-    splits = builder.info.splits
+    try:
+        whole = _is_whole(builder)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # what is noted of it is garbled
+        raise damaged(builder.data_dir) from error
+    if not whole:
+        raise damaged(builder.data_dir)
+
+
+def _is_whole(builder: SurfaceDefectBuilder) -> bool:
+    splits, class_names, free = builder.info.splits, builder.class_names, builder.free_class
     # Earlier versions did not note the files' sizes.
     sizes = builder.info.metadata.get("file_sizes", {})
-    whole = all(name in splits for name in SPLITS) and all(
-        path.exists() and path.stat().st_size == sizes.get(path.name, path.stat().st_size)
-        for name in SPLITS
-        for path in map(Path, splits[name].filepaths)
+    named = bool(class_names) and all(isinstance(name, str) for name in class_names)
+    return (
+        named
+        and (free is None or free in class_names)
+        and all(name in splits for name in SPLITS)
+        and all(
+            path.exists() and path.stat().st_size == sizes.get(path.name, path.stat().st_size)
+            for name in SPLITS
+            for path in map(Path, splits[name].filepaths)
+        )
     )
-    if not (whole and builder.class_names):
-        raise damaged(builder.data_dir)
 
 
 def _listed(names: Any) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dms_jax.evaluation.scoring import ImageRow
+from dms_jax.tables import harmless
 from dms_jax.whole_files import write_whole
 
 
@@ -47,7 +48,9 @@ def write_image_table(rows: Sequence[ImageRow], class_names: Sequence[str], path
         }
         defective = None if row.defective is None else int(row.defective)
         values = {key: value for key, value in asdict(row).items() if key != "extra"}
-        writer.writerow({**values, **named, "defective": defective, **row.extra})
+        writer.writerow(
+            {key: harmless(cell) for key, cell in (values | named | {"defective": defective}).items()} | row.extra
+        )
     _write(path, file.getvalue())
 
 

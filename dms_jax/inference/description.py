@@ -78,6 +78,9 @@ class ModelDescription:
       value_range: the camera's values that become 0 and 255, in images of more than 8 bits; None for those of the
         files' type.
       version: of dms_jax that the network was trained with.
+
+    Raises:
+      TypeError, ValueError: a field has a value that it cannot have.
     """
 
     class_names: tuple[str, ...]
@@ -87,6 +90,19 @@ class ModelDescription:
     gated: OperatingPoint | None = None
     value_range: tuple[float, float] | None = None
     version: str = __version__
+
+    def __post_init__(self) -> None:
+        if not self.class_names or not all(isinstance(name, str) for name in self.class_names):
+            raise ValueError(f"class_names={self.class_names} must be names")
+        if self.free_class is not None and self.free_class not in self.class_names:
+            raise ValueError(f"free_class={self.free_class!r} is none of {', '.join(self.class_names)}")
+        for point in filter(None, (self.plain, self.gated)):
+            if point.threshold is not None and not 0 <= point.threshold < NUM_VALUES:
+                raise ValueError(f"threshold={point.threshold} must be in 0..{NUM_VALUES - 1}")
+        if self.value_range is not None:
+            low, high = self.value_range
+            if not low < high:
+                raise ValueError(f"value_range={self.value_range} must rise")
 
     def to_json(self) -> dict[str, Any]:
         """As a dict for JSON, which `from_json` reads."""

@@ -106,6 +106,9 @@ class RunDescription:
             fields["gated"] = operating_point(fields["gated"]) if fields.get("gated") else None
             if fields.get("value_range"):
                 fields["value_range"] = tuple(fields["value_range"])
-            return cls(**fields)
+            description = cls(**fields)
+            # Which refuses what no model can be.
+            assert description.model.class_names == description.class_names
+            return description
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is damaged: bring back a copy, or train anew.") from error

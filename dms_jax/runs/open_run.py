@@ -46,6 +46,7 @@ def open_run(workdir: Path) -> OpenedRun:
       UserError: there is no run, it has no checkpoint to predict with yet, or one of its files is damaged.
     """
     config = saved.load_run(workdir)
+    checks.check_saved(config, workdir)
     description = RunDescription.load(workdir)
     if not has_best(workdir):
         raise UserError(

@@ -18,6 +18,7 @@ import jax
 
 from dms_jax.errors import UserError, first_words
 from dms_jax.runtime.stopping import Stop, Store
+from dms_jax.tables import printable
 
 BEAT = 1.0
 SILENCE = 60.0
@@ -91,7 +92,7 @@ class Processes:
 
     def say(self, sentence: str) -> None:
         """Tell the user why this process ends."""
-        print(f"{self.program}: {sentence}", file=sys.stderr, flush=True)
+        print(f"{self.program}: {printable(sentence)}", file=sys.stderr, flush=True)
         self._has_said = True
 
     def _tell(self, error: BaseException) -> None:

@@ -1,8 +1,11 @@
 """Downloading and unpacking a dataset's zip archive."""
 
+import errno
+import lzma
 import shutil
 import ssl
 import stat
+import struct
 import urllib.error
 import urllib.request
 import zipfile
@@ -12,6 +15,19 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import tensorflow_datasets as tfds
 
 from dms_jax.errors import UserError
+
+# What an archive may unpack to; MTDD's and CrackForest's have a hundredth of either.
+MOST_BYTES = 4 * 2**30
+MOST_FILES = 100_000
+
+# What is raised of damaged archives: of all kinds, as zipfile computes with what it has read before it checks it; the
+# last are of a name that is both a file and a folder.
+_DAMAGE = (
+    *(zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, struct.error),
+    *(ValueError, LookupError, RuntimeError, MemoryError, FileExistsError, NotADirectoryError, IsADirectoryError),
+)
+# Of OSError: a place before the file's beginning, or a name that is too long.
+_DAMAGE_NUMBERS = frozenset({errno.EINVAL, errno.ENAMETOOLONG})
 
 
 def fetch(dl_manager: tfds.download.DownloadManager, url: str, kept: Path, fix: str) -> Path:
@@ -48,17 +64,34 @@ def unpack(archive: Path, folder: Path) -> None:
       folder: where to unpack it.
 
     Raises:
-      UserError: the archive is damaged, holds a link or a name that leaves the folder, before anything is unpacked; or
-        the contents of a file in it are damaged.
+      UserError: the archive is damaged, holds a link or a name that leaves the folder, or more than `MOST_BYTES` or
+        `MOST_FILES`, before anything is unpacked; or the contents of a file in it are damaged.
+      OSError: it cannot be unpacked there, as the disk is full perhaps.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            for member in opened.infolist():
+            members = opened.infolist()
+            for member in members:
                 if _is_unsafe(member):
                     raise UserError(f"{archive} holds the unsafe name {member.filename!r}: get it from its source.")
+            # No member yields more than its size in the table, whatever was packed.
+            size = sum(member.file_size for member in members)
+            if size > MOST_BYTES or len(members) > MOST_FILES:
+                raise UserError(
+                    f"{archive} would unpack to {len(members)} files of {size / 2**30:.1f} GiB together, where at most "
+                    f"{MOST_FILES} files of {MOST_BYTES / 2**30:g} GiB are expected: get it from its source."
+                )
             opened.extractall(folder)
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{archive} is not a whole zip archive: remove it and run again.") from error
+    except _DAMAGE as error:
+        raise _not_whole(archive) from error
+    except OSError as error:
+        if error.errno in _DAMAGE_NUMBERS:
+            raise _not_whole(archive) from error
+        raise
+
+
+def _not_whole(archive: Path) -> UserError:
+    return UserError(f"{archive} is not a whole zip archive: remove it and run again.")
 
 
 def _check_reachable(url: str) -> None:

@@ -70,7 +70,7 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
       UserError: it is no such folder, a file of it is missing or damaged, or no mask belongs to an image.
     """
     opened = _open(folder)
-    records, failed = _read(folder)
+    records, failed = _read(opened)
     if not records:
         raise UserError(f"{folder} has no predicted image: name a folder that `dms-jax predict` wrote to.")
     notes = [f"Not predicted: {reason}" for reason in shortened(failed)]
@@ -117,31 +117,38 @@ def _open(folder: Path) -> _Folder:
     try:
         fields = json.loads(paths[0].read_text(encoding="utf-8"))
         names, free = tuple(fields["class_names"]), fields["free_class"]
-        value_range = fields["value_range"]
+        value_range, threshold = fields["value_range"], fields["threshold"]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("class_names are no texts")
+        if threshold is not None and not (isinstance(threshold, int) and 0 <= threshold <= 255):
+            raise ValueError("threshold is no value of a map")
+        if value_range is not None:
+            low, high = map(float, value_range)
+            value_range = low, high
         return _Folder(
             path=folder,
             class_names=names,
             free_class=None if free is None else names.index(free),
-            threshold=fields["threshold"],
+            threshold=threshold,
             note=str(fields["note"]),
             gates=bool(fields["gates"]),
-            value_range=None if value_range is None else tuple(value_range),
+            value_range=value_range,
             model=", ".join(f"{key} {value}" for key, value in dict(fields["model"]).items()),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise UserError(f"{paths[0]} is damaged: predict the images again, to another folder.") from error
 
 
-def _read(folder: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
+def _read(folder: _Folder) -> tuple[list[Mapping[str, Any]], list[str]]:
     """The records of what was predicted, and why other files could not be; each file once, whatever shards had it."""
     predicted: dict[str, Mapping[str, Any]] = {}
     failed: dict[str, str] = {}
-    for path in sorted(folder.glob("predictions*.jsonl")):
+    for path in sorted(folder.path.glob("predictions*.jsonl")):
         for record in read_records(path):
             file = record["file"]
             if record.get("error") is not None:
                 failed.setdefault(file, str(record["error"]))
-            elif record.keys() >= _KEYS:
+            elif record.keys() >= _KEYS and record["probabilities"].keys() in (set(folder.class_names), set()):
                 predicted[file] = record
             else:
                 raise UserError(
@@ -202,7 +209,7 @@ def _look(
         mask,
         name=record["file"],
         predicted=predicted,
-        defect_probability=None if free is None else 1 - record["probabilities"][free],
+        defect_probability=None if free not in record["probabilities"] else 1 - record["probabilities"][free],
         threshold=folder.threshold,
     )
     observed = ObservedImage(

@@ -22,7 +22,7 @@ class OnnxPredictor:
       threads: to compute with; None for as many as there are cores.
 
     Raises:
-      UserError: the file cannot be read, or is another one.
+      UserError: the file cannot be read, or is another one; also later, where it cannot be run.
     """
 
     def __init__(self, path: Path | bytes, *, rows: int = 16, threads: int | None = None) -> None:
@@ -67,7 +67,14 @@ class OnnxPredictor:
         return np.rint(255 * saliency).astype(np.uint8), probabilities
 
     def _run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        saliency, *classes = self._session.run(None, {"images": images})
+        try:
+            saliency, *classes = self._session.run(None, {"images": images})
+        except Exception as error:  # the runtime's own failures come in many kinds
+            name = "the model" if isinstance(self.path, bytes) else self.path
+            raise UserError(
+                f"{name} cannot be run on images of {images.shape[2]} x {images.shape[1]} ({first_words(error)}): give "
+                "other images, or export it again."
+            ) from error
         if self._has_classes:
             return saliency, classes[0]
         return saliency, np.zeros((len(images), 0, len(self.metadata.description.class_names)), np.float32)

@@ -5,23 +5,51 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from dms_jax.errors import UserError
 from dms_jax.file_lock import hold
+from dms_jax.tables import harmless
 from dms_jax.whole_files import write_whole
 
-# What a spreadsheet would take for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 # Each time takes as long as a record.
 _FLUSH_SECONDS = 1.0
 
 COLUMNS = ("file", "defective", "class", "probability", "score", "area", "regions", "boxes", "error")
 
 Record = Mapping[str, Any]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e15
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _are_boxes(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, list)
+        and all(isinstance(box, list) and len(box) == 5 and all(map(_is_number, box)) for box in value)
+    )
+
+
+# What the fields of a record may be, where it has them.
+_SOUND: Mapping[str, Callable[[Any], bool]] = {
+    "name": lambda value: isinstance(value, str),
+    "defective": lambda value: value is None or isinstance(value, bool),
+    "class": _is_text,
+    "probability": lambda value: value is None or _is_number(value),
+    "probabilities": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+    "score": _is_number,
+    "area": lambda value: value is None or _is_number(value),
+    "boxes": _are_boxes,
+    "error": _is_text,
+}
 
 
 class RecordFile:
@@ -129,14 +157,10 @@ def write_table(records: Path, table: Path) -> None:
                 "regions": None if boxes is None else len(boxes),
                 "boxes": None if boxes is None else json.dumps(boxes),
             }
-            writer.writerow({key: _harmless(row.get(key)) for key in COLUMNS})
+            writer.writerow({key: harmless(row.get(key)) for key in COLUMNS})
         text.detach()
 
     write_whole(table, write)
-
-
-def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
@@ -144,6 +168,8 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
         record = json.loads(line)
         record["file"].encode("utf-8", "surrogateescape")
         os.fsencode(record["file"])
+        if not all(is_sound(record[key]) for key, is_sound in _SOUND.items() if key in record):
+            raise ValueError("a field is of another kind")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"line {number} of {path} is damaged: remove the line, and its file is predicted anew."

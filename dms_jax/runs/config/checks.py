@@ -1,19 +1,21 @@
 """What a configuration may hold: values that make no sense are refused before anything is built or written."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.data.framing import MODES
-from dms_jax.errors import UsageError, UserError
+from dms_jax.errors import UsageError, UserError, first_words
 from dms_jax.models.dms import ABLATIONS, FEATURE_GROWTHS, FROZEN_STATISTICS, NETWORKS, SIZES
 from dms_jax.models.resnext import BACKBONES
 from dms_jax.references import is_reference
 from dms_jax.runs.config.build import augment_config, build_model, extra_metrics, loss_config, optimizer_config
 from dms_jax.runs.config.defaults import default_config
 from dms_jax.runs.config.fields import flatten
+from dms_jax.runs.config.saved import CONFIG_NAME
 from dms_jax.training.losses import IOU_ON
 from dms_jax.training.optimizer import OPTIMIZERS
 
@@ -136,6 +138,44 @@ def check(config: ConfigDict, devices: int = 1) -> None:
     weights, outputs = fields["loss.output_weights"], build_model(config, num_classes=1).num_outputs
     if len(weights) not in (0, outputs):
         raise UsageError(f"config.loss.output_weights={weights} must have {outputs} weights, one for each output.")
+
+
+def check_saved(config: ConfigDict, workdir: Path, devices: int = 1) -> None:
+    """Refuse the configuration of a run that `check` refuses, or that has been damaged or edited into something else.
+
+    Args:
+      config: the configuration, as `saved.load_run` gives it.
+      workdir: of the run.
+      devices: see `check`.
+
+    Raises:
+      UserError: it cannot be used; the message names its file.
+    """
+    path = workdir / CONFIG_NAME
+    fields = flatten(config)
+    for name, value in flatten(default_config()).items():
+        if name in fields and not _is_like(fields[name], value):
+            raise UserError(
+                f"{path} has {fields[name]!r} for {name}, where something like {value!r} is needed: bring back a copy, "
+                "or train anew."
+            )
+    try:
+        check(config, devices)
+    except UserError as error:
+        raise type(error)(f"{path}: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({first_words(error)}): bring back a copy, or train anew.") from error
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value is of the kind of a field's default."""
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    if isinstance(default, int):
+        return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, type(default)) or default is None
 
 
 def _check_other_network(fields: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from dms_jax.data.datasets.folder.annotations.files import Files
 from dms_jax.data.datasets.folder.annotations.values import label_of, points_of, size_of
 from dms_jax.data.datasets.folder.listing import Listing
 from dms_jax.data.datasets.folder.roles import SPLIT_NAMES
+from dms_jax.data.image_files import DAMAGE
 
 # The shapes, and how many points each has at least.
 _SHAPES = {
@@ -137,6 +138,6 @@ def _draw_mask(data: str, left: int, top: int, height: int, width: int) -> np.nd
     try:
         with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as image:
             part = np.asarray(image.convert("L")) > 0
-    except (OSError, SyntaxError, ValueError, EOFError, binascii.Error) as error:
+    except (*DAMAGE, binascii.Error) as error:
         raise ValueError("has a mask that is no PNG") from error
     return place(part, left, top, height, width)

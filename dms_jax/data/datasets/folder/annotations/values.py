@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dms_jax.data.datasets.folder.tree import class_name
+from dms_jax.data.image_files import MOST_PIXELS
 from dms_jax.errors import UserError, first_words
 
 # No image is so large; beyond it, sums of coordinates lose pixels.
@@ -51,7 +52,7 @@ def size_of(width: object, height: object) -> tuple[int, int] | None:
         size = (int(width), int(height))
     except (TypeError, ValueError, OverflowError):
         size = (0, 0)
-    if min(size) < 1 or max(size) > _LARGEST:
+    if min(size) < 1 or max(size) > _LARGEST or size[0] * size[1] > MOST_PIXELS:
         raise ValueError(f"has the size {width!r} x {height!r}")
     return size
 
