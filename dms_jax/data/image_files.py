@@ -15,7 +15,7 @@ from dms_jax.data.declared_values import DeclaredValues, is_misread, read_declar
 from dms_jax.errors import UserError
 
 # What Pillow's readers raise on damaged files, besides OSError (which UnidentifiedImageError is).
-_DAMAGE = (SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_DAMAGE = (SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error)
 
 # Above this a mask's pixel is defective, in training and in the metrics.
 DEFECT_THRESHOLD = 127
@@ -45,7 +45,8 @@ def load_image(path: str | Path) -> Image.Image:
     """Reads an image as it is stored, but turned upright where its EXIF data say so.
 
     Raises:
-      UserError: the file is missing, is not an image or is damaged.
+      UserError: the file is missing, is not an image or is damaged, or has too many pixels for Pillow, which refuses
+        twice `PIL.Image.MAX_IMAGE_PIXELS`: a small file may claim to hold more than there is memory for.
     """
     try:
         # Pillow warns of what it reads all the same: many pixels, EXIF data cut short.
@@ -66,6 +67,11 @@ def load_image(path: str | Path) -> Image.Image:
         raise UserError(f"{path} is a folder, not an image.") from error
     except PermissionError as error:
         raise UserError(f"{path} may not be read: change its permissions.") from error
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise UserError(
+            f"{path} has more than the {most} million pixels that are read: cut it into smaller images, or shrink it."
+        ) from error
     except (OSError, *_DAMAGE) as error:
         raise UserError(f"{path} cannot be read as an image ({_first_line(error)}): replace it.") from error
     if misread:

@@ -11,7 +11,7 @@ from typing import Any
 import grain
 import numpy as np
 
-from dms_jax.data.crops import CropSource
+from dms_jax.data.crops import CropNames, CropSource
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.framing import Crop, Framing, crops_of, cut
 
@@ -22,7 +22,7 @@ _ENDLESS = 2**53
 
 
 def training_order(
-    sources: Sequence[ExampleSource | CropSource], *, seed: int, defective_fraction: float = 0.0
+    sources: Sequence[ExampleSource | CropSource | CropNames], *, seed: int, defective_fraction: float = 0.0
 ) -> grain.MapDataset:
     """The endless order of training examples: every epoch a new shuffle of all of them.
 
@@ -218,7 +218,7 @@ def _batches(
         yield [next(examples) for _ in range(min(max(len(source) - first, 0), rows))]
 
 
-def defective_flags(source: ExampleSource | CropSource) -> np.ndarray:
+def defective_flags(source: ExampleSource | CropSource | CropNames) -> np.ndarray:
     """Which examples have a defective pixel (mask > 127), bool [n].
 
     Where the mask is unknown, the label decides: any class other than the defect-free one is a defect.
