@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 
 import jax
 import numpy as np
 import pytest
+from absl import flags
 from image_records import ImageRecords
 from odd_images import ROOT, write_images, write_tiny_config
 from process_tree import Held, descendants, held_by
@@ -25,10 +27,13 @@ STEPS = 20_000
 ALLOWED_GROWTH = 1.02
 
 
-def largest(samples: list[tuple[int, Held]], begin: float, end: float) -> Held:
-    """The most of everything that was held between two shares of the steps."""
+def held_between(samples: list[tuple[int, Held]], begin: float, end: float) -> Held:
+    """The largest memory between two shares of the steps, and the medians of what comes and goes."""
     chosen = [held for step, held in samples if begin * STEPS <= step <= end * STEPS]
-    return Held(*(max(getattr(held, name) for held in chosen) for name in Held.__dataclass_fields__))
+    return Held(
+        max(held.memory for held in chosen),
+        *(int(median(getattr(held, name) for held in chosen)) for name in ("descriptors", "threads", "processes")),
+    )
 
 
 @pytest.mark.slow
@@ -56,10 +61,10 @@ def test_20_000_steps_hold_no_more_at_their_end_than_after_a_quarter(workers: in
     assert process.returncode == 0, (tmp_path / "said").read_text()[-2000:]
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
     # The test at the end is another thing than steps.
-    early, late = largest(samples, 0.25, 0.5), largest(samples, 0.75, 0.999)
+    early, late = held_between(samples, 0.25, 0.5), held_between(samples, 0.75, 0.999)
     print(f"workers={workers}: {early} between a quarter and a half, {late} in the last quarter")
     assert late.memory <= ALLOWED_GROWTH * early.memory
-    # A checkpoint that is being written opens some for a moment, how many of them at once is chance.
+    # Batches from other processes lie in shared memory, a file each until it is collected.
     assert late.descriptors <= early.descriptors + 16
     assert late.threads <= early.threads + 16
     assert late.processes == early.processes
@@ -80,6 +85,9 @@ def _batches(workers: int):
 
 
 def test_processes_that_read_images_are_gone_when_the_batches_are_closed() -> None:
+    if not flags.FLAGS.is_parsed():
+        # Grain asks for one of its own, as `dms-jax train` has them parsed.
+        flags.FLAGS(["tests"])
     before = set(descendants(os.getpid()))
     batches = _batches(workers=1)
     next(batches)
