@@ -32,7 +32,7 @@ from dms_jax.runs.testing import evaluate_network
 from dms_jax.runs.validation import Validation, make_eval_step, validation_score
 from dms_jax.runs.warm_up import parameter_norm, warm_up
 from dms_jax.runtime.devices import DATA_AXIS, replicate, shard_batch
-from dms_jax.runtime.garbage import gc_disabled, gc_frozen
+from dms_jax.runtime.garbage import gc_disabled, gc_frozen, return_freed_memory
 from dms_jax.runtime.processes import Processes
 from dms_jax.runtime.signals import collect_interruptions
 from dms_jax.runtime.stopping import Stop
@@ -241,6 +241,8 @@ class _Run:
         """Wait for the steps that are still on their way; what comes until `pausing` is closed is not training."""
         jax.block_until_ready(self.state)
         pausing.enter_context(self.writer.pause())
+        # Of evaluations and checkpoints: some megabytes every thousand steps.
+        pausing.callback(return_freed_memory)
         # What failed there fails again where it is needed.
         self.pause_prepared.exception()
         self.train_step.check_metrics(step, jax.device_get(self.state.metrics))
