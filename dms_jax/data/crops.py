@@ -135,6 +135,14 @@ class CropSource:
         known = self._source.has_masks()
         return known[[number for number, _ in self._places]]
 
+    def names(self) -> list[str]:
+        """What each crop is called: as its image, and for tiles with its corner, without decoding an image."""
+        names = self._source.names()
+        return [
+            names[number] if crop is None else f"{names[number]} (left {crop.left}, top {crop.top})"
+            for number, crop in self._places
+        ]
+
     def _label(self, label: int, has_mask: bool, part: np.ndarray) -> int:
         if self._framing.mode != "tiles" or label == self.free_class:
             return label
@@ -143,6 +151,37 @@ class CropSource:
         if (part > DEFECT_THRESHOLD).any():
             return label
         return _UNKNOWN if self.free_class is None else self.free_class
+
+
+class CropNames:
+    """The names of a source's crops in their place: what `dms_jax.data.pipeline.training_order` needs, and no image."""
+
+    def __init__(self, crops: CropSource) -> None:
+        self._crops = crops
+        self._names = crops.names()
+        self.free_class = crops.free_class
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> "CropNames":
+        """Those of some of the crops, in the given order."""
+        return CropNames(self._crops.subset(indices))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: SupportsIndex) -> str:
+        return self._names[index.__index__()]
+
+    def defective(self) -> np.ndarray:
+        """See `CropSource`."""
+        return self._crops.defective()
+
+    def labels(self) -> np.ndarray:
+        """See `CropSource`."""
+        return self._crops.labels()
+
+    def has_masks(self) -> np.ndarray:
+        """See `CropSource`."""
+        return self._crops.has_masks()
 
 
 def _part(mask: np.ndarray, crop: Crop) -> np.ndarray:

@@ -51,7 +51,8 @@ def load_image(path: str | Path) -> Image.Image:
     """Reads an image as it is stored, but turned upright where its EXIF data say so.
 
     Raises:
-      UserError: the file is missing, is not an image or is damaged.
+      UserError: the file is missing, is not an image or is damaged, or has too many pixels for Pillow, which refuses
+        twice `PIL.Image.MAX_IMAGE_PIXELS`: a small file may claim to hold more than there is memory for.
     """
     try:
         # Pillow warns of what it reads all the same: many pixels, EXIF data cut short.
@@ -74,6 +75,11 @@ def load_image(path: str | Path) -> Image.Image:
         raise UserError(f"{path} is a folder, not an image.") from error
     except PermissionError as error:
         raise UserError(f"{path} may not be read: change its permissions.") from error
+    except Image.DecompressionBombError as error:
+        most = MOST_PIXELS // 10**6
+        raise UserError(
+            f"{path} has more than the {most} million pixels that are read: cut it into smaller images, or shrink it."
+        ) from error
     except DAMAGE as error:
         raise UserError(f"{path} cannot be read as an image ({_first_line(error)}): replace it.") from error
     if misread:

@@ -11,7 +11,7 @@ from typing import Any
 import grain
 import numpy as np
 
-from dms_jax.data.crops import CropSource
+from dms_jax.data.crops import CropNames, CropSource
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.framing import Crop, Framing, crops_of, cut
 from dms_jax.runtime.signals import end_with_parent, starting_deaf
@@ -23,7 +23,7 @@ _ENDLESS = 2**53
 
 
 def training_order(
-    sources: Sequence[ExampleSource | CropSource], *, seed: int, defective_fraction: float = 0.0
+    sources: Sequence[ExampleSource | CropSource | CropNames], *, seed: int, defective_fraction: float = 0.0
 ) -> grain.MapDataset:
     """The endless order of training examples: every epoch a new shuffle of all of them.
 
@@ -227,7 +227,7 @@ def _end_with_parent(index: int, count: int) -> None:
     end_with_parent()
 
 
-def defective_flags(source: ExampleSource | CropSource) -> np.ndarray:
+def defective_flags(source: ExampleSource | CropSource | CropNames) -> np.ndarray:
     """Which examples have a defective pixel (mask > 127), bool [n].
 
     Where the mask is unknown, the label decides: any class other than the defect-free one is a defect.

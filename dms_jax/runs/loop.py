@@ -1,6 +1,5 @@
 """One run, from its configuration to its test results: build, restore, step, log, validate, save, test."""
 
-import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
@@ -22,6 +21,7 @@ from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.runs.config import build
 from dms_jax.runs.config.saved import with_absolute_paths
 from dms_jax.runs.data_warnings import data_warnings
+from dms_jax.runs.finite_steps import FiniteSteps, debugs_nans
 from dms_jax.runs.hosts import agreed_results
 from dms_jax.runs.monitoring.run_summary import announce_devices, describe_run, warn
 from dms_jax.runs.monitoring.writers import RunWriter
@@ -32,7 +32,7 @@ from dms_jax.runs.testing import evaluate_network
 from dms_jax.runs.validation import Validation, make_eval_step, validation_score
 from dms_jax.runs.warm_up import parameter_norm, warm_up
 from dms_jax.runtime.devices import DATA_AXIS, replicate, shard_batch
-from dms_jax.runtime.garbage import gc_disabled, gc_frozen
+from dms_jax.runtime.garbage import gc_disabled, gc_frozen, return_freed_memory
 from dms_jax.runtime.processes import Processes
 from dms_jax.runtime.signals import collect_interruptions, starting_deaf
 from dms_jax.runtime.stopping import Stop
@@ -90,7 +90,7 @@ class _Run:
     batches: grain.DatasetIterator
     mesh: Mesh
     predict_step: Any
-    train_step: Any
+    train_step: FiniteSteps
     state: TrainState
     schedule: optax.Schedule
     validation: Validation | None
@@ -150,6 +150,7 @@ class _Run:
             ready = warm_up(
                 *(config, model, optimizer, mesh, checkpoints, batches, validation),
                 ignores=data.splits.test.ignores,
+                donate=not debugs_nans(),
                 describe=lambda state: describe_run(config, data.dataset, state.params, workdir) if writes else None,
             )
             writer = closing.enter_context(
@@ -170,7 +171,7 @@ class _Run:
                 batches=batches,
                 mesh=mesh,
                 predict_step=predict_step,
-                train_step=ready.train_step,
+                train_step=FiniteSteps(*(config, data.splits, model, optimizer, mesh), ready.train_step, ready.state),
                 state=ready.state,
                 # Compiled as one program: operation by operation it takes half a second the first time.
                 schedule=jax.jit(learning_rate_schedule(optimizer_config, config.steps)),
@@ -239,8 +240,9 @@ class _Run:
     def _log(self, step: int) -> None:
         """Write the averages since the last time, and begin new ones."""
         # All at once, and divided by NumPy: nothing is compiled, and the device waited for but once.
-        metrics = {name: float(average.compute()) for name, average in jax.device_get(self.state.metrics).items()}
-        _check_finite(step, "loss", metrics["loss"])
+        averages = jax.device_get(self.state.metrics)
+        self.train_step.check_metrics(step, averages)
+        metrics = {name: float(average.compute()) for name, average in averages.items()}
         learning_rate = float(self.schedule(step - 1))
         speed = self.writer.progress(step, loss=metrics["loss"], learning_rate=learning_rate)
         scalars: dict[str, float | None] = {f"train/{name}": value for name, value in metrics.items()}
@@ -248,15 +250,19 @@ class _Run:
         self.writer.write(step, scalars)
         empty = replicate(empty_metrics(tuple(self.state.metrics)), self.mesh)
         self.state = self.state.replace(metrics=empty)  # type: ignore[attr-defined]  # flax.struct's stubs lack it
+        self.train_step.metrics_written(step)
 
     def _pause(self, step: int, pausing: ExitStack) -> None:
         """Wait for the steps that are still on their way; what comes until `pausing` is closed is not training."""
         jax.block_until_ready(self.state)
         pausing.enter_context(self.writer.pause())
+        # Of evaluations and checkpoints: some megabytes every thousand steps.
+        pausing.callback(return_freed_memory)
         # What failed there fails again where it is needed.
         self.pause_prepared.exception()
+        self.train_step.check_metrics(step, jax.device_get(self.state.metrics))
         # The last loss is that of the parameters before this step: these may have gone wrong since.
-        _check_finite(step, "norm of the parameters", float(parameter_norm(self.state.params)))
+        self.train_step.check_parameters(step, float(parameter_norm(self.state.params)))
 
     def _validate(self, step: int) -> None:
         """Measure the state on the validation split, and keep it if it is the best so far."""
@@ -321,11 +327,3 @@ class _Run:
         if trouble:
             self.writer.text(trouble)
         return tested.results
-
-
-def _check_finite(step: int, name: str, value: float) -> None:
-    if not math.isfinite(value):
-        raise UserError(
-            f"the {name} is {value} at step {step}: lower config.optimizer.learning_rate, or raise its warmup_steps, "
-            "with another --workdir."
-        )

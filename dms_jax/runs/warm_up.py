@@ -52,6 +52,7 @@ def warm_up(
     validation: Validation | None,
     *,
     ignores: bool,
+    donate: bool,
     describe: Callable[[TrainState], None],
 ) -> WarmUp:
     """Compile the training step, and make or restore the state meanwhile.
@@ -69,6 +70,7 @@ def warm_up(
       batches: the run's training batches; set to where the latest checkpoint was.
       validation: what will be evaluated, if anything.
       ignores: see `dms_jax.training.step.make_train_step`.
+      donate: the same.
       describe: called with a state that is not a restored one.
 
     Raises:
@@ -89,7 +91,8 @@ def warm_up(
             prepared.append(later.submit(_prepare_pause if is_gpu(mesh) else lambda *_: None, validation, target))
 
         try:
-            return compile_train_step(config, model, optimizer, mesh, target, ignores=ignores, on_lowered=on_lowered)
+            options = {"ignores": ignores, "donate": donate}
+            return compile_train_step(config, model, optimizer, mesh, target, **options, on_lowered=on_lowered)
         finally:
             lowered.set()
 

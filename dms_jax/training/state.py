@@ -1,6 +1,7 @@
 """Everything that a training step reads and changes, in one immutable value."""
 
 import dataclasses
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -58,6 +59,28 @@ def metric_names(model: Network) -> tuple[str, ...]:
 def empty_metrics(names: tuple[str, ...]) -> dict[str, metrics.Average]:
     """Averages of nothing yet."""
     return {name: metrics.Average(total=jnp.zeros((), jnp.float32), count=jnp.zeros((), jnp.int32)) for name in names}
+
+
+def add_metrics(
+    averages: dict[str, metrics.Average], measured: Mapping[str, jax.Array], is_sound: jax.Array
+) -> dict[str, metrics.Average]:
+    """Add a step's metrics to the averages.
+
+    The average of the loss counts the steps before the first one that was not sound, and is NaN from that one on: how
+    many steps have been done since it was begun then says which one that was, without a look at each of them.
+
+    Args:
+      averages: of the steps since they were last written.
+      measured: of this step.
+      is_sound: whether what the step does to the parameters is finite; its loss is looked at here.
+    """
+    added = {name: each.merge(metrics.Average.from_model_output(measured[name])) for name, each in averages.items()}
+    loss, before = added["loss"], averages["loss"]
+    is_sound &= jnp.isfinite(loss.total)
+    added["loss"] = metrics.Average(
+        total=jnp.where(is_sound, loss.total, jnp.nan), count=jnp.where(is_sound, loss.count, before.count)
+    )
+    return added
 
 
 def create_state(

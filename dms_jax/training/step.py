@@ -10,22 +10,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from clu import metrics
 from jax.experimental.layout import Layout, with_layout_constraint
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from dms_jax.data.image_files import DEFECT_THRESHOLD, IGNORED
 from dms_jax.models.network import Network
-from dms_jax.models.preprocessing import normalize
 from dms_jax.ops.sharding import varying_axes
 from dms_jax.runtime.compilation import compiler_options
 from dms_jax.runtime.devices import DATA_AXIS, Batch, batch_sharding, platform_of
-from dms_jax.training.augment import AugmentConfig, augment_batch, content_batch, example_keys
-from dms_jax.training.losses import LossConfig, dms_loss, unit_mean
-from dms_jax.training.paste import paste_defects
-from dms_jax.training.state import TrainState
+from dms_jax.training.augment import AugmentConfig
+from dms_jax.training.losses import LossConfig
+from dms_jax.training.objective import Objective
+from dms_jax.training.state import TrainState, add_metrics
 
 
 def make_train_step(
@@ -39,6 +36,7 @@ def make_train_step(
     average_decay: float = 0.0,
     deterministic: bool = False,
     ignores: bool = False,
+    donate: bool = True,
 ) -> jax.stages.Wrapped:
     """Compile one step of training.
 
@@ -55,62 +53,24 @@ def make_train_step(
         the beginning: min(average_decay, (1 + step) / (10 + step)). The state must then have `averaged`.
       deterministic: see `dms_jax.runtime.compilation.compiler_options`.
       ignores: pixels whose mask is `dms_jax.data.image_files.IGNORED` teach nothing.
+      donate: the old state is gone after a step; False: it can be looked at, for twice the memory.
 
     Returns:
-      A function of the state (donated: the old one is gone) and a batch of `image` uint8 [B, S, S, 3], `mask` uint8
+      A function of the state and a batch of `image` uint8 [B, S, S, 3], `mask` uint8
       [B, S, S, 1] and `label` int32 [B], B a multiple of the number of devices. With `has_mask` bool [B] the pixels of
       images without one teach nothing, as a label of -1 does not; with `content` int32 [B, 4], neither does what lies
       outside of it (top, left, height, width). It returns the next state, whose `metrics` have the step's metrics
       added.
     """
+    objective = Objective(model, loss, augment, seed, ignores)
 
     def step(state: TrainState, batch: Batch) -> TrainState:
-        local = batch["label"].shape[0]
-        positions = jax.lax.axis_index(DATA_AXIS) * local + jnp.arange(local)
-        keys = example_keys(seed, state.step, positions)
-        if augment.paste > 0:
-            batch = paste_defects(batch, keys, augment.paste, DATA_AXIS)
-        given, counted = batch["mask"], None
-        if ignores:
-            ignored, given = given == IGNORED, jnp.where(given == IGNORED, jnp.uint8(0), given)
-            # They move with the image, and what they touch is ignored too.
-            moved = augment_batch(keys, batch["image"], jnp.where(ignored, jnp.uint8(255), jnp.uint8(0)), augment)[1]
-            counted = moved <= 0
-        images, masks = augment_batch(keys, batch["image"], given, augment)
-        images, targets = normalize(images), (masks > DEFECT_THRESHOLD).astype(jnp.float32)
-        pixels = _counted_pixels(batch, keys, augment, counted)
-        pixel_weight, label_weight = unit_mean(pixels, DATA_AXIS), unit_mean(batch["label"] >= 0, DATA_AXIS)
-
-        def loss_of(params: Any) -> tuple[jax.Array, Any]:
-            variables = {"params": params, "batch_stats": state.batch_stats}
-            output, updates = model.apply(variables, images, train=True, mutable=["batch_stats"])
-            batch_stats = updates.get("batch_stats", {})
-            value, measured = dms_loss(
-                output.saliency,
-                output.classes,
-                targets,
-                batch["label"],
-                loss,
-                pixel_weight=pixel_weight,
-                label_weight=label_weight,
-                counted=pixels,
-                axis_name=DATA_AXIS,
-                edges=output.edges,
-            )
-            if output.classes:
-                hits = jnp.argmax(output.classes[-1], axis=-1) == batch["label"]
-                measured["accuracy"] = jnp.mean(label_weight * hits)
-            # The mean over the devices is taken of the loss, inside of what is differentiated: the sum of the devices'
-            # gradients is then that of the whole batch.
-            return jax.lax.pmean(value, DATA_AXIS), (
-                jax.lax.pmean(measured, DATA_AXIS),
-                batch_stats,
-            )
-
+        inputs = objective.inputs(state.step, batch)
         # Each device's own gradient, in float32, summed over the devices in a few large all-reduces: JAX would reduce
         # each by itself where its parameter is used, in bfloat16.
         params = jax.tree.map(lambda x: jax.lax.pcast(x, DATA_AXIS, to="varying"), state.params)
-        (_, (measured, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
+        gradient = jax.value_and_grad(objective.loss_of, has_aux=True)
+        (_, (measured, batch_stats)), gradients = gradient(params, state.batch_stats, inputs)
         if model.axis_name is None:
             batch_stats = _all_reduce_flat(batch_stats, mean=True)
         gradients = jax.tree.map(_row_major, gradients)
@@ -128,15 +88,12 @@ def make_train_step(
             batch_stats=batch_stats,
             opt_state=opt_state,
             averaged=averaged,
-            metrics={
-                name: average.merge(metrics.Average.from_model_output(measured[name]))
-                for name, average in state.metrics.items()
-            },
+            metrics=add_metrics(state.metrics, measured, jnp.isfinite(optax.tree.norm(updates))),
         )
 
     sharded = jax.shard_map(step, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P())
     options = compiler_options(platform_of(mesh), mesh.size, deterministic=deterministic)
-    return jax.jit(sharded, donate_argnums=0, compiler_options=options)
+    return jax.jit(sharded, donate_argnums=0 if donate else (), compiler_options=options)
 
 
 def _all_reduce_flat(tree: Any, *, mean: bool = False) -> Any:
@@ -167,17 +124,6 @@ def _row_major(gradient: jax.Array) -> jax.Array:
         return gradient
     layout = Layout(tuple(range(gradient.ndim)))
     return jax.lax.optimization_barrier(with_layout_constraint(gradient, layout))
-
-
-def _counted_pixels(batch: Batch, keys: jax.Array, augment: AugmentConfig, counted: jax.Array | None) -> jax.Array:
-    """Which pixels count, bool [B, H, W, 1] (or [B, 1, 1, 1]): known, inside of the content, and not ignored."""
-    known = jnp.ones(batch["label"].shape, bool) if "has_mask" not in batch else batch["has_mask"]
-    pixels = known[:, None, None, None]
-    if "content" in batch:
-        pixels = pixels & content_batch(keys, batch["content"], batch["image"].shape[1:3], augment)
-    if counted is not None:
-        pixels = pixels & counted
-    return pixels
 
 
 def abstract_batch(batch_size: int, image_size: int, mesh: Mesh) -> Batch:

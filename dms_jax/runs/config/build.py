@@ -1,7 +1,7 @@
 """From a configuration to the objects that it describes."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import grain
@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.data.cache import ExampleCache
-from dms_jax.data.crops import CropSource
+from dms_jax.data.crops import CropNames, CropSource
 from dms_jax.data.framing import Framing
 from dms_jax.data.pipeline import training_batches, training_order
 from dms_jax.errors import UsageError
@@ -28,6 +28,7 @@ from dms_jax.runtime.cuda_graphs import compile_recorded
 from dms_jax.runtime.devices import Batch
 from dms_jax.training.augment import AugmentConfig
 from dms_jax.training.losses import LossConfig
+from dms_jax.training.objective import Objective
 from dms_jax.training.optimizer import OptimizerConfig
 from dms_jax.training.state import TrainState
 from dms_jax.training.step import abstract_batch, make_train_step
@@ -144,6 +145,11 @@ def reading_options(config: ConfigDict) -> dict[str, Any]:
     }
 
 
+def objective(config: ConfigDict, model: Network, *, ignores: bool = False) -> Objective:
+    """What a training step differentiates."""
+    return Objective(model, loss_config(config), augment_config(config), config.seed, ignores)
+
+
 def compile_train_step(
     config: ConfigDict,
     model: Network,
@@ -152,11 +158,12 @@ def compile_train_step(
     state: TrainState,
     *,
     ignores: bool = False,
+    donate: bool = True,
     on_lowered: Callable[[], object] = lambda: None,
 ) -> Callable[[TrainState, Batch], TrainState]:
     """Compile the step for the configuration's batches and for states like the given one, which may be abstract.
 
-    For `ignores` see `dms_jax.training.step.make_train_step`, for `on_lowered`
+    For `ignores` and `donate` see `dms_jax.training.step.make_train_step`, for `on_lowered`
     `dms_jax.runtime.compilation.compile_ahead`.
     """
     train_step = make_train_step(
@@ -169,6 +176,7 @@ def compile_train_step(
         average_decay=config.average_decay,
         deterministic=config.deterministic,
         ignores=ignores,
+        donate=donate,
     )
     batch = abstract_batch(config.batch_size, config.data.image_size, mesh)
     return compile_recorded(train_step, mesh, state, batch, on_lowered=on_lowered)
@@ -179,11 +187,27 @@ def read_training_batches(config: ConfigDict, splits: Splits) -> grain.DatasetIt
 
     Crops are cached up to `config.data.cache`, which the worker processes share out among them.
     """
-    framing = framing_config(config)
     cache = ExampleCache(int(config.data.cache * 2**30) // max(config.data.workers, 1))
-    crops = [CropSource(source, framing, cache) for source in splits.train]
-    order = training_order(crops, seed=config.seed, defective_fraction=config.data.balance)
+    order = _training_order(config, _training_crops(config, splits, cache))
     return training_batches(order, workers=config.data.workers, **reading_options(config))
+
+
+def names_in_batch(config: ConfigDict, splits: Splits, step: int) -> list[str]:
+    """The names of the images, or of their tiles, that a step learns from, those of all processes; step 1 is the first.
+
+    As in the dataset: see `dms_jax.data.examples.ExampleSource`.
+    """
+    order = _training_order(config, [CropNames(crops) for crops in _training_crops(config, splits, None)])
+    return [order[index] for index in range((step - 1) * config.batch_size, step * config.batch_size)]
+
+
+def _training_crops(config: ConfigDict, splits: Splits, cache: ExampleCache | None) -> list[CropSource]:
+    framing = framing_config(config)
+    return [CropSource(source, framing, cache) for source in splits.train]
+
+
+def _training_order(config: ConfigDict, crops: Sequence[CropSource | CropNames]) -> grain.MapDataset:
+    return training_order(crops, seed=config.seed, defective_fraction=config.data.balance)
 
 
 def _describe(kind: Callable[..., Described], config: ConfigDict, section: str) -> Described:
