@@ -95,7 +95,9 @@ class FiniteSteps:
         loss = metrics["loss"]
         if not np.isfinite(loss.total):
             first = self._written + int(loss.count) + 1
-            raise self._error(first, _what(metrics), f": {_SET_ASIDE}{_how_to_debug()}.")
+            # After an update that is not finite, neither are the next steps' losses, which stand in the metrics too.
+            what = _what(metrics) if first == step else "loss or the update of the parameters is not finite"
+            raise self._error(first, what, f": {_SET_ASIDE}{_how_to_debug()}.")
 
     def metrics_written(self, step: int) -> None:
         """Take note that the metrics begin anew after a step."""

@@ -39,7 +39,7 @@ def png_of(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("size", [(MOST_PIXELS // 1000 + 1, 1000), (2**31 - 1, 2**31 - 1), (1, MOST_PIXELS + 1)])
 def test_an_image_of_more_pixels_than_the_limit_is_refused(size: tuple[int, int], tmp_path: Path) -> None:
     (tmp_path / "large.png").write_bytes(png_of(*size))
-    with pytest.raises(UserError, match=r"large\.png cannot be read as an image \(.*exceeds limit"):
+    with pytest.raises(UserError, match=r"large\.png has more than the 178 million pixels"):
         load_image(tmp_path / "large.png")
 
 
@@ -47,7 +47,7 @@ def test_an_image_of_the_limit_is_not_refused_for_its_size(tmp_path: Path) -> No
     (tmp_path / "large.png").write_bytes(png_of(MOST_PIXELS // 2, 2))
     with pytest.raises(UserError, match=r"large\.png cannot be read as an image") as caught:
         load_image(tmp_path / "large.png")
-    assert "exceeds limit" not in str(caught.value)
+    assert "million pixels" not in str(caught.value)
 
 
 def test_no_flipped_bit_of_a_png_mask_goes_unnoticed(tmp_path: Path) -> None:
