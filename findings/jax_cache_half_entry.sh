@@ -8,7 +8,7 @@
 # at every start from then on. A process that reads while another one writes the entry warns of the same. To delete the
 # file, or the folder, ends it.
 #
-# Needs Python 3.11 or later.
+# Needs Python 3.12 or later.
 set -euo pipefail
 
 scratch=$(mktemp -d)
