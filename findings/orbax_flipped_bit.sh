@@ -4,8 +4,8 @@
 # One would guess: the arrays lie in OCDBT files whose nodes have check sums, compressed by Zstandard, which can have one
 # too: a damaged file is an error when the checkpoint is restored.
 # Seen: with orbax-checkpoint 0.12.8 and tensorstore 0.1.86, each of 20 checkpoints of random float32 numbers, with a bit
-# flipped at another place of the largest file under d/, is restored without a word, with one to some thousand other numbers. Whoever
-# wants to know keeps check sums of the files.
+# flipped at another place of the largest file under d/, is restored without a word, with one to some thousand other
+# numbers. Whoever wants to know keeps check sums of the files.
 #
 # Needs Python 3.12 or later.
 set -euo pipefail
