@@ -130,8 +130,8 @@ def widened(kernel: Array, groups: int, merged: int) -> Array:
     k, _, channels, features = kernel.shape
     each = groups // merged
     kernel = kernel.reshape(k, k, 1, channels, merged, each, features // groups)
-    # Chosen, not multiplied by 0 and 1: jaxlib 0.10.2 computes the gradient of that product, beside the convolution's, by
-    # code that crashed on an AMD EPYC with AVX2 and no AVX-512; that of 0.12 did not.
+    # Chosen, not multiplied by 0 and 1: the gradient of that product, beside the convolution's, is computed by jaxlib
+    # 0.10.2 with code that crashed on an AMD EPYC with AVX2 and no AVX-512; that of 0.12 did not.
     same = jnp.eye(each, dtype=bool)[None, None, :, None, None, :, None]
     return jnp.where(same, kernel, 0).reshape(k, k, each * channels, features)
 
