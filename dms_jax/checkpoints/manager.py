@@ -130,7 +130,7 @@ class Checkpoints:
         folder = Path(self._latest.directory)
         reasons: dict[int, str] = {}
         for step in sorted(_steps(folder), reverse=True):
-            reason = _lacks(folder / str(step), _ITEMS) or damage_in(folder / str(step))
+            reason = _damage(folder / str(step), _ITEMS)
             if reason is None:
                 self._whole.add(step)
                 for damaged, why in reasons.items():
@@ -143,7 +143,7 @@ class Checkpoints:
             reasons[step] = reason
         if self.best_step is not None:
             best = Path(self._best.directory) / str(self.best_step)
-            reason = _lacks(best, _BEST_ITEMS) or damage_in(best)
+            reason = _damage(best, _BEST_ITEMS)
             if reason is not None:
                 aside = _set_aside(best)
                 sentences.append(
@@ -169,7 +169,7 @@ class Checkpoints:
         if step is None or step in self._whole:
             return
         folder = Path(self._latest.directory) / str(step)
-        reason = _lacks(folder, _ITEMS) or damage_in(folder)
+        reason = _damage(folder, _ITEMS)
         if reason:
             raise self._damaged(reason)
 
@@ -317,10 +317,10 @@ def _set_aside(folder: Path) -> Path:
     return folder.rename(aside)
 
 
-def _lacks(folder: Path, items: tuple[str, ...]) -> str | None:
-    """Which items a checkpoint has not, in words."""
+def _damage(folder: Path, items: tuple[str, ...]) -> str | None:
+    """Which items a checkpoint has not, or else what has become of its files, in words; None where it is whole."""
     absent = [name for name in items if not any((folder / name).glob("*"))]
-    return f"it has no {' and no '.join(absent)}" if absent else None
+    return f"it has no {' and no '.join(absent)}" if absent else damage_in(folder)
 
 
 def _on_host(tree: Any) -> Any:
