@@ -3,8 +3,8 @@
     python train.py --config=configs/bdms.py
     python train.py --config=configs/bdms.py:recipe=scratch,split=tiles
 
-With recipe=scratch, 7000 steps take six and a half minutes on one H100 and reach MAE 0.0066 and maxF 0.933 on the
-paper's test images, maxF 0.862 on the defective ones (docs/results.md).
+With recipe=scratch, 7000 steps take six and a half minutes on one H100 and reach MAE 0.0066 and maxF 0.862 on the
+defective ones of the paper's test images; 13 000 reach 0.0055 and 0.888 (docs/results.md).
 
 Arguments: dataset=mtdd|neu_seg|neu_det|crackforest|rsdds|kolektor_sdd2|folder|synthetic, split=paper|tiles (of
 neu_seg: published or grouped; of neu_det: hashed or folders), size=full|lite|medium|small,
