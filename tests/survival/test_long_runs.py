@@ -60,13 +60,7 @@ def test_20_000_steps_hold_no_more_at_their_end_than_after_a_quarter(workers: in
             started |= set(descendants(process.pid))
             samples.append((_step(run), held_by(process.pid)))
     assert process.returncode == 0, (tmp_path / "said").read_text()[-2000:]
-    # Python's own process that keeps track of shared memory ends when it sees that the run has.
-    deadline = time.monotonic() + 20
-    while (left := {pid: _command(pid) for pid in started if Path(f"/proc/{pid}").exists()}) and (
-        time.monotonic() < deadline
-    ):
-        time.sleep(0.1)
-    assert not left
+    assert not _left_over(started)
     # The test at the end is another thing than steps.
     early, late = held_between(samples, 0.25, 0.5), held_between(samples, 0.75, 0.999)
     print(f"workers={workers}: {early} between a quarter and a half, {late} in the last quarter")
@@ -75,6 +69,17 @@ def test_20_000_steps_hold_no_more_at_their_end_than_after_a_quarter(workers: in
     assert late.descriptors <= early.descriptors + 16
     assert late.threads <= early.threads + 16
     assert late.processes == early.processes
+
+
+def _left_over(started: set[int]) -> dict[int, str]:
+    """What is still there of a run that has ended, with its command."""
+    # Python's own process that keeps track of shared memory ends when it notices that the run has.
+    deadline = time.monotonic() + 20
+    while (left := {pid: _command(pid) for pid in started if Path(f"/proc/{pid}").exists()}) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.1)
+    return left
 
 
 def _command(pid: int) -> str:
