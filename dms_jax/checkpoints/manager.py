@@ -6,9 +6,7 @@ would resume backwards.
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from itertools import zip_longest
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,8 +16,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dms_jax.checkpoints.checksums import damage_in, write_checksums
-from dms_jax.checkpoints.trees import is_damage, metadata_of, read_tree
+from dms_jax.checkpoints import orbax_manager
+from dms_jax.checkpoints.folders import check_best, damage_of, damaged_best, set_aside, steps_in
+from dms_jax.checkpoints.trees import abstract_tree, first_difference, is_damage, metadata_of
 from dms_jax.errors import UserError, first_words
 from dms_jax.runtime.devices import put_whole
 from dms_jax.runtime.processes import is_lost_peer
@@ -27,8 +26,6 @@ from dms_jax.runtime.signals import starting_deaf
 
 _ITEMS = ("state", "data")
 _BEST_ITEMS = ("variables", "score")
-# What Orbax has not yet given its name.
-_UNFINISHED = "*.orbax-checkpoint-tmp*"
 
 
 class Checkpoints:
@@ -50,8 +47,8 @@ class Checkpoints:
 
     def __init__(self, workdir: Path, *, keep: int = 2) -> None:
         workdir = workdir.absolute()
-        self._best = _manager(workdir / "best", keep=1, items=_BEST_ITEMS)
-        self._latest = _manager(workdir / "checkpoints", keep=keep, items=_ITEMS)
+        self._best = orbax_manager.create(workdir / "best", keep=1, items=_BEST_ITEMS)
+        self._latest = orbax_manager.create(workdir / "checkpoints", keep=keep, items=_ITEMS)
         self._held: tuple[int, Any, float | None] | None = None
         self._is_written = True
         # Steps whose checkpoints have been found as they were written: it takes a second for each gigabyte.
@@ -74,7 +71,7 @@ class Checkpoints:
             return self._held[2]
         if self.best_step is None:
             return None
-        _wait(self._best)
+        orbax_manager.wait(self._best)
         try:
             restored = self._best.restore(self.best_step, args=ocp.args.Composite(score=ocp.args.JsonRestore()))
             return restored.score["score"]
@@ -95,9 +92,9 @@ class Checkpoints:
             return
         # A run that resumes from a state does not measure it again: the best of that step has to be there.
         self._write_best()
-        _wait(self._best)
+        orbax_manager.wait(self._best)
         items = {"state": ocp.args.StandardSave(_on_host(tree)), "data": grain.checkpoint.CheckpointSave(batches)}
-        _save(self._latest, step, items)
+        orbax_manager.save(self._latest, step, items)
 
     def remove_unfinished(self) -> None:
         """Remove what a killed run had begun to write: as large as a checkpoint, and Orbax warns of it later.
@@ -105,7 +102,7 @@ class Checkpoints:
         Only for the run itself: whoever predicts with it meanwhile would remove what it is writing.
         """
         for manager in (self._best, self._latest):
-            for path in Path(manager.directory).glob(_UNFINISHED):
+            for path in Path(manager.directory).glob(orbax_manager.UNFINISHED):
                 shutil.rmtree(path, ignore_errors=True)
 
     def drop_best_after(self, step: int) -> None:
@@ -129,12 +126,12 @@ class Checkpoints:
         sentences = []
         folder = Path(self._latest.directory)
         reasons: dict[int, str] = {}
-        for step in sorted(_steps(folder), reverse=True):
-            reason = _damage(folder / str(step), _ITEMS)
+        for step in sorted(steps_in(folder), reverse=True):
+            reason = damage_of(folder / str(step), _ITEMS)
             if reason is None:
                 self._whole.add(step)
                 for damaged, why in reasons.items():
-                    aside = _set_aside(folder / str(damaged))
+                    aside = set_aside(folder / str(damaged))
                     sentences.append(
                         f"{folder / str(damaged)} is damaged ({why}), and now called {aside.name}: the run resumes "
                         f"from the checkpoint before it, of step {step}."
@@ -143,9 +140,9 @@ class Checkpoints:
             reasons[step] = reason
         if self.best_step is not None:
             best = Path(self._best.directory) / str(self.best_step)
-            reason = _damage(best, _BEST_ITEMS)
+            reason = damage_of(best, _BEST_ITEMS)
             if reason is not None:
-                aside = _set_aside(best)
+                aside = set_aside(best)
                 sentences.append(
                     f"{best} is damaged ({reason}), and now called {aside.name}: the run chooses its best network "
                     "among those to come."
@@ -164,18 +161,18 @@ class Checkpoints:
         Raises:
           UserError: the latest is such a folder.
         """
-        _wait(self._latest)
+        orbax_manager.wait(self._latest)
         step = self.latest_step
         if step is None or step in self._whole:
             return
         folder = Path(self._latest.directory) / str(step)
-        reason = _damage(folder, _ITEMS)
+        reason = damage_of(folder, _ITEMS)
         if reason:
             raise self._damaged(reason)
 
     def _damaged(self, reason: str) -> UserError:
         folder = Path(self._latest.directory)
-        before = [step for step in _steps(folder) if step != self.latest_step]
+        before = [step for step in steps_in(folder) if step != self.latest_step]
         then = f"to resume from the one before it, of step {max(before)}" if before else "and the run begins anew"
         return UserError(f"{folder / str(self.latest_step)} is damaged: remove it, {then} ({reason}).")
 
@@ -193,10 +190,10 @@ class Checkpoints:
         step = self.latest_step
         folder = self._latest.directory / str(step)
         try:
-            difference = _first_difference(metadata_of(Path(folder / "state")), tree)
+            difference = first_difference(metadata_of(Path(folder / "state")), tree)
             if difference is None:
                 position = _position(Path(folder / "data"))
-                args = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(tree)))
+                args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_tree(tree)))
                 state = self._latest.restore(step, args=args).state
                 batches.set_state(position)
                 with starting_deaf():
@@ -224,7 +221,7 @@ class Checkpoints:
         step, variables, score = self._held
         items = {"variables": ocp.args.StandardSave(variables), "score": ocp.args.JsonSave({"score": score})}
         self._is_written = True
-        _save(self._best, step, items)
+        orbax_manager.save(self._best, step, items)
 
     def restore_best(self, variables: Any) -> Any:
         """Return the best variables; `variables` gives the structure and the placement.
@@ -234,23 +231,22 @@ class Checkpoints:
         """
         if self._held is not None:
             return put_whole(self._held[1], jax.tree.map(lambda x: x.sharding, variables))
-        _wait(self._best)
-        args = ocp.args.Composite(variables=ocp.args.StandardRestore(_abstract(variables)))
+        orbax_manager.wait(self._best)
+        args = ocp.args.Composite(variables=ocp.args.StandardRestore(abstract_tree(variables)))
         folder = Path(self._best.directory) / str(self.best_step)
-        if reason := damage_in(folder):
-            raise _damaged_best(folder, reason)
+        check_best(folder)
         try:
             return self._best.restore(self.best_step, args=args).variables
         except Exception as error:
             if not is_damage(error):
                 raise
-            raise _damaged_best(folder, first_words(error)) from error
+            raise damaged_best(folder, first_words(error)) from error
 
     def close(self) -> None:
         """Wait until everything is written."""
         with ExitStack() as stack:
             for manager in (self._best, self._latest):
-                stack.callback(_close, manager)
+                stack.callback(orbax_manager.close, manager)
             stack.callback(self._write_best)
 
     def __enter__(self) -> Self:
@@ -262,109 +258,10 @@ class Checkpoints:
         self.close()
 
 
-def has_checkpoint(workdir: Path) -> bool:
-    """Whether a work directory holds a checkpoint to resume from."""
-    return bool(_steps(workdir / "checkpoints"))
-
-
-def has_best(workdir: Path) -> bool:
-    """Whether a work directory holds a checkpoint to predict with."""
-    return bool(_steps(workdir / "best"))
-
-
-def read_best(workdir: Path) -> tuple[dict[str, Any], int]:
-    """The variables {"params", "batch_stats"} of a run's best checkpoint as NumPy arrays, and its step.
-
-    Raises:
-      UserError: the work directory has none, or it cannot be read.
-    """
-    steps = _steps(workdir / "best")
-    if not steps:
-        raise UserError(f"{workdir} has no best checkpoint: name the work directory of a run that has been evaluated.")
-    folder = workdir / "best" / str(max(steps))
-    if reason := damage_in(folder):
-        raise _damaged_best(folder, reason)
-    return read_tree(folder / "variables"), max(steps)
-
-
-def _manager(folder: Path, *, keep: int, items: tuple[str, ...]) -> ocp.CheckpointManager:
-    def add_checksums() -> None:
-        if jax.process_index() == 0:
-            for unfinished in folder.glob(_UNFINISHED):
-                write_checksums(unfinished)
-
-    background = ocp.options.AsyncOptions(
-        # Called when all is written, and the folder has yet to get its name.
-        post_finalization_callback=add_checksums,
-        # Where folders cannot be made in the background, Orbax's threads wait for them, and Python for the threads:
-        # minutes after the run has said why it ends.
-        create_directories_asynchronously=False,
-    )
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, async_options=background)
-    return ocp.CheckpointManager(folder, options=options, item_names=items)
-
-
-def _damaged_best(folder: Path, reason: str) -> UserError:
-    before = [step for step in _steps(folder.parent) if step != int(folder.name)]
-    fix = f"remove it, to use the one of step {max(before)}" if before else "bring back a copy, or train anew"
-    return UserError(f"{folder} is damaged: {fix} ({reason}).")
-
-
-def _set_aside(folder: Path) -> Path:
-    """Give a checkpoint a name by which nobody takes it for one."""
-    aside = folder.with_name(f"{folder.name}.damaged")
-    shutil.rmtree(aside, ignore_errors=True)
-    return folder.rename(aside)
-
-
-def _damage(folder: Path, items: tuple[str, ...]) -> str | None:
-    """Which items a checkpoint has not, or else what has become of its files, in words; None where it is whole."""
-    absent = [name for name in items if not any((folder / name).glob("*"))]
-    return f"it has no {' and no '.join(absent)}" if absent else damage_in(folder)
-
-
 def _on_host(tree: Any) -> Any:
     """The arrays as NumPy's where they are whole on every device: with these, Orbax's work in Python is halved."""
     leaves = jax.tree.leaves(tree)
     return jax.device_get(tree) if all(getattr(x, "is_fully_replicated", True) for x in leaves) else tree
-
-
-def _save(manager: ocp.CheckpointManager, step: int, items: dict[str, Any]) -> None:
-    with _told_to_make_room(manager):
-        manager.save(step, args=ocp.args.Composite(**items), force=True)
-
-
-def _wait(manager: ocp.CheckpointManager) -> None:
-    """Wait until everything is written; what failed in the background is raised here."""
-    with _told_to_make_room(manager):
-        manager.wait_until_finished()
-
-
-def _close(manager: ocp.CheckpointManager) -> None:
-    with _told_to_make_room(manager):
-        manager.close()
-
-
-@contextmanager
-def _told_to_make_room(manager: ocp.CheckpointManager) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        if is_lost_peer(error):
-            raise
-        raise UserError(
-            f"{manager.directory} cannot be written ({first_words(error)}): make room, and run the same command to "
-            "resume."
-        ) from error
-
-
-def _first_difference(saved: Any, wanted: Any) -> str | None:
-    """Where two trees of arrays, which may be abstract, differ first; None where they do not."""
-    missing = ("nothing", "")
-    for held, expected in zip_longest(sorted(_layout(saved).items()), sorted(_layout(wanted).items())):
-        if held != expected:
-            return "it holds {} {} instead of {} {}".format(*(held or missing), *(expected or missing))
-    return None
 
 
 def _position(folder: Path) -> Any:
@@ -376,23 +273,3 @@ def _position(folder: Path) -> Any:
     if not paths:
         raise ValueError(f"{folder} has no process_0-of-1.json")
     return json.loads(paths[0].read_text())
-
-
-def _layout(tree: Any) -> dict[str, str]:
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): f"{list(leaf.shape)} {jax.numpy.dtype(leaf.dtype)}"
-        for path, leaf in leaves
-    }
-
-
-def _steps(folder: Path) -> list[int]:
-    """The steps that Orbax sees in a folder: not what it has begun to write, nor other people's names."""
-    if not folder.is_dir():
-        return []
-    names = [path.name for path in folder.iterdir() if path.is_dir()]
-    return [int(name) for name in names if name.isdecimal() and str(int(name)) == name]
-
-
-def _abstract(tree: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)

@@ -1,5 +1,6 @@
 """Nested dictionaries of arrays in folders, as Orbax writes them."""
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,25 @@ def metadata_of(folder: Path) -> Any:
     """The tree that a folder holds, with the shape and the type of each array instead of the array."""
     # Asked of the handler: the checkpointer warns that an item of a larger checkpoint has no metadata of its own.
     return ocp.PyTreeCheckpointHandler().metadata(folder.absolute()).tree
+
+
+def first_difference(saved: Any, wanted: Any) -> str | None:
+    """Where two trees of arrays, which may be abstract, differ first; None where they do not."""
+    missing = ("nothing", "")
+    for held, expected in zip_longest(sorted(_layout(saved).items()), sorted(_layout(wanted).items())):
+        if held != expected:
+            return "it holds {} {} instead of {} {}".format(*(held or missing), *(expected or missing))
+    return None
+
+
+def _layout(tree: Any) -> dict[str, str]:
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{list(leaf.shape)} {jax.numpy.dtype(leaf.dtype)}"
+        for path, leaf in leaves
+    }
+
+
+def abstract_tree(tree: Any) -> Any:
+    """The shapes, types and shardings of a tree's arrays."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)

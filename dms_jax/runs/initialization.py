@@ -22,7 +22,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from dms_jax.checkpoints.backbone import backbone_name, read_backbone, read_description
-from dms_jax.checkpoints.manager import Checkpoints, has_best, read_best
+from dms_jax.checkpoints.folders import has_best, read_best
+from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError, some_names
 from dms_jax.models.network import Network
 from dms_jax.models.resnext import BACKBONES

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from dms_jax.checkpoints.manager import Checkpoints, has_best
+from dms_jax.checkpoints.folders import has_best
+from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError
 from dms_jax.models.network import Network
 from dms_jax.runs.config import build, checks, saved

@@ -8,7 +8,7 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from dms_jax.checkpoints.manager import has_checkpoint
+from dms_jax.checkpoints.folders import has_checkpoint
 from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError

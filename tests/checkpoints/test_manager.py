@@ -11,7 +11,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from dms_jax.checkpoints.manager import Checkpoints, has_checkpoint
+from dms_jax.checkpoints.folders import has_checkpoint
+from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError
 from dms_jax.training.state import TrainState
 

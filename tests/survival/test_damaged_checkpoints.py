@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from survival_runs import SEED, STEPS, Runs, assert_same, rows, state_at
 
-from dms_jax.checkpoints.manager import Checkpoints, read_best
+from dms_jax.checkpoints.folders import read_best
+from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError
 from dms_jax.training.state import TrainState
 
