@@ -196,6 +196,7 @@ class _Run:
                 # With the first batch, the processes that load images are started.
                 with starting_deaf() if step == first else nullcontext():
                     batch = next(self.batches)
+                batch = build.with_seed(config, batch)
                 self.state = self.train_step(self.state, shard_batch(batch, self.mesh))
                 if step == first:
                     self._started(closing)

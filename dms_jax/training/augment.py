@@ -60,7 +60,7 @@ def example_keys(seed: int | Array, step: int | Array, positions: Array) -> Arra
     """One key per example, whatever the number of devices that share the batch.
 
     Args:
-      seed: an integer, or a typed key (`jax.random.key`).
+      seed: an integer, which may be traced, or a typed key (`jax.random.key`).
       step: the training step; may be traced.
       positions: int32 [B], each example's place in the global batch.
 

@@ -40,7 +40,10 @@ class StepInputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss of a network in training; the attributes are arguments of `dms_jax.training.step.make_train_step`."""
+    """The loss of a network in training.
+
+    The attributes are arguments of `dms_jax.training.step.make_train_step`, and so is what is said there of a batch.
+    """
 
     model: Network
     loss: LossConfig
@@ -53,7 +56,7 @@ class Objective:
         augment = self.augment
         local = batch["label"].shape[0]
         positions = jax.lax.axis_index(DATA_AXIS) * local + jnp.arange(local)
-        keys = example_keys(self.seed, step, positions)
+        keys = example_keys(batch["seed"][0] if "seed" in batch else self.seed, step, positions)
         if augment.paste > 0:
             batch = paste_defects(batch, keys, augment.paste, DATA_AXIS)
         given, counted = batch["mask"], None

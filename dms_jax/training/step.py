@@ -48,7 +48,7 @@ def make_train_step(
       mesh: see `data_mesh`.
       loss: weights of the loss.
       augment: random transforms and pasted defects, drawn from (seed, step, position in the global batch).
-      seed: of the transforms.
+      seed: of the transforms, for a batch that brings none.
       average_decay: share of the old value that the exponential average of the variables keeps at each step, less at
         the beginning: min(average_decay, (1 + step) / (10 + step)). The state must then have `averaged`.
       deterministic: see `dms_jax.runtime.compilation.compiler_options`.
@@ -59,7 +59,8 @@ def make_train_step(
       A function of the state and a batch of `image` uint8 [B, S, S, 3], `mask` uint8
       [B, S, S, 1] and `label` int32 [B], B a multiple of the number of devices. With `has_mask` bool [B] the pixels of
       images without one teach nothing, as a label of -1 does not; with `content` int32 [B, 4], neither does what lies
-      outside of it (top, left, height, width). It returns the next state, whose `metrics` have the step's metrics
+      outside of it (top, left, height, width). With `seed` uint32 [B], all alike, it stands for `seed` above: what is
+      compiled is then the same for every seed. It returns the next state, whose `metrics` have the step's metrics
       added.
     """
     objective = Objective(model, loss, augment, seed, ignores)

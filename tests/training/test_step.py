@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from tiny_network import FIELDS
 
 from dms_jax.data.image_files import IGNORED
@@ -20,6 +21,7 @@ from dms_jax.runtime.cuda_graphs import program
 from dms_jax.runtime.devices import data_mesh, replicate, shard_batch
 from dms_jax.training.augment import AugmentConfig, augment_batch, example_keys
 from dms_jax.training.losses import LossConfig
+from dms_jax.training.objective import Objective
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
 from dms_jax.training.state import TrainState, create_state
 from dms_jax.training.step import make_train_step
@@ -383,3 +385,25 @@ def test_several_devices_add_terms_and_paste_as_one_does(initial: TrainState, ba
     for name, average in one.metrics.items():
         assert float(two.metrics[name].compute()) == pytest.approx(float(average.compute()), rel=1e-3), name
     assert float(one.metrics["loss"].total) > float(one.metrics["saliency_loss"].total) * 6
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_batch_may_bring_the_seed(batch: dict[str, np.ndarray], devices: int) -> None:
+    mesh = mesh_of(devices)
+
+    def inputs_with(seed: int) -> Any:
+        objective = Objective(BDMS(**FIELDS), LOSS, AugmentConfig(rotation=0, brightness=0.5), seed)
+        inputs = jax.shard_map(
+            lambda batch: tuple(objective.inputs(jnp.int32(3), batch)[:3]),
+            **{"mesh": mesh, "in_specs": P("data"), "out_specs": P("data")},
+        )
+        return jax.jit(inputs)
+
+    def seeded(seed: int) -> Any:
+        return shard_batch({**batch, "seed": np.full(BATCH, seed, np.uint32)}, mesh)
+
+    largest = 2**32 - 1
+    inputs = inputs_with(0)
+    expected = inputs_with(largest)(shard_batch(batch, mesh))
+    jax.tree.map(np.testing.assert_array_equal, inputs(seeded(largest)), expected)
+    assert not np.array_equal(inputs(seeded(SEED))[0], expected[0])

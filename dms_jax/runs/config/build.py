@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import grain
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -25,7 +26,7 @@ from dms_jax.references import is_reference, resolve
 from dms_jax.runs.config.fields import flatten
 from dms_jax.runs.splits import Splits
 from dms_jax.runtime.cuda_graphs import compile_recorded
-from dms_jax.runtime.devices import Batch
+from dms_jax.runtime.devices import Batch, batch_sharding
 from dms_jax.training.augment import AugmentConfig
 from dms_jax.training.losses import LossConfig
 from dms_jax.training.objective import Objective
@@ -163,8 +164,8 @@ def compile_train_step(
 ) -> Callable[[TrainState, Batch], TrainState]:
     """Compile the step for the configuration's batches and for states like the given one, which may be abstract.
 
-    For `ignores` and `donate` see `dms_jax.training.step.make_train_step`, for `on_lowered`
-    `dms_jax.runtime.compilation.compile_ahead`.
+    It takes batches `with_seed`: what one run has compiled, those of other seeds find in JAX's cache. For `ignores` and
+    `donate` see `dms_jax.training.step.make_train_step`, for `on_lowered` `dms_jax.runtime.compilation.compile_ahead`.
     """
     train_step = make_train_step(
         model,
@@ -178,8 +179,14 @@ def compile_train_step(
         ignores=ignores,
         donate=donate,
     )
-    batch = abstract_batch(config.batch_size, config.data.image_size, mesh)
+    batch = dict(abstract_batch(config.batch_size, config.data.image_size, mesh))
+    batch["seed"] = jax.ShapeDtypeStruct((config.batch_size,), np.uint32, sharding=batch_sharding(mesh))
     return compile_recorded(train_step, mesh, state, batch, on_lowered=on_lowered)
+
+
+def with_seed(config: ConfigDict, batch: Batch) -> Batch:
+    """A batch, or this process's part of one, with the run's seed beside each of its images, as a step takes it."""
+    return {**batch, "seed": np.full(len(batch["label"]), config.seed, np.uint32)}
 
 
 def read_training_batches(config: ConfigDict, splits: Splits) -> grain.DatasetIterator:

@@ -17,7 +17,7 @@ from dms_jax.runs.config import build, defaults
 from dms_jax.runs.config.build import read_training_batches
 from dms_jax.runtime.devices import DATA_AXIS, data_mesh, replicate, shard_batch
 from dms_jax.training.optimizer import create_optimizer
-from dms_jax.training.state import create_state
+from dms_jax.training.state import abstract_state, create_state
 
 
 def source(seed: int, count: int) -> ExampleSource:
@@ -107,10 +107,31 @@ def test_every_recipe_trains_a_step(
     batches = read_training_batches(config, SimpleNamespace(train=(source(0, 6),)))
     try:
         step = build.compile_train_step(config, model, optimizer, mesh, state)
-        state = jax.device_get(step(state, shard_batch(next(batches), mesh)))
+        state = jax.device_get(step(state, shard_batch(build.with_seed(config, next(batches)), mesh)))
     finally:
         batches.close()
     assert np.isfinite(state.metrics["loss"].total)
     moved = jax.tree.map(lambda a, b: float(np.abs(np.asarray(a) - b).max()), state.params, before)
     assert all(np.isfinite(leaf) for leaf in jax.tree.leaves(moved))
     assert moved["backbone"]["stem_conv"]["kernel"] > 0
+
+
+def test_the_step_is_compiled_once_for_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = {"stage_sizes": (1, 1, 1, 1), "groups": 1, "width_per_group": 64, "base_channels": 8}
+    monkeypatch.setitem(SIZES, "small", {**tiny, "side_channels": 4, "residual_channels": 4})
+    # What JAX's cache looks a program up by, but for the options and the device.
+    monkeypatch.setattr(build, "compile_recorded", lambda step, mesh, *arguments, **_: step.lower(*arguments).as_text())
+    config = importlib.import_module("configs.bdms").get_config("recipe=scratch,size=small")
+    config.model.schedule = ("HF",)
+    config.batch_size, config.data.image_size = 2, 32
+    mesh = data_mesh(jax.devices()[:1])
+    model = build.build_model(config, 3, DATA_AXIS)
+    optimizer = create_optimizer(build.optimizer_config(config), config.steps)
+    state = abstract_state(model, optimizer, mesh, average=True)
+    programs = []
+    for seed in (0, 1):
+        config.seed = seed
+        programs.append(build.compile_train_step(config, model, optimizer, mesh, state))
+    assert programs[0] == programs[1]
+    config.average_decay = 0.9
+    assert build.compile_train_step(config, model, optimizer, mesh, state) != programs[0]
