@@ -27,6 +27,8 @@ class LossConfig:
       iou_on: images that it counts on: "all", or the "defective" ones, whose mask has a defective pixel that counts.
       ssim_weight: of `dms_jax.training.regions.ssim_loss`.
       edge_weight: of each `dms_jax.training.edges.edge_loss`, for a network that gives maps of edges; others have none.
+      pasted_weight: of an image with a pasted defect in the class term, where one of a known class has 1: that it is
+        not of the class that it was.
     """
 
     saliency_weight: float = 1.0
@@ -36,6 +38,7 @@ class LossConfig:
     iou_on: str = "all"
     ssim_weight: float = 0.0
     edge_weight: float = 1.0
+    pasted_weight: float = 0.0
 
     @property
     def has_region_terms(self) -> bool:
@@ -68,15 +71,25 @@ def classification_loss(logits: Array, label: Array, weight: Array | None = None
 
     Args:
       logits: [B, K].
-      label: integers [B], 0..K - 1; anything where the weight is 0.
+      label: integers [B]: a class 0..K - 1, or `any_but` a class; anything where the weight is 0.
       weight: float32 [B]; None for 1 everywhere. See `unit_mean`.
 
     Returns:
-      float32 [].
+      float32 []: the mean of -log p_k, and of -log(1 - p_k) for any class but k.
     """
-    label = jnp.clip(label, 0, logits.shape[-1] - 1)
-    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), label)
+    logits = logits.astype(jnp.float32)
+    of_class = optax.losses.softmax_cross_entropy_with_integer_labels(logits, jnp.clip(label, 0, logits.shape[-1] - 1))
+    losses = of_class
+    if logits.shape[-1] > 1:
+        excluded = jax.nn.one_hot(any_but(label), logits.shape[-1], dtype=bool)
+        of_others = jax.nn.logsumexp(logits, -1) - jax.nn.logsumexp(logits, -1, where=~excluded)
+        losses = jnp.where(label < -1, of_others, of_class)
     return jnp.mean(losses if weight is None else weight * losses)
+
+
+def any_but(label: Array) -> Array:
+    """The label of an image of any class but this one, and back; -1, an unknown class, stays as it is."""
+    return -2 - label
 
 
 def unit_mean(known: Array, axis_name: str | None = None) -> Array:

@@ -24,10 +24,10 @@ class StepInputs(NamedTuple):
     Attributes:
       images: float32 [b, S, S, 3], normalised.
       targets: float32 [b, S, S, 1], 0 or 1.
-      labels: int32 [b], -1 where unknown.
+      labels: int32 [b], -1 where unknown, below for `dms_jax.training.losses.any_but` a class.
       pixels: which pixels count, bool [b, S, S, 1] or [b, 1, 1, 1].
       pixel_weight: those as weights whose mean over the whole batch is 1.
-      label_weight: the same of the labels that are known.
+      label_weight: the same of the labels, by how much is known of them.
     """
 
     images: jax.Array
@@ -68,8 +68,14 @@ class Objective:
         images, masks = augment_batch(keys, batch["image"], given, augment)
         images, targets = normalize(images), (masks > DEFECT_THRESHOLD).astype(jnp.float32)
         pixels = _counted_pixels(batch, keys, augment, counted)
-        pixel_weight, label_weight = unit_mean(pixels, DATA_AXIS), unit_mean(batch["label"] >= 0, DATA_AXIS)
+        pixel_weight, label_weight = unit_mean(pixels, DATA_AXIS), unit_mean(self._known(batch["label"]), DATA_AXIS)
         return StepInputs(images, targets, batch["label"], pixels, pixel_weight, label_weight)
+
+    def _known(self, labels: jax.Array) -> jax.Array:
+        """How much each image counts in the class term."""
+        # One class has no other.
+        pasted = self.loss.pasted_weight if self.model.num_classes > 1 else 0.0
+        return jnp.where(labels < -1, pasted, labels >= 0)
 
     def loss_of(
         self, params: Any, batch_stats: Any, inputs: StepInputs
@@ -91,7 +97,7 @@ class Objective:
         )
         if output.classes:
             hits = jnp.argmax(output.classes[-1], axis=-1) == inputs.labels
-            measured["accuracy"] = jnp.mean(inputs.label_weight * hits)
+            measured["accuracy"] = jnp.mean(unit_mean(inputs.labels >= 0, DATA_AXIS) * hits)
         # The mean over the devices is taken of the loss, inside of what is differentiated: the sum of the devices'
         # gradients is then that of the whole batch.
         return jax.lax.pmean(value, DATA_AXIS), (

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from dms_jax.runtime.devices import Batch
+from dms_jax.training.losses import any_but
 
 SHOWS = 4  # grey levels: what differs by no more is not in the mask
 OFFSET = (-90.0, 30.0)  # grey levels: defects are darker more often than brighter
@@ -23,9 +24,9 @@ _SHARE_OF_KEY = 0x7061
 def paste_defects(batch: Batch, keys: Array, share: float, axis_name: str | None = None) -> dict[str, Array]:
     """A batch in which a share of the normal images has a defect.
 
-    Normal is an image whose mask is known and 0 everywhere. One that gets a defect gets its mask too, and its label
-    becomes unknown, -1: the defect is of no class. It is filled in part with the next image of the global batch (the
-    first for the last), which on several devices may come from the next device.
+    Normal is an image whose mask is known and 0 everywhere. One that gets a defect gets its mask too, and as label
+    `dms_jax.training.losses.any_but` the one that it had: the defect is of no class. It is filled in part with the next
+    image of the global batch (the first for the last), which on several devices may come from the next device.
 
     Args:
       batch: `image` uint8 [B, H, W, 3], `mask` uint8 [B, H, W, 1], `label` int32 [B] and more, as in
@@ -55,7 +56,7 @@ def paste_defects(batch: Batch, keys: Array, share: float, axis_name: str | None
         **batch,
         "image": jnp.where(each, pasted, images),
         "mask": jnp.where(each, shown, masks),
-        "label": jnp.where(chosen, -1, batch["label"]),
+        "label": jnp.where(chosen & (batch["label"] >= 0), any_but(batch["label"]), batch["label"]),
     }
 
 

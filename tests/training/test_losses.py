@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dms_jax.training.losses import LossConfig, classification_loss, dms_loss, saliency_loss, unit_mean
+from dms_jax.training.losses import LossConfig, any_but, classification_loss, dms_loss, saliency_loss, unit_mean
 
 
 def batch(outputs=3, num_classes=4, seed=0):
@@ -31,6 +31,24 @@ def test_classification_loss_by_hand():
     first = -math.log(math.exp(-1) / (math.exp(1) + 1 + math.exp(-1)))
     expected = (first + math.log(3)) / 2
     assert float(classification_loss(logits, jnp.array([2, 0]))) == pytest.approx(expected, rel=1e-6)
+
+
+def test_any_class_but_one_by_hand():
+    logits = jnp.array([[1.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
+    total = math.exp(1) + 1 + math.exp(-1)
+    expected = (-math.log((math.exp(1) + 1) / total) - math.log(2 / 3)) / 2
+    label = any_but(jnp.array([2, 0]))
+    np.testing.assert_array_equal(any_but(label), [2, 0])
+    assert int(any_but(-1)) == -1
+    assert float(classification_loss(logits, label)) == pytest.approx(expected, rel=1e-6)
+    # Also where the class is all but certain, in value and gradient.
+    sure = jnp.array([[40.0, 0.0, 0.0]])
+    value, gradient = jax.value_and_grad(classification_loss)(sure, any_but(jnp.array([0])))
+    assert float(value) == pytest.approx(40 - math.log(2), rel=1e-6)
+    np.testing.assert_allclose(gradient, [[1, -0.5, -0.5]], atol=1e-6)
+    # One class has no other: of weight 0, and no NaN.
+    alone = jax.grad(classification_loss)(jnp.array([[3.0]]), any_but(jnp.array([0])), jnp.zeros(1))
+    assert float(alone[0, 0]) == 0
 
 
 def test_dms_loss_by_hand():

@@ -407,3 +407,28 @@ def test_a_batch_may_bring_the_seed(batch: dict[str, np.ndarray], devices: int) 
     expected = inputs_with(largest)(shard_batch(batch, mesh))
     jax.tree.map(np.testing.assert_array_equal, inputs(seeded(largest)), expected)
     assert not np.array_equal(inputs(seeded(SEED))[0], expected[0])
+
+
+def test_an_image_of_any_class_but_one_counts_in_the_class_term_as_much_as_is_asked(
+    batch: dict[str, np.ndarray],
+) -> None:
+    # As pasted defects leave them, and one of no known class.
+    label = np.array([0, -2, 1, -3, 2, -4, -1, 0], np.int32)
+    mesh, still = mesh_of(2), AugmentConfig(rotation=0, horizontal_flip=False)
+
+    def weight_of(pasted_weight: float, num_classes: int) -> Any:
+        objective = Objective(
+            BDMS(**{**FIELDS, "num_classes": num_classes}), LossConfig(pasted_weight=pasted_weight), still, SEED
+        )
+        weights = jax.shard_map(
+            lambda batch: objective.inputs(jnp.int32(0), batch).label_weight,
+            **{"mesh": mesh, "in_specs": P("data"), "out_specs": P("data")},
+        )
+        return jax.device_get(jax.jit(weights)(shard_batch({**batch, "label": label}, mesh)))
+
+    known = np.array([1, 0, 1, 0, 1, 0, 0, 1])
+    np.testing.assert_allclose(weight_of(0.0, 3), known / known.mean(), rtol=1e-6)
+    half = known + 0.5 * (label < -1)
+    np.testing.assert_allclose(weight_of(0.5, 3), half / half.mean(), rtol=1e-6)
+    # One class has no other.
+    np.testing.assert_allclose(weight_of(0.5, 1), known / known.mean(), rtol=1e-6)

@@ -48,6 +48,7 @@ _ADDED = {
     "loss.edge_weight": 1.0,
     "loss.iou_on": "all",
     "loss.iou_weight": 0.0,
+    "loss.pasted_weight": 0.0,
     "loss.ssim_weight": 0.0,
     "model.shared_statistics": True,
     "model.zero_init_residual": False,
