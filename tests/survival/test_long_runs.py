@@ -15,6 +15,7 @@ from absl import flags
 from image_records import ImageRecords
 from odd_images import ROOT, write_images, write_tiny_config
 from process_tree import Held, descendants, held_by
+from survival_runs import seconds_until_gone
 
 from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.data.crops import CropSource
@@ -48,19 +49,17 @@ def test_20_000_steps_hold_no_more_at_their_end_than_after_a_quarter(workers: in
         *("--config.log_every=50", "--config.evaluate_every=200", "--config.checkpoint_every=400"),
     ]
     samples: list[tuple[int, Held]] = []
-    started: set[int] = set()
     # Not the several devices of the tests: two images are a batch here.
     env = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
     with (
         (tmp_path / "said").open("w") as said,
-        subprocess.Popen(command, env=env, stdout=said, stderr=subprocess.STDOUT) as process,
+        subprocess.Popen(command, env=env, stdout=said, stderr=subprocess.STDOUT, start_new_session=True) as process,
     ):
         while process.poll() is None:
             time.sleep(1)
-            started |= set(descendants(process.pid))
             samples.append((_step(run), held_by(process.pid)))
     assert process.returncode == 0, (tmp_path / "said").read_text()[-2000:]
-    assert not _left_over(started)
+    seconds_until_gone(process.pid, most=20)
     # The test at the end is another thing than steps.
     early, late = held_between(samples, 0.25, 0.5), held_between(samples, 0.75, 0.999)
     print(f"workers={workers}: {early} between a quarter and a half, {late} in the last quarter")
@@ -69,24 +68,6 @@ def test_20_000_steps_hold_no_more_at_their_end_than_after_a_quarter(workers: in
     assert late.descriptors <= early.descriptors + 16
     assert late.threads <= early.threads + 16
     assert late.processes == early.processes
-
-
-def _left_over(started: set[int]) -> dict[int, str]:
-    """What is still there of a run that has ended, with its command."""
-    # Python's own process that keeps track of shared memory ends when it notices that the run has.
-    deadline = time.monotonic() + 20
-    while (left := {pid: _command(pid) for pid in started if Path(f"/proc/{pid}").exists()}) and (
-        time.monotonic() < deadline
-    ):
-        time.sleep(0.1)
-    return left
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
 
 
 def _step(run: Path) -> int:
