@@ -1,6 +1,7 @@
 """Other ways to compute the network's parts, timed alone: python benchmarks/leads.py [--only NAME] [--batch 64].
 
-Each lead is a function written in two or more ways with the same result, at the shapes of BDMS on 300 x 300 images.
+Each lead is a function written in two or more ways with the same result, at the shapes of BDMS on 300 x 300 images
+("wide": of FCN-8s).
 For each way: milliseconds of the forward pass, and of the forward and backward pass together. What came of them stands
 in benchmarks/README.md.
 """
@@ -110,6 +111,18 @@ def stem() -> tuple[Ways, list[tuple[int, ...]]]:
     return ways, [(300, 300, 3), (7, 7, 3, 64)]
 
 
+def wide() -> tuple[Ways, list[tuple[int, ...]]]:
+    """FCN-8s's fc6, 7 x 7 on a small map to 4096 channels: as a convolution, and its 49 taps as one product."""
+
+    def product(x: jax.Array, k: jax.Array) -> jax.Array:
+        height, width = x.shape[1:3]
+        edge = jnp.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)))
+        windows = [edge[:, i : i + height, j : j + width] for i in range(7) for j in range(7)]
+        return jnp.concatenate(windows, -1) @ k.reshape(-1, k.shape[-1])
+
+    return {"conv": conv, "product": product}, [(10, 10, 512), (7, 7, 512, 4096)]
+
+
 def saliency_head() -> tuple[Ways, list[tuple[int, ...]]]:
     """The last 1 x 1 convolution of a residual block, to one channel in float32."""
 
@@ -215,6 +228,7 @@ LEADS: dict[str, Callable[[], tuple[Ways, list[tuple[int, ...]]]]] = {
     "pointwise_stage1": lambda: pointwise(75, 256, 128),
     "pointwise_stage3": lambda: pointwise(19, 512, 1024),
     "stem": stem,
+    "wide": wide,
     "grouped_stage1": lambda: grouped(75, 128),
     "grouped_stage2": lambda: grouped(38, 256),
     "grouped_stage3": lambda: grouped(19, 512),

@@ -16,6 +16,8 @@ from typing import Any
 import jax
 from steps import Bench
 
+from dms_jax.comparison.deep import DEEP_NETWORKS
+from dms_jax.models.dms import NETWORKS
 from dms_jax.runtime import cuda_graphs
 
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = (\S+) ")
@@ -31,7 +33,7 @@ def main() -> int:
     dtype = jax.numpy.float32 if on_cpu else jax.numpy.bfloat16
     # Kernels in a graph do not say which instruction they belong to.
     cuda_graphs.GRAPHS["xla_gpu_enable_command_buffer"] = ""
-    bench = Bench("bdms", arguments.size, arguments.image_size, 1, dtype, arguments.remat, 0.2)
+    bench = Bench(arguments.network, arguments.size, arguments.image_size, 1, dtype, arguments.remat, 0.2)
     compiled, call = bench.prepare(arguments.job, arguments.batch)
     kernels = trace(call, arguments.steps)
     text = compiled.as_text()
@@ -92,6 +94,7 @@ def _print(title: str, table: Mapping[str, tuple[float, str]], total: float, top
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Say where the time of a step goes.")
     parser.add_argument("--job", choices=("train", "predict"), default="train")
+    parser.add_argument("--network", choices=(*NETWORKS, *DEEP_NETWORKS), default="bdms")
     parser.add_argument("--size", choices=("full", "lite", "medium", "small"), default="full")
     parser.add_argument("--image-size", type=int, default=300)
     parser.add_argument("--batch", type=int, default=64)

@@ -82,7 +82,8 @@ class Bench:
             self.model = NETWORKS[network](num_classes=6, dtype=dtype, axis_name=axis_name, **fields)
         self.optimizer = create_optimizer(OptimizerConfig(), 20_000)
         self._initial: TrainState | None = None
-        exclude_slow_cudnn_engines(self.mesh.devices.flat[0], dtype, deterministic=deterministic)  # as train.py does
+        if network in NETWORKS:  # as train.py does
+            exclude_slow_cudnn_engines(self.mesh.devices.flat[0], dtype, deterministic=deterministic)
 
     def train(self, batch: int) -> Timed:
         """Time the whole training step: augmentation, forward and backward pass, update."""

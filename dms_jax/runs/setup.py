@@ -12,6 +12,8 @@ from dms_jax.checkpoints.folders import has_checkpoint
 from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError
+from dms_jax.models.dms import NETWORKS
+from dms_jax.references import is_reference
 from dms_jax.runs.config import build, checks, saved
 from dms_jax.runs.dataset import digests, open_dataset, reopen_dataset
 from dms_jax.runs.description import RunDescription
@@ -55,7 +57,9 @@ def set_up_process(config: ConfigDict, processes: Processes) -> Mesh:
     check_alike(config, processes)
     checks.check(config, mesh.size)
     dtype = build.compute_dtype(config)
-    exclude_slow_cudnn_engines(mesh.devices.flat[0], dtype, deterministic=config.deterministic)
+    # Another network's convolutions may be fastest in what was never so for these.
+    if config.model.network in NETWORKS and not is_reference(config.model.backbone):
+        exclude_slow_cudnn_engines(mesh.devices.flat[0], dtype, deterministic=config.deterministic)
     return mesh
 
 

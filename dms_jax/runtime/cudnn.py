@@ -15,7 +15,7 @@ _MEASURED_ON = "9.0"
 
 
 def exclude_slow_cudnn_engines(device: jax.Device, dtype: Any, *, deterministic: bool) -> None:
-    """Let this process not try those of cuDNN's engines that were never nearly the fastest for these networks.
+    """Let this process not try those of cuDNN's engines that were never nearly the fastest for SDMS and BDMS.
 
     Running them takes a fifth of the time until a first training step. The list was made on an H100 in bfloat16, and
     applies to GPUs of its compute capability, in that type, where algorithms are tried at all. It is read when the
