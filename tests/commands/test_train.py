@@ -89,7 +89,16 @@ class TestWrongUsage:
             ("--config.data.synthetic.colour=1", r"known are config\.data\.synthetic\.images, .*seed.*size\.$"),
             ("--config.colour.red=1", r"^config\.colour\.red is unknown; known are "),
             ("--config.model=bdms", r"^config\.model is unknown; known are config\.model\.ablation, "),
-            ("--config.batch_size.x=1", r"^config\.batch_size\.x is unknown; known are "),
+            (
+                "--config.batch_size.x=1",
+                r"^config\.batch_size\.x is unknown \(did you mean config\.batch_size\?\); known are ",
+            ),
+            (
+                "--config.bach_size=8",
+                r"^config\.bach_size is unknown \(did you mean config\.batch_size\?\); known are ",
+            ),
+            ("--config.data.imagesize=96", r"is unknown \(did you mean config\.data\.image_size\?\); known are "),
+            ("--config.learning_rate=1", r"is unknown \(did you mean config\.optimizer\.learning_rate\?\); known are "),
             ("--config.=1", r"^config\. is unknown"),
             ("-config.colour=1", r"^config\.colour is unknown"),
         ],
@@ -113,6 +122,17 @@ class TestWrongUsage:
     )
     def test_value_of_the_wrong_type(self, fails, field, value):
         assert f"config.{field}=" in fails(f"--config.{field}={value}")
+
+    @pytest.mark.parametrize(
+        ("field", "value", "kind"),
+        [
+            ("batch_size", "eight", "a whole number"),
+            ("optimizer.learning_rate", "fast", "a number"),
+            ("model.saliency_prior", "maybe", "true or false"),
+        ],
+    )
+    def test_value_of_the_wrong_type_is_told_in_plain_words(self, fails, field, value, kind):
+        assert fails(f"--config.{field}={value}") == f"config.{field}={value} is not {kind}."
 
     def test_field_without_a_value(self, fails):
         assert fails("--config.batch_size") == "--config.batch_size has no value: write --config.batch_size=VALUE."

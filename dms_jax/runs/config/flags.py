@@ -1,7 +1,9 @@
 """A run's configuration and work directory from the flags of a command line."""
 
-from collections.abc import Iterable, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -9,6 +11,8 @@ from ml_collections import ConfigDict, config_flags
 import dms_jax
 from dms_jax.errors import UsageError, UserError
 from dms_jax.runs.config.fields import flatten
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
@@ -30,10 +34,15 @@ def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
         name = override.lstrip("-").removeprefix("config.").partition("=")[0]
         if name not in known:
             nearby = _known_beside(name, known)
-            raise UsageError(f"config.{name} is unknown; known are config.{', config.'.join(nearby)}.")
+            meant = _probably_meant(name, known)
+            question = f" (did you mean config.{meant}?)" if meant else ""
+            raise UsageError(f"config.{name} is unknown{question}; known are config.{', config.'.join(nearby)}.")
         if "=" not in override:
             raise UsageError(f"{override} has no value: write {override}=VALUE.")
-    config, file, workdir = _read_flags([argv[0], *others, *overrides], default_config)
+    try:
+        config, file, workdir = _read_flags([argv[0], *others, *overrides], default_config)
+    except UsageError as error:
+        raise _naming_the_kind(error, overrides, known) from error
     if workdir == "":
         raise UsageError("--workdir is empty: name a folder, or leave the flag out.")
     return config, Path(workdir).expanduser() if workdir else default_workdir(file)
@@ -46,6 +55,27 @@ def _known_beside(name: str, known: Iterable[str]) -> list[str]:
     start = f"{group}." if group in groups and group else ""
     inside = [field.removeprefix(start) for field in known if field.startswith(start)]
     return [start + field for field in sorted({f"{f.partition('.')[0]}.*" if "." in f else f for f in inside})]
+
+
+def _probably_meant(name: str, known: Iterable[str]) -> str | None:
+    """The field that a misspelt name is closest to, or the one field of that name in another group."""
+    ends: dict[str, list[str]] = {}
+    for field in known:
+        ends.setdefault(field.rpartition(".")[2], []).append(field)
+    elsewhere = ends.get(name.rpartition(".")[2], [])
+    if len(elsewhere) == 1:
+        return elsewhere[0]
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)), None)
+
+
+def _naming_the_kind(error: UsageError, overrides: Sequence[str], known: Mapping[str, Any]) -> UsageError:
+    """The error itself, or where a number was expected one that says so, instead of Python's words about literals."""
+    for override in overrides:
+        name, _, value = override.lstrip("-").removeprefix("config.").partition("=")
+        kind = _KINDS.get(type(known[name]))
+        if kind and str(error).startswith(f"flag --config.{name}={value}:"):
+            return UsageError(f"config.{name}={value} is not {kind}.")
+    return error
 
 
 def known_configs() -> list[str]:
