@@ -10,8 +10,9 @@ from PIL import Image
 
 from dms_jax.data.framing import crops_of, cut
 from dms_jax.data.image_files import encode_png, read_image
+from dms_jax.data.prediction_folders import MAPS, OVERLAYS
 from dms_jax.errors import UserError, first_words
-from dms_jax.inference.folder.listing import MAPS, OVERLAYS, ImageFile
+from dms_jax.inference.folder.listing import ImageFile
 from dms_jax.inference.folder.overlay import draw_overlay
 from dms_jax.inference.folder.records import encode_record
 from dms_jax.inference.interpretation import Interpretation, Prediction, interpret

@@ -5,16 +5,12 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
 from dms_jax.data.image_files import IMAGE_SUFFIXES
+from dms_jax.data.prediction_folders import MAPS, OVERLAYS, SETTINGS, written_folders
 from dms_jax.errors import UserError
-
-# Of a folder of predictions: what they are of, one file for each shard, and its folders of images.
-SETTINGS = "predictions*.json"
-MAPS, OVERLAYS = "maps", "overlays"
 
 # Ways to call a prediction: below what was named, with its folder or below all images' common one, each with or
 # without the suffix.
@@ -143,9 +139,9 @@ def _images_below(folder: Path, skipped: frozenset[str], source: Path, above: tu
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(f"{folder} cannot be read ({error.strerror}): change its permissions.") from error
-    has_predictions = any(fnmatch(entry.name, SETTINGS) for entry in entries)
+    written = written_folders(entry.name for entry in entries)
     for entry in entries:
-        if entry.name.startswith(".") or (has_predictions and entry.name in (MAPS, OVERLAYS)):
+        if entry.name.startswith(".") or entry.name in written:
             continue
         if entry.is_dir():
             yield from _images_below(folder / entry.name, skipped, source, (*above, real))

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dms_jax.data.prediction_folders import MAPS, OVERLAYS, SETTINGS
 from dms_jax.errors import UserError
 from dms_jax.inference.folder.files import MAP_SUFFIX, OVERLAY_SUFFIX, FileStep
-from dms_jax.inference.folder.listing import MAPS, OVERLAYS, SETTINGS, ImageFile, refuse_overwriting
+from dms_jax.inference.folder.listing import ImageFile, refuse_overwriting
 from dms_jax.inference.folder.records import RecordFile, write_table
 from dms_jax.inference.folder.workers import CHUNK, WorkerPool
 from dms_jax.inference.interpretation import Interpretation

@@ -12,6 +12,7 @@ from PIL import Image
 from dms_jax.data.class_names import is_free_name
 from dms_jax.data.datasets.folder.masks import Place
 from dms_jax.data.datasets.folder.roles import role_of
+from dms_jax.data.prediction_folders import written_folders
 from dms_jax.errors import UserError
 
 # What archives and file servers add.
@@ -175,6 +176,9 @@ def _image_endings() -> frozenset[str]:
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in _SKIPPED)
+        paths = sorted(folder.iterdir())
     except OSError as error:
         raise UserError(f"{printable(folder)} cannot be read ({error.strerror}): change its permissions.") from error
+    # Maps and overlays would be taken for masks, or for more images.
+    passed_over = _SKIPPED | written_folders(path.name for path in paths)
+    return [path for path in paths if not path.name.startswith(".") and path.name not in passed_over]

@@ -192,6 +192,22 @@ UNDERSTOOD = {
             "x/y/test/a/2.png: a, test, -",
         ],
     ),
+    "what dms-jax predict wrote: in a class, beside the classes, and a shard's": (
+        "good/1.png a/2.jpg masks/a/2.png a/maps/2.png a/overlays/2.jpg a/predictions.json a/predictions.csv "
+        "out/maps/a/2.png out/overlays/a/2.jpg out/predictions.json "
+        "part/maps/a/2.png part/overlays/a/2.jpg part/predictions-1-of-2.json",
+        [
+            "good/1.png: good, -, -",
+            "a/2.jpg: a, -, masks/a/2.png",
+        ],
+    ),
+    "a class that is called maps": (
+        "good/1.png maps/2.png masks/maps/2.png",
+        [
+            "good/1.png: good, -, -",
+            "maps/2.png: maps, -, masks/maps/2.png",
+        ],
+    ),
     "one flat folder of masks": (
         "good/1.png a/2.png b/3.png masks/{2,3}.png",
         [

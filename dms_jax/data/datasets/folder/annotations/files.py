@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from dms_jax.data.image_files import IMAGE_SUFFIXES
+from dms_jax.data.prediction_folders import written_folders
 from dms_jax.errors import UserError
 
 
 class Files:
-    """All files below a folder, except hidden ones."""
+    """All files below a folder, except hidden ones and the maps and overlays of predictions."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -36,7 +37,8 @@ class Files:
                 folders.clear()
                 continue
             seen.add(here)
-            folders[:] = [name for name in folders if not name.startswith(".")]
+            written = written_folders(names)
+            folders[:] = [name for name in folders if not name.startswith(".") and name not in written]
             found += [Path(folder, name) for name in names if not name.startswith(".")]
         return tuple(sorted(found))
 

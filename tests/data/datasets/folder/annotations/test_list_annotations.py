@@ -72,6 +72,16 @@ def test_hidden_files_are_passed_over(root):
     assert list_annotations(root) is None
 
 
+def test_what_predict_wrote_is_passed_over(root):
+    coco(root)
+    add_image(root, "predictions/overlays/line/a.png")
+    (root / "predictions/predictions.json").write_text("{}")
+    (root / "line").mkdir()
+    (root / "a.png").rename(root / "line/a.png")
+    # Its name has to fit one file alone.
+    assert [image.name for image in list_annotations(root).images] == ["line/a.png"]
+
+
 def test_links_that_lead_back_up(root):
     class_folders(root)
     (root / "dent/up").symlink_to(root, target_is_directory=True)
