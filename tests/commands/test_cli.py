@@ -16,7 +16,9 @@ from dms_jax.cli import main
         # What is misspelt is missing.
         (["evaluate", "--workdr", "run"], "is required; for --workdr, did you mean --workdir?"),
         (["compare", "--datset=mtdd", "--meth", "LC"], "required: --dataset; for --datset, did you mean --dataset?\n"),
+        (["evalute", "--workdir", "run"], "there is no command evalute: did you mean evaluate?\n"),
         # Nothing is close: nothing is guessed.
+        (["quit"], "invalid choice: 'quit' (choose from "),
         (["prepare", "--dataset", "mtdd", "--zzz", "stray"], "prepare: error: unrecognized arguments: --zzz stray\n"),
     ],
 )
