@@ -55,5 +55,6 @@ def describe_run(config: ConfigDict, dataset: PreparedDataset, params: Any, work
         f"parameters (each one in {path}):",
         *(f"  {name:<10} {count:>12,}" for name, count in parts.items()),
         f"  {'total':<10} {sum(parts.values()):>12,}",
+        "compiling the training step, which may take a minute or two",
     ]
     print(*lines, sep="\n", file=sys.stderr)
