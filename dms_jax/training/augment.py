@@ -27,7 +27,6 @@ class AugmentConfig:
       brightness: largest value added or taken away, as a fraction of 255, 0..1.
       contrast: the distance to the image's mean is multiplied by a factor within 1 +- contrast, 0..1.
       paste: share of the normal images that get a drawn defect before, 0..1; see `dms_jax.training.paste`.
-      inpaint: share of the defective images whose defects are covered before, 0..1; see `dms_jax.training.inpaint`.
 
     Raises:
       ValueError: a field is out of its range; the message names it.
@@ -41,13 +40,11 @@ class AugmentConfig:
     brightness: float = 0.0
     contrast: float = 0.0
     paste: float = 0.0
-    inpaint: float = 0.0
 
     def __post_init__(self):
         # Configs read from JSON bring lists; a tuple keeps the dataclass hashable.
         object.__setattr__(self, "scale", tuple(self.scale))
-        shares = ("shift", "brightness", "contrast", "paste", "inpaint")
-        for name, largest in (("rotation", 180), *((share, 1) for share in shares)):
+        for name, largest in (("rotation", 180), ("shift", 1), ("brightness", 1), ("contrast", 1), ("paste", 1)):
             if not 0 <= getattr(self, name) <= largest:
                 raise ValueError(f"{name} must lie within 0..{largest}, got {getattr(self, name)}.")
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < float("inf"):

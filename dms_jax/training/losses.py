@@ -27,8 +27,8 @@ class LossConfig:
       iou_on: images that it counts on: "all", or the "defective" ones, whose mask has a defective pixel that counts.
       ssim_weight: of `dms_jax.training.regions.ssim_loss`.
       edge_weight: of each `dms_jax.training.edges.edge_loss`, for a network that gives maps of edges; others have none.
-      pasted_weight: of an image with a pasted or covered defect in the class term, where one of a known class has 1:
-        that it is not of the class that it was.
+      pasted_weight: of an image with a pasted defect in the class term, where one of a known class has 1: that it is
+        not of the class that it was.
     """
 
     saliency_weight: float = 1.0

@@ -14,7 +14,6 @@ from dms_jax.models.network import Network
 from dms_jax.models.preprocessing import normalize
 from dms_jax.runtime.devices import DATA_AXIS, Batch
 from dms_jax.training.augment import AugmentConfig, augment_batch, content_batch, example_keys
-from dms_jax.training.inpaint import inpaint_defects
 from dms_jax.training.losses import LossConfig, dms_loss, unit_mean
 from dms_jax.training.paste import paste_defects
 
@@ -58,8 +57,6 @@ class Objective:
         local = batch["label"].shape[0]
         positions = jax.lax.axis_index(DATA_AXIS) * local + jnp.arange(local)
         keys = example_keys(batch["seed"][0] if "seed" in batch else self.seed, step, positions)
-        if augment.inpaint > 0:
-            batch = inpaint_defects(batch, keys, augment.inpaint)
         if augment.paste > 0:
             batch = paste_defects(batch, keys, augment.paste, DATA_AXIS)
         given, counted = batch["mask"], None

@@ -44,7 +44,11 @@ def paste_defects(batch: Batch, keys: Array, share: float, axis_name: str | None
         normal = normal & batch["has_mask"]
     keys = jax.vmap(lambda key: jax.random.fold_in(key, _SHARE_OF_KEY))(keys)
     chosen = normal & jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 0), share))(keys)
-    pasted, shown = jax.vmap(paste)(keys, images, _next_images(images, axis_name), content_pixels(batch))
+    if "content" in batch:
+        inside = _inside(batch["content"], (images.shape[1], images.shape[2]))
+    else:
+        inside = jnp.ones(masks.shape, bool)
+    pasted, shown = jax.vmap(paste)(keys, images, _next_images(images, axis_name), inside)
     # What does not show leaves the image as normal as it was.
     chosen = chosen & jnp.any(shown > 0, axis=(1, 2, 3))
     each = chosen[:, None, None, None]
@@ -144,17 +148,11 @@ def _smooth_field(key: Array, size: tuple[int, int], points: int) -> Array:
     return (field - jnp.mean(field)) / (jnp.std(field) + 1e-6)
 
 
-def content_pixels(batch: Batch) -> Array:
-    """Where a batch's images show their `content` (top, left, height, width), int32 [B, 4]: bool [B, H, W, 1].
-
-    Everywhere, for a batch that brings none.
-    """
-    shape = batch["mask"].shape
-    if "content" not in batch:
-        return jnp.ones(shape, bool)
-    top, left, height, width = (part[:, None, None, None] for part in jnp.moveaxis(batch["content"], -1, 0))
-    rows = jnp.arange(shape[1])[None, :, None, None]
-    columns = jnp.arange(shape[2])[None, None, :, None]
+def _inside(contents: Array, size: tuple[int, int]) -> Array:
+    """Where contents (top, left, height, width), int32 [B, 4], are: bool [B, H, W, 1]."""
+    top, left, height, width = (part[:, None, None, None] for part in jnp.moveaxis(contents, -1, 0))
+    rows = jnp.arange(size[0])[None, :, None, None]
+    columns = jnp.arange(size[1])[None, None, :, None]
     return (rows >= top) & (rows < top + height) & (columns >= left) & (columns < left + width)
 
 

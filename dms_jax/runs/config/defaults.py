@@ -85,7 +85,6 @@ def default_config() -> ConfigDict:
     config.augment.brightness = 0.0
     config.augment.contrast = 0.0
     config.augment.paste = 0.0  # share of the normal images that get a drawn defect, of no class
-    config.augment.inpaint = 0.0  # share of the defective images whose defects are covered; they lose their class
 
     config.loss = ConfigDict()
     config.loss.saliency_weight = 1.0  # w1
@@ -95,8 +94,7 @@ def default_config() -> ConfigDict:
     config.loss.iou_on = "all"  # images that the soft IoU is of: all, or defective
     config.loss.ssim_weight = 0.0  # of each output's structural similarity, as in BASNet; 0: none
     config.loss.edge_weight = 1.0  # of the masks' edges, for a network that gives a map of them, as EGNet
-    # Of an image with a pasted or covered defect in the class term: that it is not of the class that it was; 0: not
-    # in it.
+    # Of an image with a pasted defect in the class term: that it is not of the class that it was; 0: not in it.
     config.loss.pasted_weight = 0.0
 
     config.optimizer = ConfigDict()

@@ -37,7 +37,6 @@ _ADDED = {
     "deterministic": False,
     "report": True,
     "tensorboard_images": 4,
-    "augment.inpaint": 0.0,
     "augment.paste": 0.0,
     "data.cache": 0.0,
     "data.mask_share": 1.0,

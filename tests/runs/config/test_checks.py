@@ -190,8 +190,7 @@ REFUSED = [
     ("data.select_on", "train"),
     *itertools.product(["augment.rotation"], [-1.0, 181.0, float("inf"), float("nan")]),
     *itertools.product(
-        ["augment.shift", "augment.brightness", "augment.contrast", "augment.paste", "augment.inpaint"],
-        [-0.1, 1.1, float("nan")],
+        ["augment.shift", "augment.brightness", "augment.contrast", "augment.paste"], [-0.1, 1.1, float("nan")]
     ),
     *itertools.product(
         ["augment.scale"],
@@ -242,7 +241,6 @@ class TestCheck:
             ("augment.scale", (1, 2)),
             ("augment.shift", 1.0),
             ("augment.paste", 1.0),
-            ("augment.inpaint", 1.0),
             ("loss.class_weight", 0.0),
             ("loss.iou_on", "defective"),
             ("optimizer.name", "adamw"),
