@@ -64,10 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[:1] == ["train"]:
         return train.launch(argv=["dms-jax train", *argv[1:]], program="dms-jax train")
     try:
-        command = argv[0] if argv else ""
-        meant = difflib.get_close_matches(command, commands.choices, n=1)
-        if command not in commands.choices and meant:
-            parser.error(f"there is no command {command}: did you mean {meant[0]}?")
+        first = argv[0] if argv else ""
+        meant = difflib.get_close_matches(first, list(commands.choices), n=1)
+        if first not in commands.choices and meant:
+            parser.error(f"there is no command {first}: did you mean {meant[0]}?")
         arguments, unknown = parser.parse_known_args(argv)
         if unknown:
             commands.choices.get(argv[0], parser).error(f"unrecognized arguments: {' '.join(unknown)}")
