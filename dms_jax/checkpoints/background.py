@@ -1,8 +1,11 @@
 """What Orbax says of its own accord when its background threads cannot write."""
 
+import asyncio
 import gc
 import logging
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import walk_tb
@@ -12,6 +15,9 @@ from absl import logging as absl_logging
 
 _ORBAX = "orbax"
 _TENSORSTORE = "OCDBT database"
+_MOMENT = 0.05
+_MOST_SECONDS = 10.0
+_MOST_SECONDS_OF_TENSORSTORE = 1.0
 
 
 @contextmanager
@@ -40,11 +46,43 @@ def told_once() -> Iterator[None]:
     try:
         yield
     finally:
-        # What failed lies about in tasks, and would be logged when these are collected.
-        gc.collect()
+        _wait_for_orbax()
         sys.unraisablehook = previous
         for logger in loggers:
             logger.removeFilter(is_news)
+
+
+def _wait_for_orbax() -> None:
+    """Wait until Orbax's threads have ended, and ask its tasks what has failed; asyncio logs of those nobody asked.
+
+    What fails first is raised at once, while other threads still write, and fail, and log it. A task that waits for
+    TensorStore, which has outlived its event loop, keeps the failed ones beside it alive.
+    """
+    until = time.monotonic() + _MOST_SECONDS
+    for thread in threading.enumerate():
+        if type(thread).__module__.partition(".")[0] == _ORBAX:
+            # Not its own `join`, which raises what has failed.
+            threading.Thread.join(thread, max(until - time.monotonic(), 0))
+    # TensorStore has a moment more: of some tasks it never says that they are done.
+    until = time.monotonic() + _MOST_SECONDS_OF_TENSORSTORE
+    while not _ask_tasks() and time.monotonic() < until:
+        time.sleep(_MOMENT)
+
+
+def _ask_tasks() -> bool:
+    """Ask Orbax's tasks, so that they are not logged when they are collected; returns whether all have ended."""
+    gc.collect()
+    # By their type alone: some libraries' objects are imported when they are asked for their class.
+    tasks = [each for each in gc.get_objects() if type(each) is asyncio.Task and _runs_orbax(each)]
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()
+    return all(task.done() for task in tasks)
+
+
+def _runs_orbax(task: asyncio.Task[Any]) -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and _ORBAX in code.co_filename
 
 
 def _is_of_orbax(record: logging.LogRecord) -> bool:

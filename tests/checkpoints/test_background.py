@@ -4,12 +4,14 @@ import asyncio
 import gc
 import logging
 import sys
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from absl import logging as absl_logging
 
+from dms_jax.checkpoints import background
 from dms_jax.checkpoints.background import told_once
 
 
@@ -75,3 +77,50 @@ def test_a_task_of_orbax_that_nobody_asked_is_not_logged_later(caplog: pytest.Lo
             left_behind(names)
         gc.collect()
     assert [record.exc_info[2].tb_frame.f_code.co_filename for record in caplog.records] == ["/x/other.py"]
+
+
+def test_threads_of_orbax_that_fail_later_are_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    may_fail, logger = threading.Event(), absl_logging.get_absl_logger()
+
+    class Writing(threading.Thread):
+        def run(self) -> None:
+            may_fail.wait(5)
+            logger.handle(record_of("/x/orbax/checkpoint/future.py", logging.ERROR, True))
+
+        def join(self, timeout: float | None = None) -> None:
+            raise OSError(28, "as Orbax's own threads do")
+
+    Writing.__module__ = "orbax.checkpoint"
+    writing = Writing()
+    with told_once():
+        writing.start()
+        threading.Timer(0.1, may_fail.set).start()
+    assert not writing.is_alive()
+    assert not caplog.records
+
+
+def test_a_failed_task_that_another_one_keeps_alive_is_not_logged_later(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where TensorStore still writes when the event loop is closed."""
+    monkeypatch.setattr(background, "_MOST_SECONDS_OF_TENSORSTORE", 0.1)
+    kept = []
+    for filename in ("/x/orbax/future.py", "/x/other.py"):
+        names: dict[str, Any] = {}
+        exec(compile("async def fails():\n    raise ValueError('full')", filename, "exec"), names)
+        exec(compile("async def waits(what):\n    await what", filename, "exec"), names)
+        loop = asyncio.new_event_loop()
+        failed, waiting = loop.create_task(names["fails"]()), loop.create_task(names["waits"](loop.create_future()))
+        loop.run_until_complete(asyncio.wait([failed], timeout=5))
+        loop.close()
+        # Of a gather whose loop has ended, and which asks none of them: it would be logged as destroyed.
+        waiting._log_destroy_pending = False  # type: ignore[attr-defined]
+        kept.append((waiting, failed))
+        del failed, waiting
+    with told_once():
+        pass
+    kept.clear()
+    gc.collect()
+    assert [record.exc_info[2].tb_frame.f_code.co_filename for record in caplog.records if record.exc_info] == [
+        "/x/other.py"
+    ]
