@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tiny_network import SIZE
 
 ROOT = Path(__file__).parents[1]
 
-_CONFIG = '''"""A tiny network on a folder of images."""
+_CONFIG = f'''"""A tiny network on a folder of images."""
 
 from dms_jax.runs.config.defaults import default_config
 
@@ -16,14 +17,7 @@ from dms_jax.runs.config.defaults import default_config
 def get_config(argument=None):
     config = default_config()
     config.model.size = "small"
-    config.model.options = {
-        "stage_sizes": (1, 1, 1, 1),
-        "groups": 1,
-        "width_per_group": 64,
-        "base_channels": 8,
-        "side_channels": 4,
-        "residual_channels": 4,
-    }
+    config.model.options = {SIZE!r}
     config.data.dataset = "folder"
     config.data.image_size = 32
     config.data.threads = 2

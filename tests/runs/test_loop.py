@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from tiny_network import SIZE
 
 from configs import quickstart
 from dms_jax import cli
@@ -29,15 +30,7 @@ from dms_jax.runs.testing import evaluate_run
 from dms_jax.runs.validation import Validation
 from dms_jax.runtime.garbage import gc_frozen
 
-TINY = {
-    "stage_sizes": (1, 1, 1, 1),
-    "groups": 1,
-    "width_per_group": 64,
-    "base_channels": 8,
-    "side_channels": 4,
-    "residual_channels": 4,
-    "schedule": ("HF", "MF", "LF", "reset LF"),
-}
+TINY = {**SIZE, "schedule": ("HF", "MF", "LF", "reset LF")}
 STEPS = 5
 
 

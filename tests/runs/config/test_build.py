@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from image_records import ImageRecords
+from tiny_network import SIZE
 
 from dms_jax.data.cache import ExampleCache
 from dms_jax.data.examples import ExampleSource
@@ -75,14 +76,6 @@ def test_the_cache_is_in_gib_and_shared_out_among_workers(
     assert rooms == [expected]
 
 
-TINY = {
-    "stage_sizes": (1, 1, 1, 1),
-    "groups": 1,
-    "width_per_group": 64,
-    "base_channels": 8,
-    "side_channels": 4,
-    "residual_channels": 4,
-}
 RECIPES = [("bdms", f"recipe={name}") for name in defaults.RECIPES if name != "adamw"]  # another name of scratch
 # The paper's recipe again with the other network, and what the README's first command and its tests train anyway.
 AGAIN = [("sdms", None), ("quickstart", None)]
@@ -100,7 +93,7 @@ EXTRAS = {"loss.ssim_weight": 0.5, "loss.iou_on": "defective", "model.zero_init_
 def test_every_recipe_trains_a_step(
     name: str, argument: str | None, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(SIZES, "small", TINY)
+    monkeypatch.setitem(SIZES, "small", SIZE)
     config = importlib.import_module(f"configs.{name}").get_config(argument)
     config.update_from_flattened_dict(fields)
     config.model.size, config.model.schedule = "small", ("HF", "MF")
@@ -124,7 +117,7 @@ def test_every_recipe_trains_a_step(
 
 
 def test_the_step_is_compiled_once_for_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SIZES, "small", TINY)
+    monkeypatch.setitem(SIZES, "small", SIZE)
     # What JAX's cache looks a program up by, but for the options and the device.
     monkeypatch.setattr(build, "compile_recorded", lambda step, mesh, *arguments, **_: step.lower(*arguments).as_text())
     config = importlib.import_module("configs.bdms").get_config("recipe=scratch,size=small")
