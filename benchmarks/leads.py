@@ -1,9 +1,8 @@
 """Other ways to compute the network's parts, timed alone: python benchmarks/leads.py [--only NAME] [--batch 64].
 
-Each lead is a function written in two or more ways with the same result, at the shapes of BDMS on 300 x 300 images
-("wide": of FCN-8s).
-For each way: milliseconds of the forward pass, and of the forward and backward pass together. What came of them stands
-in benchmarks/README.md.
+Each lead is a function written in two or more ways with the same result, at the shapes of BDMS ("wide": of FCN-8s) on
+300 x 300 images. For each way: milliseconds of the forward pass, and of the forward and backward pass together. What
+came of them stands in benchmarks/README.md.
 """
 
 import argparse

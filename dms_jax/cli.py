@@ -64,10 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[:1] == ["train"]:
         return train.launch(argv=["dms-jax train", *argv[1:]], program="dms-jax train")
     try:
-        first = argv[0] if argv else ""
-        meant = difflib.get_close_matches(first, list(commands.choices), n=1)
-        if first not in commands.choices and meant:
-            parser.error(f"there is no command {first}: did you mean {meant[0]}?")
+        if argv and argv[0] not in commands.choices:
+            for meant in difflib.get_close_matches(argv[0], list(commands.choices), n=1):
+                parser.error(f"there is no command {argv[0]}: did you mean {meant}?")
         arguments, unknown = parser.parse_known_args(argv)
         if unknown:
             commands.choices.get(argv[0], parser).error(f"unrecognized arguments: {' '.join(unknown)}")

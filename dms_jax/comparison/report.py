@@ -30,24 +30,25 @@ def comparison_text(rows: Sequence[Row], *, paper_split: bool) -> str:
     """
     cells: list[list[Cell]] = []
     notes: list[str] = []
-    published = any(published_numbers(row.name, paper_split) for row in rows)
-    for row in rows:
-        paper = published_numbers(row.name, paper_split)
+    papers = [published_numbers(row.name, paper_split) for row in rows]
+    for row, paper in zip(rows, papers, strict=True):
         difference = _difference(row.metrics, paper)
         numbers = [paper.mae, paper.max_f] if paper else [None, None]
-        beside = [*numbers, *difference] if published else []
-        cells.append([row.name, row.metrics["images"], *_measured(row.metrics), *beside, row.seconds])
+        cells.append([row.name, row.metrics["images"], *_measured(row.metrics), *numbers, *difference, row.seconds])
         if note := _note(row, paper_split):
             notes.append(f"{row.name}: {note}.")
         elif any(abs(each or 0) >= _SAME for each in difference):
             notes.append(f"{row.name}: differs from the paper.")
     black = rows[0].metrics["all_black"]
-    cells.append(["all black", rows[0].metrics["images"], *_measured(black), *[None] * (5 if published else 1)])
+    cells.append(["all black", rows[0].metrics["images"], *_measured(black), *[None] * 5])
     headers = ["method", "images", "MAE", "maxF", "MAE, defective", "maxF, defective"]
-    if published:
-        headers += ["paper's MAE", "paper's maxF", "MAE - paper's", "maxF - paper's"]
+    of_paper = ["paper's MAE", "paper's maxF", "MAE - paper's", "maxF - paper's"]
+    if any(papers):
+        headers += of_paper
+    else:
+        cells = [[*line[: len(headers)], *line[len(headers) + len(of_paper) :]] for line in cells]
     text = format_table([*headers, "seconds"], cells, precision=4)
-    if paper_split and any(paper and paper.defective for paper in (published_numbers(r.name, True) for r in rows)):
+    if any(paper and paper.defective for paper in papers):
         notes.insert(0, "The paper measures the classic methods on the defective images alone.")
     return "\n".join([text, *(["", *notes] if notes else [])])
 

@@ -31,7 +31,7 @@ def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
     config, _, _ = _read_flags([argv[0], *others], default_config)
     known = flatten(config)
     for override in overrides:
-        name = override.lstrip("-").removeprefix("config.").partition("=")[0]
+        name, _ = _field_and_value(override)
         if name not in known:
             nearby = _known_beside(name, known)
             meant = _probably_meant(name, known)
@@ -46,6 +46,11 @@ def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
     if workdir == "":
         raise UsageError("--workdir is empty: name a folder, or leave the flag out.")
     return config, Path(workdir).expanduser() if workdir else default_workdir(file)
+
+
+def _field_and_value(override: str) -> tuple[str, str]:
+    name, _, value = override.lstrip("-").removeprefix("config.").partition("=")
+    return name, value
 
 
 def _known_beside(name: str, known: Iterable[str]) -> list[str]:
@@ -71,7 +76,7 @@ def _probably_meant(name: str, known: Iterable[str]) -> str | None:
 def _naming_the_kind(error: UsageError, overrides: Sequence[str], known: Mapping[str, Any]) -> UsageError:
     """The error itself, or where a number was expected one that says so, instead of Python's words about literals."""
     for override in overrides:
-        name, _, value = override.lstrip("-").removeprefix("config.").partition("=")
+        name, value = _field_and_value(override)
         kind = _KINDS.get(type(known[name]))
         if kind and str(error).startswith(f"flag --config.{name}={value}:"):
             return UsageError(f"config.{name}={value} is not {kind}.")
