@@ -16,6 +16,8 @@ from dms_jax.ops.cpu_convolution import (
     direct,
     gradients_as_products,
     merged_groups,
+    product_of_windows,
+    suits_windows,
     widened,
 )
 from dms_jax.ops.dispatch import by_platform
@@ -84,6 +86,8 @@ _convolve.defvjp(_convolve_forward, _convolve_backward)
 
 def in_wide_groups(x: Array, kernel: Array, stride: int, dilation: int, groups: int) -> Array:
     """`direct` in the formulation that suits a GPU: groups of a few channels leave its matrix units idle."""
+    if suits_windows(x, kernel, stride, dilation, groups):
+        return product_of_windows(x, kernel)
     if merged := merged_groups(kernel, groups, _CHANNELS_OF_A_WIDE_GROUP):
         return direct(x, widened(kernel, groups, merged), stride, dilation, merged)
     return direct(x, kernel, stride, dilation, groups)

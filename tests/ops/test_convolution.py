@@ -100,6 +100,8 @@ GEOMETRIES = {
     "groups of 8, dilated": (3, 16, 16, 1, 2, 2, (8, 7)),
     "groups of 16": (5, 32, 32, 1, 1, 2, (6, 5)),
     "groups of 8, pointwise": (1, 16, 16, 1, 1, 2, (6, 5)),
+    "wide": (7, 3, 100, 1, 1, 1, (2, 3)),
+    "almost wide": (7, 3, 95, 1, 1, 1, (2, 3)),
 }
 
 
@@ -116,8 +118,8 @@ def test_a_convolution_has_the_derivatives_of_its_plain_twin(name: str) -> None:
     assert_twin_of_the_plain_convolution(convolve, name)
 
 
-@pytest.mark.parametrize("name", [name for name in GEOMETRIES if name.startswith("groups")])
-def test_what_a_gpu_makes_of_groups_has_the_derivatives_of_its_plain_twin(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in GEOMETRIES if name.startswith(("groups", "wide"))])
+def test_what_a_gpu_makes_of_groups_and_wide_layers_has_the_derivatives_of_its_plain_twin(name: str) -> None:
     assert_twin_of_the_plain_convolution(in_wide_groups, name)
 
 

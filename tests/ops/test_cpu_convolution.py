@@ -9,7 +9,7 @@ import pytest
 
 from dms_jax.ops import cpu_convolution
 from dms_jax.ops.convolution import convolve, in_wide_groups
-from dms_jax.ops.cpu_convolution import grouped_kernel_gradient, pointwise, widened, winograd
+from dms_jax.ops.cpu_convolution import grouped_kernel_gradient, pointwise, product_of_windows, widened, winograd
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -160,6 +160,31 @@ def test_a_gpu_computes_groups_of_few_channels_in_wider_ones() -> None:
             close(gradient, expected, 3e-6)
         lowered = jax.jit(partial(convolve, groups=groups)).trace(x, kernel).lower(lowering_platforms=("cuda",))
         assert f"feature_group_count = {wide} " in lowered.as_text()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (9, 8)])
+@pytest.mark.parametrize("kernel_size", [3, 7])
+def test_the_product_of_windows_is_the_convolution_of_pytorch(kernel_size: int, size: tuple[int, int]) -> None:
+    x, kernel = drawn((2, *size, 5), (kernel_size, kernel_size, 5, 7))
+    y, g, dx, dk = by_torch(x, kernel)
+    result, pull_back = jax.vjp(product_of_windows, x, kernel)
+    close(result, y, 1e-6)
+    for gradient, expected in zip(pull_back(jnp.asarray(g, jnp.float32)), (dx, dk), strict=True):
+        close(gradient, expected, 1e-6)
+
+
+def test_a_wide_layer_on_a_small_map_is_a_product_everywhere() -> None:
+    def gradients(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
+        result, pull_back = jax.vjp(convolve, x, kernel)
+        return result, *pull_back(result)
+
+    def convolutions(size: int, features: int, platform: str) -> int:
+        x, kernel = drawn((2, size, size, 4), (7, 7, 4, features))
+        lowered = jax.jit(gradients).trace(x, kernel).lower(lowering_platforms=(platform,))
+        return lowered.as_text().count("stablehlo.convolution")
+
+    for platform in ("cpu", "cuda"):
+        assert [convolutions(2, features, platform) for features in (63, 64)] == [3, 0]
 
 
 def test_no_images_are_no_error() -> None:
