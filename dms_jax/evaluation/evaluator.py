@@ -146,6 +146,8 @@ def _score(
         label=int(label) if label >= 0 else None,
         predicted=() if classes is None else [int(number) for number in np.argmax(classes, axis=1)],
         defect_probability=None if classes is None or free_class is None else float(1 - classes[-1, free_class]),
+        probabilities=None if classes is None else classes[-1],
+        free_class=free_class,
         threshold=threshold,
         with_sod=with_sod,
         extra_metrics=extra_metrics,

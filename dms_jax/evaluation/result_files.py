@@ -44,7 +44,7 @@ def write_image_table(rows: Sequence[ImageRow], class_names: Sequence[str], path
     for row in sorted(rows, key=_worst_first):
         named = {
             key: None if (number := getattr(row, key)) is None else class_names[number]
-            for key in ("label", "predicted")
+            for key in ("label", "predicted", "gated_predicted")
         }
         defective = None if row.defective is None else int(row.defective)
         values = {key: value for key, value in asdict(row).items() if key != "extra"}

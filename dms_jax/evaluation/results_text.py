@@ -20,7 +20,7 @@ def outputs_table(metrics: Metrics) -> str:
     ]
     # Results of earlier versions have none.
     if metrics.get("gated"):
-        rows.append(["final, gated", *_saliency_cells(metrics["gated"]), None])
+        rows.append(["final, gated", *_saliency_cells(metrics["gated"]), metrics["gated"].get("accuracy")])
     rows.append(["all black", *_saliency_cells(metrics["all_black"]), None])
     return format_table(["output", *_SALIENCY_HEADERS, "accuracy"], rows, precision=5)
 
@@ -118,10 +118,15 @@ def _image_level_text(metrics: Metrics) -> str:
     parts = []
     rows: list[Sequence[Cell]] = []
     keys = ("precision", "recall", "false_alarm_rate", "auroc", "ap")
-    sources = {"class head": "class_head", "map's maximum": "map_maximum", "gated map's maximum": "gated_maximum"}
+    sources = {
+        "class head": "class_head",
+        "map's maximum": "map_maximum",
+        "gated map's maximum": "gated_maximum",
+        "class head and map's maximum": "gated_class_head",
+    }
     for title, key in sources.items():
         own = level.get(key)
-        if own is None and key == "gated_maximum":
+        if own is None and key.startswith("gated"):
             continue
         rows.append([title, *((own or {}).get(name) for name in keys)])
     headers = ["defective or not, by", "precision", "recall", "false alarms", "AUROC", "AP"]

@@ -20,7 +20,7 @@ from dms_jax.evaluation.measures.saliency import (
     score_map,
 )
 from dms_jax.evaluation.measures.sod import SodAverages, measure
-from dms_jax.inference.description import gate
+from dms_jax.inference.description import gate, gate_classes
 
 # From a map and a mask, uint8 [H, W] each, 0..255, to a number, or None where it does not exist.
 Metric = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float | None]
@@ -44,6 +44,8 @@ class ImageRow:
       weighted_f: likewise.
       gated_maximum: the largest value of the gated map (`dms_jax.inference.description.gate`), 0..255; None without a
         probability of a defect.
+      gated_predicted: the class by head and map together (`dms_jax.inference.description.gate_classes`), or None.
+      gated_defect_probability: 1 - the probability of the defect-free class by both, 0..1, or None.
       extra: further metrics, by name.
     """
 
@@ -59,6 +61,8 @@ class ImageRow:
     s_measure: float | None
     weighted_f: float | None
     gated_maximum: int | None = None
+    gated_predicted: int | None = None
+    gated_defect_probability: float | None = None
     extra: Mapping[str, float | None] = field(default_factory=dict)
 
 
@@ -91,6 +95,8 @@ def score_image(
     label: int | None = None,
     predicted: Sequence[int] = (),
     defect_probability: float | None = None,
+    probabilities: NDArray[np.floating] | None = None,
+    free_class: int | None = None,
     threshold: int | None = None,
     with_sod: bool = True,
     extra_metrics: Mapping[str, Metric] = MappingProxyType({}),
@@ -104,6 +110,8 @@ def score_image(
       label: its class, if known.
       predicted: the class that each output predicts; empty without class heads.
       defect_probability: 1 - the final output's probability of the defect-free class.
+      probabilities: [K], those of all classes by the final output; None where they are not known.
+      free_class: number of the defect-free class; with both, the class by head and map together is scored too.
       threshold: the operating threshold, 0..255: `map > threshold` is called defective.
       with_sod: measure S, E and weighted F too, which takes several times as long as all the rest.
       extra_metrics: further metrics of the final map, by name.
@@ -115,6 +123,9 @@ def score_image(
     known |= {"maximum": int(maps[-1].max()), "defect_probability": defect_probability}
     gated = None if defect_probability is None else gate(maps[-1], defect_probability)
     known["gated_maximum"] = None if gated is None else int(gated.max())
+    if probabilities is not None and free_class is not None:
+        joint = gate_classes(probabilities, known["maximum"], free_class)
+        known |= {"gated_predicted": int(joint.argmax()), "gated_defect_probability": float(1 - joint[free_class])}
     if mask is None:
         unknown: dict[str, Any] = dict.fromkeys(("defective", "mae", "iou", "f1", "s_measure", "weighted_f"))
         unknown["extra"] = dict.fromkeys(extra_metrics)
@@ -254,8 +265,8 @@ def collect(images: Iterable[ScoredImage]) -> Evaluation:
         rows.append(image.row)
         if image.black is not None:
             whole = replace(whole, black=whole.black.add(image.black, None, None))
-        if image.gated is not None:
-            whole = replace(whole, gated=whole.gated.add(image.gated, image.row.label, None))
+        if image.gated is not None or image.row.gated_predicted is not None:
+            whole = replace(whole, gated=whole.gated.add(image.gated, image.row.label, image.row.gated_predicted))
         scores, row = image.outputs[-1], image.row
         if scores is not None and row.label is not None and row.predicted is not None:
             whole = replace(whole, painted=whole.painted.add(scores, row.label, row.predicted))

@@ -42,8 +42,9 @@ def compute_metrics(
       `defective`, over those whose mask has a pixel above 127, with `mean_iou` and `mean_f1` over them; the same under
       `per_class`, by name, with `accuracy` and `fired`, the share of images with a pixel above the threshold.
       `accuracy`. `operating_threshold`: `value`, `chosen_on`, `note`. `gated`: the saliency metrics of the final map
-      times the probability of a defect (`dms_jax.inference.description.gate`), with their own `operating_threshold`;
-      None where there is no such probability. `image_level`: see `_image_level`. `sod`: see
+      times the probability of a defect (`dms_jax.inference.description.gate`), with their own `operating_threshold`,
+      and the `accuracy` of the class by head and map together (`gate_classes` there); None where there is no such
+      probability. `image_level`: see `_image_level`. `sod`: see
       `dms_jax.evaluation.measures.sod`. `all_black`: the saliency metrics of maps that are black everywhere. `curve`:
       precision, recall and F at each threshold 0..255. `painted`: see
       `dms_jax.evaluation.measures.painted.PaintedCounts.compute`. `outputs`: the saliency metrics of every output.
@@ -90,7 +91,6 @@ def _gated(evaluation: Evaluation, threshold: OperatingThreshold) -> Metrics | N
         return None
     point = threshold.gated
     metrics = _output(evaluation.gated, point.threshold if point else None)
-    del metrics["accuracy"]  # that of the map as it is
     note = point.note if point else threshold.note
     chosen_on = threshold.chosen_on if point else None
     return {**metrics, "operating_threshold": {"value": metrics["threshold"], "chosen_on": chosen_on, "note": note}}
@@ -147,8 +147,8 @@ def _image_level(
       `truth`: what says whether an image is defective, `labels` or (where images have none) `masks`. `defective` and
       `free`: how many images are defective, and how many are not. `class_head`: precision, recall, false-alarm rate,
       AUROC and AP of "defective" by the class head, `map_maximum`: by the map's largest value (an alarm is one above
-      the operating threshold), and `gated_maximum`: by the gated map's; None where all images are defective or none
-      is, or where a dataset has no defect-free class.
+      the operating threshold), `gated_maximum`: by the gated map's, and `gated_class_head`: by head and map together;
+      None where all images are defective or none is, or where a dataset has no defect-free class.
       `confusion`: `classes` and `matrix`; None where no classes are predicted.
     """
     if class_names:
@@ -164,6 +164,7 @@ def _image_level(
         "class_head": None,
         "map_maximum": None,
         "gated_maximum": None,
+        "gated_class_head": None,
         "confusion": None,
     }
     if rows and not (class_names and free_class is None):
@@ -171,12 +172,10 @@ def _image_level(
         gated = [row.gated_maximum for row in rows if row.gated_maximum is not None]
         if len(gated) == len(rows):
             metrics["gated_maximum"] = _alarms(defective, gated, threshold.gated and threshold.gated.threshold)
-        if all(row.defect_probability is not None and row.predicted is not None for row in rows):
-            metrics["class_head"] = detection_metrics(
-                defective,
-                [row.defect_probability for row in rows],
-                [row.predicted != free_class for row in rows],
-            )
+        metrics["class_head"] = _named(defective, free_class, [(row.predicted, row.defect_probability) for row in rows])
+        metrics["gated_class_head"] = _named(
+            defective, free_class, [(row.gated_predicted, row.gated_defect_probability) for row in rows]
+        )
     if rows and class_names and all(row.predicted is not None for row in rows):
         metrics["confusion"] = confusion([row.label for row in rows], [row.predicted for row in rows], class_names)
     return metrics
@@ -184,6 +183,16 @@ def _image_level(
 
 def _alarms(defective: Sequence[bool], maxima: Sequence[int], threshold: int | None) -> Metrics | None:
     return detection_metrics(defective, maxima, None if threshold is None else [each > threshold for each in maxima])
+
+
+def _named(
+    defective: Sequence[bool], free_class: int | None, rows: Sequence[tuple[int | None, float | None]]
+) -> Metrics | None:
+    """Of the predicted class and the probability of a defect of each image; None where one of them is not known."""
+    if any(None in row for row in rows):
+        return None
+    predicted, probability = zip(*rows, strict=True)
+    return detection_metrics(defective, probability, [number != free_class for number in predicted])
 
 
 def _curve(averages: SaliencyAverages) -> dict[str, list[float]] | None:

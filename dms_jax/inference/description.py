@@ -14,6 +14,8 @@ from dms_jax.version import __version__
 # A map's values: 0..255.
 NUM_VALUES = 256
 
+_WEIGHT_OF_THE_MAP = 0.5
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -145,6 +147,29 @@ def gate(saliency_map: NDArray[np.uint8], defect_probability: float) -> NDArray[
       uint8 of the same shape, rounded.
     """
     return np.rint(saliency_map * np.float32(defect_probability)).astype(np.uint8)
+
+
+def gate_classes(probabilities: NDArray[np.floating], maximum: int, free_class: int) -> NDArray[np.float64]:
+    """An image's class probabilities with what its map says: the head's odds of each defect times the map's.
+
+    The counterpart of `gate`. A class head that was trained on few tiles takes some sound surfaces for those of a
+    defect that it knows from one tile; the map, which has to say where, is black there. With m the map's largest value
+    in 0..1, log q(c) = log p(c) + a logit(m) for every defect c, up to a constant, and a = 1/2: the largest of many
+    pixels is surer of itself than it is often right (docs/results.md has what other weights do).
+
+    Args:
+      probabilities: [K], of the classes, 0..1.
+      maximum: the map's largest value, 0..255, before it is gated; 0 and 255 count as 0.5 and 254.5.
+      free_class: number of the defect-free class.
+
+    Returns:
+      float64 [K], which sums to 1.
+    """
+    largest = min(max(maximum, 0.5), 254.5) / 255
+    odds = np.full(len(probabilities), (largest / (1 - largest)) ** _WEIGHT_OF_THE_MAP)
+    odds[free_class] = 1
+    joint = probabilities.astype(np.float64) * odds
+    return joint / joint.sum()
 
 
 def normal_maxima(maxima: Iterable[int]) -> dict[int, int]:

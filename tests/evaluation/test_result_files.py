@@ -11,6 +11,7 @@ from dms_jax.evaluation.result_files import write_image_table, write_results
 from dms_jax.evaluation.scoring import ImageRow
 
 COLUMNS = "name,label,predicted,defective,maximum,defect_probability,mae,iou,f1,s_measure,weighted_f,gated_maximum"
+COLUMNS += ",gated_predicted,gated_defect_probability"
 
 
 def row(name, mae, **others):
@@ -62,6 +63,8 @@ def test_table_has_every_image_worst_first(tmp_path):
         "s_measure": "1.0",
         "weighted_f": "",
         "gated_maximum": "",
+        "gated_predicted": "",
+        "gated_defect_probability": "",
     }
     assert (lines[3]["label"], lines[3]["defect_probability"], lines[3]["weighted_f"]) == ("", "0.75", "0.0")
 

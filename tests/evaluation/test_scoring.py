@@ -113,6 +113,8 @@ def test_row_holds_the_final_maps_numbers(pair):
         "s_measure": pytest.approx(measures["s_measure"]),
         "weighted_f": pytest.approx(measures["weighted_f"]),
         "gated_maximum": round(float(saliency_map.max()) / 4),
+        "gated_predicted": None,
+        "gated_defect_probability": None,
         "extra": {},
     }
 

@@ -23,7 +23,16 @@ ALL = {
     "outputs",
     "extra",
 }
-IMAGE_LEVEL = {"truth", "defective", "free", "class_head", "map_maximum", "gated_maximum", "confusion"}
+IMAGE_LEVEL = {
+    "truth",
+    "defective",
+    "free",
+    "class_head",
+    "map_maximum",
+    "gated_maximum",
+    "gated_class_head",
+    "confusion",
+}
 DETECTION = {"precision", "recall", "false_alarm_rate", "auroc", "ap"}
 SOD = {"s_measure", "max_e", "mean_e", "weighted_f"}
 CURVE = {"precision", "recall", "f"}
@@ -90,6 +99,7 @@ def test_keys_are_the_same_where_nothing_exists():
         "class_head": None,
         "map_maximum": None,
         "gated_maximum": None,
+        "gated_class_head": None,
         "confusion": None,
     }
     json.dumps(metrics, allow_nan=False)
@@ -111,6 +121,33 @@ def test_without_a_defect_there_is_no_max_f():
     metrics = compute_metrics(evaluation_of((HALF, BLACK), (BLACK, BLACK)), NO_THRESHOLD)
     assert (metrics["max_f"], metrics["all_black"]["max_f"]) == (None, None)
     assert metrics["mae"] == pytest.approx((150 + 200) / 255 / 4 / 2)
+
+
+def test_a_map_has_a_say_in_the_class_where_it_is_gated() -> None:
+    """A sound image that the head calls a crack and the map leaves black, and a crack that the map alone finds."""
+    scored = [
+        score_image(
+            [saliency_map],
+            mask,
+            name=str(label),
+            label=label,
+            predicted=(int(np.argmax(classes)),),
+            defect_probability=1 - classes[0],
+            probabilities=np.array(classes),
+            free_class=0,
+        )
+        for label, saliency_map, mask, classes in (
+            (0, BLACK, BLACK, [0.4, 0.5, 0.1]),
+            (1, HALF, DEFECT, [0.45, 0.35, 0.2]),
+            (2, HALF, None, [0.1, 0.6, 0.3]),
+        )
+    ]
+    assert [(image.row.predicted, image.row.gated_predicted) for image in scored] == [(1, 0), (0, 1), (1, 1)]
+    metrics = compute_metrics(collect(scored), NO_THRESHOLD, class_names=["free", "crack", "fray"], free_class=0)
+    assert (metrics["accuracy"], metrics["gated"]["accuracy"]) == (0, 2 / 3)
+    head, joint = metrics["image_level"]["class_head"], metrics["image_level"]["gated_class_head"]
+    assert (head["recall"], head["false_alarm_rate"]) == (0.5, 1.0)
+    assert (joint["recall"], joint["false_alarm_rate"], joint["auroc"]) == (1.0, 0.0, 1.0)
 
 
 def test_metrics_of_two_images_by_hand():

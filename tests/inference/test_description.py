@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from dms_jax.data.framing import Framing
-from dms_jax.inference.description import UNTESTED, ModelDescription, OperatingPoint, gate, normal_maxima
+from dms_jax.inference.description import UNTESTED, ModelDescription, OperatingPoint, gate, gate_classes, normal_maxima
 
 MODEL = ModelDescription(
     ("good", "crack"),
@@ -76,3 +77,20 @@ def test_the_gate_multiplies_and_rounds() -> None:
         gated = gate(values, probability)
         assert gated.dtype == np.uint8
         assert np.abs(gated - exact).max() <= 0.5 + 1e-4
+
+
+@pytest.mark.parametrize("maximum", [0, 1, 100, 128, 254, 255])
+def test_a_map_multiplies_the_odds_of_each_defect_by_the_root_of_its_own(maximum: int) -> None:
+    classes = np.array([0.3, 0.5, 0.2], np.float32)
+    joint = gate_classes(classes, maximum, 1)
+    assert joint.sum() == pytest.approx(1)
+    counted = {0: 0.5, 255: 254.5}.get(maximum, maximum)
+    for defect in (0, 2):
+        before, after = classes[defect] / classes[1], joint[defect] / joint[1]
+        assert after / before == pytest.approx(math.sqrt(counted / (255 - counted)))
+
+
+def test_what_a_sure_head_says_stands_against_any_map() -> None:
+    assert gate_classes(np.array([0.999, 0.001]), 255, 0).argmax() == 0
+    assert gate_classes(np.array([0.001, 0.999]), 0, 0).argmax() == 1
+    assert gate_classes(np.array([1.0, 0.0]), 255, 0).tolist() == [1, 0]

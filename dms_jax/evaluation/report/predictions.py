@@ -99,7 +99,10 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
         threshold = no_threshold(opened.note) if opened.threshold is None else given_threshold(opened.threshold)
         metrics = compute_metrics(evaluation, threshold, free_class=opened.free_class)
         # The maps are what they are: gated already, or not wanted so.
-        metrics |= {"gated": None, "image_level": {**metrics["image_level"], "gated_maximum": None}}
+        metrics |= {
+            "gated": None,
+            "image_level": {**metrics["image_level"], "gated_maximum": None, "gated_class_head": None},
+        }
     gallery = Gallery(tuple(worst(shown)), kinds, opened.class_names, len(records))
     return Report(
         title=f"Predictions in {folder.resolve().name}",

@@ -153,17 +153,15 @@ def _image_rows(metrics: Metrics, has_gated: bool) -> list[tuple[str, list[Any],
     shown: list[tuple[str, list[Any], str]] = [
         (name, [(own or {}).get(key) for own in sources], convention) for name, key, convention in rows
     ]
-    empty = [None] * (len(sources) - 1)
-    head = level["class_head"] or {}
-    shown.append(
-        ("accuracy", [metrics["accuracy"], *empty], "Share of the images whose predicted class is their label.")
-    )
-    shown.append(
-        ("false alarms, class head", [head.get("false_alarm_rate"), *empty], "Sound images said to have a defect.")
-    )
-    shown.append(
-        ("AUROC, class head", [head.get("auroc"), *empty], "Defective or not, by 1 - P(the defect-free class).")
-    )
+    heads = [level["class_head"] or {}, *([level.get("gated_class_head") or {}] if has_gated else []), {}]
+    accuracies = [metrics["accuracy"], *([metrics["gated"].get("accuracy")] if has_gated else []), None]
+    beside = ", which the map has a say in where it is gated" if has_gated else ""
+    shown.append(("accuracy", accuracies, f"Share of the images whose predicted class{beside} is their label."))
+    for name, key, convention in (
+        ("false alarms, class head", "false_alarm_rate", "Sound images said to have a defect."),
+        ("AUROC, class head", "auroc", "Defective or not, by 1 - P(the defect-free class)."),
+    ):
+        shown.append((name, [own.get(key) for own in heads], convention))
     return shown
 
 
