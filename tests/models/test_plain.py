@@ -10,7 +10,8 @@ import pytest
 import twins
 from tiny_network import FIELDS
 
-from dms_jax.models import BDMS, DMS, SDMS, Compute
+from dms_jax.models import DMS, SDMS, Compute
+from dms_jax.models.dms import BDMS_SCHEDULE, SDMS_SCHEDULE
 from dms_jax.models.layers import ConvBlock, TransposedConvBlock
 from dms_jax.models.refinement import ResidualRefinementBlock
 from dms_jax.models.resnext import Bottleneck
@@ -40,11 +41,21 @@ def dot(a: Any, b: Any) -> float:
 
 
 @pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("network", [SDMS, BDMS])
-def test_forward_mode_of_the_plain_network_is_reverse_mode_of_the_fast_one(network: type[DMS], train: bool) -> None:
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        ("HF", "MF", "reset LF"),
+        # Further steps of the same kinds.
+        pytest.param(SDMS_SCHEDULE, marks=pytest.mark.slow),
+        pytest.param(BDMS_SCHEDULE, marks=pytest.mark.slow),
+    ],
+)
+def test_forward_mode_of_the_plain_network_is_reverse_mode_of_the_fast_one(
+    schedule: tuple[str, ...], train: bool
+) -> None:
     """With J the derivative of all logits by all parameters and pixels, <v, J u> = <J^T v, u>."""
     with jax.enable_x64(True):
-        fast, plain = (network(**FIELDS, dtype=jnp.float64, plain=plain) for plain in (False, True))
+        fast, plain = (DMS(**FIELDS, schedule=schedule, dtype=jnp.float64, plain=plain) for plain in (False, True))
         (images,) = twins.drawn((2, *SIZE, 3))
         variables = twins.random_variables(fast, images)
         batch_stats, point = variables["batch_stats"], (variables["params"], images)

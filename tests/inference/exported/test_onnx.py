@@ -54,7 +54,8 @@ def differences(predictor: OnnxPredictor, model: DMS, variables: Any, images: np
 
 
 NETWORKS = [
-    *(BDMS(**FIELDS, ablation=ablation) for ablation in ABLATIONS),
+    BDMS(**FIELDS),
+    *(DMS(**FIELDS, schedule=("HF", "MF"), ablation=ablation) for ablation in ABLATIONS if ablation),
     SDMS(**FIELDS, ablation="c", feature_growth="reduce"),
     BDMS(**FIELDS, feature_growth="reduce"),
     DMS(**FIELDS, schedule=("LF", "HF", "reset MF", "LF")),
