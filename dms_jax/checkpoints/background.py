@@ -71,13 +71,22 @@ def _wait_for_orbax() -> None:
 
 def _ask_tasks() -> bool:
     """Ask Orbax's tasks, so that they are not logged when they are collected; returns whether all have ended."""
+    if not _futures():
+        # Nothing that asyncio could log of, as at the end of most runs, which a collection would make longer.
+        return True
     gc.collect()
-    # By their type alone: some libraries' objects are imported when they are asked for their class.
-    tasks = [each for each in gc.get_objects() if type(each) is asyncio.Task and _runs_orbax(each)]
+    tasks = [each for each in _futures() if isinstance(each, asyncio.Task) and _runs_orbax(each)]
     for task in tasks:
         if task.done() and not task.cancelled():
             task.exception()
     return all(task.done() for task in tasks)
+
+
+def _futures() -> list[asyncio.Future[Any]]:
+    """The futures of asyncio, its tasks among them, that there are, garbage or not."""
+    kinds = (asyncio.Future, asyncio.Task)
+    # By their type alone: some libraries' objects are imported when they are asked for their class.
+    return [each for each in gc.get_objects() if type(each) in kinds]
 
 
 def _runs_orbax(task: asyncio.Task[Any]) -> bool:

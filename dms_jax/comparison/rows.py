@@ -17,7 +17,7 @@ from dms_jax.comparison.method import Method
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError, first_words
-from dms_jax.evaluation.maps.files import list_images, match_names, read_map, refuse, without_suffix
+from dms_jax.evaluation.maps.files import list_images, match_names, other_layout, read_map, refuse, without_suffix
 from dms_jax.evaluation.measures.saliency import resize_map
 from dms_jax.evaluation.scoring import collect, score_image
 from dms_jax.evaluation.summary_metrics import Metrics, compute_metrics
@@ -90,7 +90,7 @@ def score_folder(
       names: from the maps' names to the images', where they differ; neither with suffixes.
 
     Raises:
-      UserError: an image has no map, or a map cannot be read as one; one sentence each.
+      UserError: an image has no map, or a map cannot be read as one; one sentence each. One for all where no image has.
     """
     found: dict[str, str] = {}
     doubled: list[str] = []
@@ -107,6 +107,9 @@ def score_folder(
         stem = image.rpartition("/")[2]
         if image not in partner and stem in found and stems[stem] == 1:
             partner[image] = stem
+    if not partner:
+        fix = "give the maps the folders and names of the images, or say by --map-names which is of which"
+        raise other_layout(folder, found, images[0], of=f"image {images[0]}", fix=fix)
     refuse([f"{image} has no map in {folder}: add {image}.png there." for image in images if image not in partner])
     resized = 0
 

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from dms_jax.data.damage import damaged
-from dms_jax.data.datasets import DATASETS
+from dms_jax.data.datasets import DATASETS, published_in
 from dms_jax.data.datasets.base import SPLITS, SurfaceDefectBuilder
 from dms_jax.data.datasets.folder.builder import Folder, config_name
 from dms_jax.data.datasets.folder.reading import Reading
@@ -72,7 +72,8 @@ def prepare(
     builder_class = _builder_class(dataset)
     root = str(Path(data_dir).expanduser().absolute()) if data_dir else None
     if dataset == Folder.name:
-        config = _folder_config_name(split, manual_dir, root, (mask_values, value_range))
+        with _naming_published(Path(manual_dir)):
+            config = _folder_config_name(split, manual_dir, root, (mask_values, value_range))
         reading = {"reading": Reading.parse(mask_values, value_range)}
     else:
         if mask_values or value_range:
@@ -91,7 +92,8 @@ def prepare(
                 builder = None if overwrite else _opened(builder_class, root, config, directory)
                 if builder is None:
                     options = {"skip_bad": skip_bad, **reading}
-                    builder = _build(builder_class, root, config, directory, manual, options)
+                    with _naming_published(manual) if dataset == Folder.name else contextlib.nullcontext():
+                        builder = _build(builder_class, root, config, directory, manual, options)
     except OSError as error:
         raise UserError(f"{dataset} cannot be prepared in {place} ({error}): choose another data_dir.") from error
     _check_whole(builder)
@@ -143,6 +145,26 @@ def _config_name(builder_class: type[SurfaceDefectBuilder], split: str, syntheti
         if key not in known:
             raise UsageError(f"{key!r} of the synthetic dataset is unknown: it is one of {_listed(known)}.")
     return SyntheticConfig(**values).name
+
+
+@contextlib.contextmanager
+def _naming_published(manual: Path | None) -> Iterator[None]:
+    """Say of a user's folder that can't be used if it looks like a dataset that is known by name."""
+    try:
+        yield
+    except UserError as error:
+        # A value of a flag that makes no sense is none of the folder's.
+        asks = manual is not None and not isinstance(error, UsageError)
+        name = published_in(manual.expanduser().absolute()) if asks else None
+        if name is None:
+            raise
+        # Where several files cannot be used, a heading says so (`refusal`).
+        first, *others = (line.removesuffix(".") for line in str(error).splitlines())
+        reason = f"{first.partition(':')[0]} (the first: {others[0]})" if others else f"it cannot be used ({first})"
+        raise UserError(
+            f"{manual} looks like the dataset {name} as published: use dataset={name} (of dms-jax prepare: --dataset "
+            f"{name}), for as dataset folder {reason}."
+        ) from error
 
 
 def _folder_config_name(split: str, manual_dir: str, data_dir: str | None, declared: Sequence[str]) -> str:

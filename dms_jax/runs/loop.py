@@ -1,7 +1,7 @@
 """One run, from its configuration to its test results: build, restore, step, log, validate, save, test."""
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +15,19 @@ from ml_collections import ConfigDict
 
 from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import InterruptionError, UserError
-from dms_jax.evaluation.report.cards import CardMaker
-from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.runs.config import build
 from dms_jax.runs.config.saved import with_absolute_paths
 from dms_jax.runs.data_warnings import data_warnings
 from dms_jax.runs.finite_steps import FiniteSteps, debugs_nans
 from dms_jax.runs.hosts import agreed_results
+from dms_jax.runs.model_selection import ModelSelection
 from dms_jax.runs.monitoring.run_summary import announce_devices, describe_run, warn
 from dms_jax.runs.monitoring.writers import RunWriter
-from dms_jax.runs.reporting import next_steps, report_at_the_end
+from dms_jax.runs.reporting import next_steps
 from dms_jax.runs.results import results_text
 from dms_jax.runs.setup import RunData, claim, finished_results, set_up_process
-from dms_jax.runs.testing import evaluate_network
-from dms_jax.runs.validation import Validation, make_eval_step, validation_score
+from dms_jax.runs.validation import Validation, make_eval_step
 from dms_jax.runs.warm_up import parameter_norm, warm_up
 from dms_jax.runtime.devices import DATA_AXIS, replicate, shard_batch
 from dms_jax.runtime.garbage import gc_disabled, gc_frozen, return_freed_memory
@@ -82,18 +80,15 @@ def train(
 
 @dataclass
 class _Run:
-    """A run that has not reached its end: its data, its step, its validation, its checkpoints and its monitoring."""
+    """A run that has not reached its end: its batches, its step, its selection, its checkpoints and its monitoring."""
 
     config: ConfigDict
-    workdir: Path
-    data: RunData
     batches: grain.DatasetIterator
     mesh: Mesh
-    predict_step: Any
     train_step: FiniteSteps
     state: TrainState
     schedule: optax.Schedule
-    validation: Validation | None
+    selection: ModelSelection
     checkpoints: Checkpoints
     writer: RunWriter
     stop: Stop
@@ -166,16 +161,13 @@ class _Run:
                 writer.text(sentence)
             return cls(
                 config=config,
-                workdir=workdir,
-                data=data,
                 batches=batches,
                 mesh=mesh,
-                predict_step=predict_step,
                 train_step=FiniteSteps(*(config, data.splits, model, optimizer, mesh), ready.train_step, ready.state),
                 state=ready.state,
                 # Compiled as one program: operation by operation it takes half a second the first time.
                 schedule=jax.jit(learning_rate_schedule(optimizer_config, config.steps)),
-                validation=validation,
+                selection=ModelSelection(*(config, workdir, data, mesh, predict_step, validation, checkpoints, writer)),
                 checkpoints=checkpoints,
                 writer=writer,
                 stop=stop,
@@ -211,7 +203,7 @@ class _Run:
                 with ExitStack() as pausing:
                     if validates:
                         self._pause(step, pausing)
-                        self._validate(step)
+                        self.selection.validate(step, self.state)
                     # A validation takes a while, and may have been interrupted.
                     stops = self.stop.stops_after(step)
                     # The last is saved while the best is tested.
@@ -230,7 +222,7 @@ class _Run:
             self.starting.close()
             # Testing is done anew in any case.
             self.stepping.close()
-            return self._save_and_test()
+            return self.selection.save_and_test(self.state, self.batches)
 
     def _started(self, closing: ExitStack) -> None:
         jax.block_until_ready(self.state)
@@ -264,67 +256,3 @@ class _Run:
         self.train_step.check_metrics(step, jax.device_get(self.state.metrics))
         # The last loss is that of the parameters before this step: these may have gone wrong since.
         self.train_step.check_parameters(step, float(parameter_norm(self.state.params)))
-
-    def _validate(self, step: int) -> None:
-        """Measure the state on the validation split, and keep it if it is the best so far."""
-        if self.validation is None:
-            return
-        started = time.monotonic()
-        metrics = self.validation.measure(self.state.inference_variables)
-        scalars = {
-            "mae": metrics["mae"],
-            "max_f": metrics["max_f"],
-            "defective/mae": metrics["defective"]["mae"],
-            "defective/max_f": metrics["defective"]["max_f"],
-            "accuracy": metrics["accuracy"],
-        }
-        name = self.data.splits.selected_on
-        self.writer.write(step, {f"{name}/{key}": value for key, value in scalars.items()})
-        self.writer.show(step, {f"{name}/{number}": image for number, image in enumerate(self.validation.overlays)})
-        shown = ", ".join(f"{key} {'n/a' if value is None else f'{value:.4f}'}" for key, value in scalars.items())
-        self.writer.text(f"{name} after step {step} ({time.monotonic() - started:.1f} s): {shown}")
-        score = validation_score(metrics)
-        best = self.checkpoints.best_score
-        # Of equals the later: it has learnt longer, from what nothing here can tell.
-        if best is None or score >= best:
-            self.checkpoints.save_best(step, self.state.inference_variables, score)
-
-    def _save_and_test(self) -> dict[str, Any]:
-        """Save the last state, and test the best checkpoint, or that state where nothing chooses."""
-        config, checkpoints = self.config, self.checkpoints
-        if self.data.splits.selection is None or checkpoints.best_step is None:
-            checkpoints.save_best(config.steps, self.state.inference_variables, None)
-        with ThreadPoolExecutor(1) as thread:
-            # Seconds of Orbax's own, for hundreds of arrays.
-            saved = thread.submit(checkpoints.save, config.steps, self.state, self.batches)
-            if jax.process_count() > 1:
-                # Processes that wait for each other do so for one thing at a time.
-                saved.result()
-            results = self._test()
-            saved.result()
-        return results
-
-    def _test(self) -> dict[str, Any]:
-        config, checkpoints = self.config, self.checkpoints
-        # And the images that it keeps.
-        self.validation = None
-        step = checkpoints.best_step
-        assert step is not None  # saved above where there was none
-        self.writer.text(f"testing step {step}")
-        variables = checkpoints.restore_best(self.state.inference_variables)
-        rows = config.batch_size // jax.process_count()
-        cards = CardMaker() if config.report else None
-        tested = evaluate_network(
-            BatchPredictor(self.predict_step, variables, self.mesh, rows),
-            *(config, self.data.dataset, self.data.splits),
-            step=step,
-            steps=config.steps,
-            observe=cards,
-        )
-        if jax.process_index() == 0:
-            self.data.description.with_threshold(tested.threshold).save(self.workdir)
-            tested.save(self.workdir, "test")
-        trouble = None if cards is None else report_at_the_end(cards, tested, self.workdir)
-        if trouble:
-            self.writer.text(trouble)
-        return tested.results

@@ -124,3 +124,39 @@ def test_a_failed_task_that_another_one_keeps_alive_is_not_logged_later(
     assert [record.exc_info[2].tb_frame.f_code.co_filename for record in caplog.records if record.exc_info] == [
         "/x/other.py"
     ]
+
+
+def test_a_failed_task_that_is_garbage_already_is_not_logged_later(caplog: pytest.LogCaptureFixture) -> None:
+    names: dict[str, Any] = {}
+    exec(compile("async def fails():\n    raise ValueError('full')", "/x/orbax/future.py", "exec"), names)
+
+    async def ask_nobody() -> None:
+        task = asyncio.ensure_future(names["fails"]())
+        await asyncio.sleep(0)
+        task.cycle = [task]  # type: ignore[attr-defined]
+
+    gc.disable()
+    try:
+        with told_once():
+            asyncio.run(ask_nobody())
+    finally:
+        gc.enable()
+    gc.collect()
+    assert not caplog.records
+
+
+def test_where_asyncio_has_done_nothing_no_garbage_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    collections: list[int] = []
+    done = asyncio.new_event_loop()
+    future = done.create_future()
+    done.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(gc, "collect", lambda: collections.append(1))
+        patch.setattr(gc, "get_objects", lambda: [object(), collections])
+        with told_once():
+            pass
+        assert not collections
+        patch.setattr(gc, "get_objects", lambda: [future])
+        with told_once():
+            pass
+        assert collections

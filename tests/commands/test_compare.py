@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -138,6 +139,18 @@ def test_an_image_without_a_map_is_named(compare, tmp_path):
     assert (code, out) == (1, "")
     assert len(err.splitlines()) == 1
     assert "h0 has no map in" in err
+
+
+def test_maps_in_another_layout_than_the_images(compare, tmp_path):
+    compare("--methods", "SR", "--output", tmp_path / "out")
+    for path in (tmp_path / "out" / "SR").rglob("*.png"):
+        path.rename(path.with_stem(f"{path.stem}_sal"))
+    code, out, err = compare("--maps", f"A={tmp_path / 'out' / 'SR'}")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert re.search(
+        r"SR has another layout: of image (\S+) a map \1\.png is expected there, not \S+/\1_sal\.png: ", err
+    )
+    assert err.endswith("by --map-names which is of which.\n")
 
 
 def test_a_run_is_a_row(compare, tmp_path, monkeypatch, folder):

@@ -272,6 +272,17 @@ def test_several_problems_have_a_line_each(evaluate, tmp_path):
     assert all(problem.endswith(".") and ": " in problem for problem in problems)
 
 
+def test_maps_in_another_layout_than_the_masks(evaluate, tmp_path):
+    (tmp_path / "maps").rename(tmp_path / "flat")
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "flat").rename(tmp_path / "maps" / "test")
+    (sentence,) = refused(evaluate())
+    assert sentence == (
+        f"{tmp_path}/maps has another layout: of {tmp_path}/masks/a.png a map a.png is expected there, not "
+        f"{tmp_path}/maps/test/a.png: give the maps the folders and names of their masks."
+    )
+
+
 def test_maps_of_another_size_are_resized_when_allowed(evaluate, tmp_path):
     save_images(tmp_path / "maps", {"a": np.repeat(np.repeat(DEFECT, 2, 0), 2, 1)})
     assert refused(evaluate()) == [

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -408,24 +407,6 @@ def test_a_run_without_a_report_resumes_one_with_it(whole: Path, tmp_path: Path,
     config.steps, config.report, config.tensorboard_images = STEPS + 1, False, 0
     train(config, workdir)
     assert not (workdir / "report.html").exists()
-
-
-def test_of_equal_scores_the_later_network_is_kept(tmp_path: Path) -> None:
-    metrics = {"mae": None, "max_f": None, "accuracy": 0.5, "defective": {"mae": None, "max_f": None}}
-    said: list[str] = []
-    with Checkpoints(tmp_path) as checkpoints:
-        run = SimpleNamespace(
-            validation=SimpleNamespace(measure=lambda variables: metrics, overlays=()),
-            state=SimpleNamespace(inference_variables={"params": np.ones(3)}),
-            data=SimpleNamespace(splits=SimpleNamespace(selected_on="validation")),
-            writer=SimpleNamespace(write=lambda *_: None, show=lambda *_: None, text=said.append),
-            checkpoints=checkpoints,
-        )
-        for step, accuracy in ((2, 0.5), (4, 0.75), (6, 0.75), (8, 0.5)):
-            metrics["accuracy"] = accuracy
-            loop._Run._validate(run, step)  # type: ignore[arg-type]
-        assert checkpoints.best_step == 6
-    assert "max_f n/a" in said[0]
 
 
 def test_what_has_become_of_the_dataset_is_said_beside_the_results(

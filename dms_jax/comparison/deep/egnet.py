@@ -29,8 +29,7 @@ class EGNet(ResNetComparisonNetwork):
     `SaliencyOutput.edges` has the logits of edges, whose target is made of the masks (`config.loss.edge_weight`).
 
     Attributes:
-      batch_norm: BatchNorm after each convolution of the decoder; the paper, which starts from ImageNet weights, has it
-        in the backbone alone.
+      batch_norm: BatchNorm after each convolution of the decoder; see `PoolNet`.
     """
 
     batch_norm: bool = True

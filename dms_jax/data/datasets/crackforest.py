@@ -40,6 +40,7 @@ class CrackForest(PublishedDatasetBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = (tfds.core.BuilderConfig(name="hashed", description="Split by a fixed hash of the name."),)
     FOLDERS = ("image", "groundTruth")
+    TELLING_PATHS = ("groundTruth/[0-9]*.mat",)
     ARCHIVE_URL = "https://github.com/cuilimeng/CrackForest-dataset/archive/refs/heads/master.zip"
     NOTES: ClassVar = {
         "hashed": (

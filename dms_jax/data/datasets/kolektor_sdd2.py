@@ -37,6 +37,7 @@ class KolektorSdd2(PublishedDatasetBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = (tfds.core.BuilderConfig(name="published", description="Tests on the published test images."),)
     FOLDERS = ("train", "test")
+    TELLING_PATHS = (f"train/1{4 * '[0-9]'}_GT.png", f"test/2{4 * '[0-9]'}_GT.png")
     NOTES: ClassVar = {
         "published": (
             "The dataset names no kinds of defects: the class is defect where the mask is not black, else free.",

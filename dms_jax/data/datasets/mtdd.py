@@ -59,6 +59,7 @@ class Mtdd(PublishedDatasetBuilder, skip_registration=True):
         tfds.core.BuilderConfig(name="tiles", description="No tile is in two splits."),
     )
     FOLDERS = tuple(_FOLDERS)
+    TELLING_PATHS = tuple(f"{folder}/Imgs/exp*_num_*.jpg" for folder in _FOLDERS)
     ARCHIVE_URL = "https://github.com/abin24/Magnetic-tile-defect-datasets./archive/refs/heads/master.zip"
     NOTES: ClassVar = {
         "paper": (

@@ -50,6 +50,7 @@ class NeuDet(PublishedDatasetBuilder, skip_registration=True):
         tfds.core.BuilderConfig(name="folders", description="Tests on the images in the folder validation."),
     )
     FOLDERS = ("IMAGES", "ANNOTATIONS", "train/images", "validation/images")
+    TELLING_PATHS = ("IMAGES/crazing_*", "ANNOTATIONS/crazing_*.xml", "*/images/crazing/crazing_*")
     NOTES: ClassVar = {
         "hashed": (_BOXES,),
         "folders": (_BOXES, "The images in the folder validation are for testing; a tenth of train is for validation."),

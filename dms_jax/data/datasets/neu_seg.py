@@ -56,6 +56,7 @@ class NeuSeg(PublishedDatasetBuilder, skip_registration=True):
         tfds.core.BuilderConfig(name="grouped", description="No image is in two splits, not even turned."),
     )
     FOLDERS = ("images/training", "annotations/training")
+    TELLING_PATHS = (f"annotations/training/{6 * '[0-9]'}.png",)
     NOTES: ClassVar = {
         "published": (
             _NOT_NEU,

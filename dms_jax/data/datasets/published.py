@@ -17,12 +17,14 @@ class PublishedDatasetBuilder(SurfaceDefectBuilder, skip_registration=True):
 
     Attributes:
       FOLDERS: paths of the folders that the published files lie in.
+      TELLING_PATHS: patterns of paths beside these folders or in them, of which one tells that it is this dataset.
       ARCHIVE_URL: address of a zip archive of them; empty where none is known.
       NOTES: for each configuration, what those who use it should know, one sentence each.
       MANUAL_DOWNLOAD_INSTRUCTIONS: where to get them and how to name the copy; ends the error message.
     """
 
     FOLDERS: ClassVar[tuple[str, ...]]
+    TELLING_PATHS: ClassVar[tuple[str, ...]] = ()
     ARCHIVE_URL: ClassVar[str] = ""
     NOTES: ClassVar[Mapping[str, tuple[str, ...]]]
     MANUAL_DOWNLOAD_INSTRUCTIONS: ClassVar[str]
@@ -31,6 +33,12 @@ class PublishedDatasetBuilder(SurfaceDefectBuilder, skip_registration=True):
     def notes(self) -> tuple[str, ...]:
         """The notes of this configuration."""
         return self.NOTES[self.builder_config_name]
+
+    @classmethod
+    def is_likely_in(cls, folder: Path) -> bool:
+        """Whether a folder, or the only such one in it, looks like this dataset as published."""
+        root = find_root(folder, cls.FOLDERS)
+        return root is not None and any(any(root.glob(pattern)) for pattern in cls.TELLING_PATHS)
 
     @abstractmethod
     def _split_images(self, root: Path) -> Mapping[str, Sequence[LabelledImage]]:

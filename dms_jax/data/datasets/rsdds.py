@@ -32,6 +32,7 @@ class Rsdds(PublishedDatasetBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = (tfds.core.BuilderConfig(name="hashed", description="Split by a fixed hash of the name."),)
     FOLDERS = tuple(_FOLDERS)
+    TELLING_PATHS = tuple(f"{folder}/Rail surface images" for folder in _FOLDERS)
     NOTES: ClassVar = {"hashed": ("The class is the type of the rail: the dataset names no kinds of defects.",)}
     MANUAL_DOWNLOAD_INSTRUCTIONS = _FIX
     CLASS_NAMES = tuple(_FOLDERS.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -52,12 +52,15 @@ def match_maps(maps: Path, masks: Path) -> Matching:
 
     Raises:
       UserError: a folder is missing or has no image, one folder is the other or lies in it, two files of one folder
-        have one name, a mask has no map or a map no mask; one sentence each.
+        have one name, a mask has no map or a map no mask; one sentence each. One for all where no mask has a map.
     """
     _refuse_nested(maps, masks)
     notes: list[str] = []
     found_maps, found_masks = list_images(maps, notes), list_images(masks, notes)
     partner = match_names(found_masks, found_maps)
+    if not partner:
+        wanted, mask = next(iter(found_masks.items()))
+        raise other_layout(maps, found_maps, wanted, of=mask, fix="give the maps the folders and names of their masks")
     problems = [
         f"{found_masks[name]} has no map in {maps}: add {name}.png there, or remove the mask."
         for name in found_masks
@@ -95,6 +98,24 @@ def match_names(wanted: Iterable[str], offered: Iterable[str]) -> dict[str, str]
         if len(candidates) == 1 and counts[_loosely(name)] == 1:
             partner[name] = candidates[0]
     return partner
+
+
+def other_layout(maps: Path, found: Mapping[str, str], wanted: str, *, of: str, fix: str) -> UserError:
+    """The error for maps of which none has a name that was looked for: their folders, names or suffixes are others.
+
+    Args:
+      maps: the folder.
+      found: what it holds, see `list_images`.
+      wanted: a name that was looked for.
+      of: the mask or the image that has that name.
+      fix: what to do.
+    """
+    stem = wanted.rpartition("/")[2]
+    # One that looks as if it were meant, if there is one.
+    name = min(found, key=lambda name: (name.rpartition("/")[2] != stem, stem not in name, name))
+    return UserError(
+        f"{maps} has another layout: of {of} a map {wanted}.png is expected there, not {found[name]}: {fix}."
+    )
 
 
 def without_suffix(name: str) -> str:

@@ -48,6 +48,26 @@ def test_every_map_and_mask_without_partner_is_named(tmp_path):
     assert error.value.exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("maps", "masks", "wanted", "shown"),
+    [
+        # Without the folders, in one more, with the method's name, with names of their own.
+        (["b", "a", "x"], ["test/crack/a", "test/crack/b"], "test/crack/a", "a"),
+        (["sal/test/a", "sal/test/b"], ["test/a", "test/b"], "test/a", "sal/test/a"),
+        (["b_sal", "a_sal"], ["a", "b"], "a", "a_sal"),
+        (["0002", "0001"], ["a", "b"], "a", "0001"),
+    ],
+)
+def test_maps_in_another_layout_are_told_so_once(tmp_path, maps, masks, wanted, shown):
+    maps, masks = folders(tmp_path, maps, masks)
+    with pytest.raises(UserError) as error:
+        match_maps(maps, masks)
+    assert sentences(error) == [
+        f"{maps} has another layout: of {masks}/{wanted}.png a map {wanted}.png is expected there, not "
+        f"{maps}/{shown}.png: give the maps the folders and names of their masks."
+    ]
+
+
 def test_names_that_differ_by_a_space_are_matched_and_reported(tmp_path):
     maps, masks = folders(tmp_path, ["Blowhole(1)", "b"], ["Blowhole (1)", "b"])
     matching = match_maps(maps, masks)
