@@ -183,6 +183,23 @@ class TestWrongUsage:
         assert f"--config={tmp_path}/own.py fails with " in sentence
         assert reason in sentence
 
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            (
+                "config.optimizer.learning_rat = 0.1",
+                r"own\.py: config\.optimizer\.learning_rat is unknown \(did you mean config\.optimizer\.learning_rate",
+            ),
+            ("config.data.imagesize = 96", r"own\.py: config\.data\.imagesize is unknown \(did you mean config"),
+            ("config.colour = 'red'", r"own\.py: config\.colour is unknown; known are config\.augment\.\*, "),
+            ("config.model.options.colour = 1; del config.seed", r"own\.py lacks config\.seed: begin with dms_jax\."),
+            ("del config.data", r"own\.py lacks config\.data\.balance, .* and \d+ more: begin "),
+        ],
+    )
+    def test_a_config_file_with_other_fields(self, fails, tmp_path, line, message):
+        text = "from dms_jax.runs.config import defaults\ndef get_config():\n    config = defaults.default_config()\n"
+        assert_matches(fails(f"--config={write(tmp_path, f'{text}    {line}; return config')}"), message)
+
     def test_an_argument_for_a_config_that_takes_none(self, fails, tmp_path):
         text = "from dms_jax.runs.config import defaults\ndef get_config(): return defaults.default_config()"
         assert "own.py:size=lite fails with TypeError: get_config() takes 0" in fails(
