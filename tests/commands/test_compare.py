@@ -115,6 +115,9 @@ def test_maps_by_the_images_names_alone_or_by_a_csv(compare, tmp_path):
     code, renamed_out, err = compare("--maps", f"A={renamed}", "--map-names", names)
     assert (code, err) == (0, "")
     assert renamed_out == out
+    # As a spreadsheet may write it.
+    names.write_text("\r\n".join(lines).replace(",", ";"))
+    assert compare("--maps", f"A={renamed}", "--map-names", names) == (0, out, "")
     # Of two columns, the images' may have any name.
     names.write_text("\n".join(["map,their_image", *lines[1:]]))
     assert compare("--maps", f"A={renamed}", "--map-names", names) == (0, out, "")
@@ -138,6 +141,21 @@ def test_an_image_without_a_map_is_named(compare, tmp_path):
     assert (code, out) == (1, "")
     assert len(err.splitlines()) == 1
     assert "h0 has no map in" in err
+
+
+@pytest.mark.parametrize(("lines", "other"), [((), ""), (("map,image", "a,b"), "another ")])
+def test_a_folder_whose_maps_have_other_names_is_one_sentence(compare, tmp_path, lines, other):
+    """Not one for each image, which would bury what to do."""
+    compare("--methods", "SR", "--output", tmp_path / "out")
+    for number, path in enumerate(sorted((tmp_path / "out" / "SR").rglob("*.png"))):
+        path.rename(path.with_name(f"{number}.png"))
+    (tmp_path / "names.csv").write_text("\n".join(lines))
+    names = ("--map-names", tmp_path / "names.csv") if lines else ()
+    code, out, err = compare("--maps", f"A={tmp_path / 'out' / 'SR'}", *names)
+    assert (code, out) == (1, "")
+    [sentence] = err.splitlines()
+    assert sentence.startswith(f"dms-jax: None of the 6 test images has a map in {tmp_path / 'out' / 'SR'}: name ")
+    assert sentence.endswith(f"which is of which by {other}--map-names CSV.")
 
 
 def test_a_run_is_a_row(compare, tmp_path, monkeypatch, folder):
