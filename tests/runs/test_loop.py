@@ -348,7 +348,7 @@ def test_without_selection_the_last_step_is_kept_also_of_a_run_that_is_made_long
         assert (results["steps"], results["best_step"], results["selected_on"]) == (steps, steps, "none")
     assert not any("max_f" in key for line in losses(tmp_path) for key in line)
     config.steps = 1
-    with pytest.raises(UserError, match=r"config\.steps=1, but .* is at step 2"):
+    with pytest.raises(UserError, match=r"config\.steps=1, but .* is at step 2: ask for 2 or more, or choose "):
         train(config, tmp_path)
 
 

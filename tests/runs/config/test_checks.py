@@ -395,6 +395,12 @@ FIELDS = sorted(flatten(defaults.default_config()))
 
 
 class TestCheckResumes:
+    def test_the_documentation_lists_what_may_change(self):
+        page = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+        section = page.partition("## Resuming a run, and training longer\n")[2].partition("\n## ")[0]
+        cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+        assert set(re.findall(r"`([\w.]+)`", "".join(cells))) == CHANGEABLE
+
     @pytest.mark.parametrize("name", FIELDS)
     def test_each_field(self, name, tmp_path):
         earlier = saved_and_loaded(defaults.default_config(), tmp_path)
@@ -408,6 +414,7 @@ class TestCheckResumes:
             check_resumes(now, earlier, tmp_path)
         assert caught.value.exit_code == 1
         assert str(caught.value).startswith(f"{tmp_path} holds another run")
+        assert str(caught.value).endswith(": give what was given then, or choose another --workdir.")
         assert str(caught.value).count("config.") == 1
 
     @pytest.mark.parametrize(("dataset", "refused"), [("folder", True), ("mtdd", False)])
