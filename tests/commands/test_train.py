@@ -303,15 +303,25 @@ class TestFailure:
         assert not workdir.exists()
         assert [path for path in data.rglob("*") if path.is_file() or "incomplete" in path.name] == []
 
-    def test_workdir_of_another_run(self, home, capsys):
-        (home / "run" / "checkpoints" / "3").mkdir(parents=True)
-        (home / "run" / "config.json").write_text('{"seed": 0, "steps": 3}')
+    @pytest.mark.parametrize("kept", ["checkpoints", "best"])
+    def test_workdir_of_another_run(self, home, capsys, kept):
+        (home / "run" / kept / "3").mkdir(parents=True)
+        (home / "run" / "config.json").write_text('{"seed": 0, "steps": 3, "data": {"dataset": "mtdd"}}')
         code = launch(QUICKSTART, ["train.py", "--workdir=run", f"--config.data.data_dir={home / 'data'}"])
         [sentence] = capsys.readouterr().err.splitlines()
         assert code == 1
         assert sentence.startswith("train.py: run holds another run, which differs in config.augment.brightness (was")
         assert "config.steps" not in sentence
-        assert {path.name for path in home.rglob("*")} == {"run", "checkpoints", "3", "config.json"}
+        assert {path.name for path in home.rglob("*")} == {"run", kept, "3", "config.json"}
+
+    @pytest.mark.parametrize("text", ['{"model_type": "resnet"}', '{"data": "here"}', '{"data": {"path": "here"}}'])
+    def test_workdir_of_another_program(self, home, capsys, text):
+        (home / "run").mkdir()
+        (home / "run" / "config.json").write_text(text)
+        assert launch(QUICKSTART, ["train.py", "--workdir=run", f"--config.data.data_dir={home / 'data'}"]) == 1
+        message = "train.py: run/config.json is of another program: choose another --workdir.\n"
+        assert capsys.readouterr().err == message
+        assert (home / "run" / "config.json").read_text() == text
 
     def test_workdir_that_is_a_file(self, home, capsys):
         (home / "run").touch()
