@@ -181,6 +181,8 @@ REFUSED = [
     *itertools.product(["keep_checkpoints", "data.threads"], [0, -1]),
     *itertools.product(["data.overfit", "data.workers", "data.cache", "data.train_images"], [-1]),
     *itertools.product(["data.image_size"], [0, -300, 31]),
+    *itertools.product(["data.tile_size"], [-1, 1, 15]),
+    *itertools.product(["data.tile_overlap"], [-0.1, 0.91, float("nan")]),
     *itertools.product(["data.balance", "average_decay"], [-0.1, 1.0, 1.5, float("nan")]),
     *itertools.product(["data.mask_share", "evaluation.max_false_alarms"], [-0.1, 1.1, float("nan")]),
     *itertools.product(["dtype"], ["", "float16", "half"]),
@@ -236,6 +238,8 @@ class TestCheck:
             ("data.balance", 0.999),
             ("data.mask_share", 0.0),
             ("data.train_images", 1),
+            ("data.tile_size", 16),
+            ("data.tile_overlap", 0.9),
             ("average_decay", 0.9999),
             ("augment.rotation", 180.0),
             ("augment.scale", (1, 2)),
@@ -254,7 +258,7 @@ class TestCheck:
         check(changed(**{name.replace(".", "__"): value}))
 
     def test_every_field_of_a_limit_exists(self):
-        limited = {*checks._AT_LEAST, *checks._ONE_OF, *checks._WITHIN, *checks._SHARES, *CHANGEABLE}
+        limited = {*checks._AT_LEAST, *checks._ONE_OF, *checks._WITHIN, *checks._UP_TO, *CHANGEABLE}
         assert limited <= flatten(defaults.default_config()).keys()
 
     def test_the_weights_are_as_many_as_the_outputs_of_the_network(self):
