@@ -58,6 +58,11 @@ def match_maps(maps: Path, masks: Path) -> Matching:
     notes: list[str] = []
     found_maps, found_masks = list_images(maps, notes), list_images(masks, notes)
     partner = match_names(found_masks, found_maps)
+    if not partner:
+        raise UserError(
+            f"No map in {maps} has the name of a mask in {masks}: give a map the name of its mask, and the same "
+            f"folders within ({min(found_maps)}, but {min(found_masks)})."
+        )
     problems = [
         f"{found_masks[name]} has no map in {maps}: add {name}.png there, or remove the mask."
         for name in found_masks

@@ -48,6 +48,17 @@ def test_every_map_and_mask_without_partner_is_named(tmp_path):
     assert error.value.exit_code == 1
 
 
+def test_folders_of_other_names_are_one_sentence(tmp_path):
+    """Such as those of MVTec AD's masks; not one for each file, which would bury what to do."""
+    maps, masks = folders(tmp_path, ["a", "b"], ["sub/a_mask", "sub/b_mask"])
+    with pytest.raises(UserError) as error:
+        match_maps(maps, masks)
+    assert sentences(error) == [
+        f"No map in {maps} has the name of a mask in {masks}: give a map the name of its mask, and the same folders "
+        "within (a, but sub/a_mask)."
+    ]
+
+
 def test_names_that_differ_by_a_space_are_matched_and_reported(tmp_path):
     maps, masks = folders(tmp_path, ["Blowhole(1)", "b"], ["Blowhole (1)", "b"])
     matching = match_maps(maps, masks)
