@@ -178,7 +178,7 @@ def _text(summary: FolderSummary, output: Path, reading: Interpretation, *, over
     lines = [f"{summary.predicted} images predicted{earlier} in {summary.seconds:.1f} s{speed}"]
     if summary.classes:
         lines.append("classes: " + ", ".join(f"{count} {name}" for name, count in summary.classes.items()))
-    if summary.firing is not None:
+    if summary.firing is not None and summary.predicted:
         what = "gated map" if reading.gates else "map"
         count = f"{summary.firing} of these {summary.predicted}" if earlier else str(summary.firing)
         lines.append(f"with a defective pixel: {count} ({what} > {reading.threshold}: {reading.note})")

@@ -103,6 +103,7 @@ def test_a_folder_of_images(call: Call, workdir: Path) -> None:
     code, out, err = call()
     assert (code, err) == (0, [])
     assert out[0].startswith(f"0 images predicted ({COUNT} more had been predicted before) in ")
+    assert out[1:] == ["maps, overlays and tables are in out"]
 
 
 def test_flags_change_how_answers_are_read(call: Call) -> None:
