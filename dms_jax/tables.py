@@ -1,4 +1,4 @@
-"""Plain-text tables and names for the terminal, and cells of tables for spreadsheets."""
+"""Plain-text tables and names for the terminal, and what tables for spreadsheets are made of."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ def _written_out(found: re.Match[str]) -> str:
 def harmless(value: Any) -> Any:
     """A cell for a CSV file; a text that a spreadsheet would run as a formula begins with an apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def separator(text: str) -> str:
+    """What separates the columns of a CSV file: a comma, semicolon or tab, as spreadsheets write them.
+
+    Args:
+      text: the file's, of which the first line counts.
+    """
+    return max(",;\t", key=text.partition("\n")[0].count)
 
 
 def format_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], precision: int = 4) -> str:

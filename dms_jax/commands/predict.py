@@ -148,6 +148,8 @@ def _load(arguments: argparse.Namespace) -> tuple[Predictor, Interpretation]:
 
 
 def _check(arguments: argparse.Namespace) -> tuple[int, int] | None:
+    from dms_jax.data.framing import SMALLEST_TILE
+
     share, threshold = arguments.max_false_alarms, arguments.threshold
     if threshold is not None and not 0 <= threshold <= 255:
         raise UsageError(f"--threshold={threshold} must be in 0..255.")
@@ -155,8 +157,8 @@ def _check(arguments: argparse.Namespace) -> tuple[int, int] | None:
         raise UsageError(f"--max-false-alarms={share} must be at least 0 and below 1, such as 0.01.")
     if share is not None and threshold is not None:
         raise UsageError("--threshold and --max-false-alarms exclude each other: give one.")
-    if arguments.tiles is not None and arguments.tiles < 1:
-        raise UsageError(f"--tiles={arguments.tiles} must be at least 1.")
+    if arguments.tiles is not None and arguments.tiles < SMALLEST_TILE:
+        raise UsageError(f"--tiles={arguments.tiles} must be at least {SMALLEST_TILE}.")
     if arguments.workers is not None and arguments.workers < 0:
         raise UsageError(f"--workers={arguments.workers} must be at least 0.")
     if arguments.output.exists() and not arguments.output.is_dir():
@@ -176,7 +178,7 @@ def _text(summary: FolderSummary, output: Path, reading: Interpretation, *, over
     lines = [f"{summary.predicted} images predicted{earlier} in {summary.seconds:.1f} s{speed}"]
     if summary.classes:
         lines.append("classes: " + ", ".join(f"{count} {name}" for name, count in summary.classes.items()))
-    if summary.firing is not None:
+    if summary.firing is not None and summary.predicted:
         what = "gated map" if reading.gates else "map"
         count = f"{summary.firing} of these {summary.predicted}" if earlier else str(summary.firing)
         lines.append(f"with a defective pixel: {count} ({what} > {reading.threshold}: {reading.note})")

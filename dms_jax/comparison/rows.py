@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ from dms_jax.evaluation.measures.saliency import resize_map
 from dms_jax.evaluation.scoring import collect, score_image
 from dms_jax.evaluation.summary_metrics import Metrics, compute_metrics
 from dms_jax.evaluation.thresholds import no_threshold
+from dms_jax.tables import separator
 from dms_jax.whole_files import write_whole
 
 
@@ -108,7 +110,8 @@ def score_folder(
         if image not in partner and stem in found and stems[stem] == 1:
             partner[image] = stem
     if not partner:
-        fix = "give the maps the folders and names of the images, or say by --map-names which is of which"
+        file = "another --map-names" if names else "--map-names"
+        fix = f"give the maps the folders and names of the images, or say by {file} which is of which"
         raise other_layout(folder, found, images[0], of=f"image {images[0]}", fix=fix)
     refuse([f"{image} has no map in {folder}: add {image}.png there." for image in images if image not in partner])
     resized = 0
@@ -128,21 +131,22 @@ def score_folder(
 def read_names(path: Path) -> dict[str, str]:
     """Read which map is of which image: a CSV file with the columns `map` and `image`, with or without suffixes.
 
-    Where it has two columns, that of the images may have any name.
+    Columns are separated by commas, semicolons or tabs. Where there are two, that of the images may have any name.
 
     Raises:
       UserError: the file cannot be read, lacks a column, or names a map twice.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            others = [column for column in columns if column != "map"]
-            image = others[0] if len(columns) == 2 and len(others) == 1 else "image"
-            for column in ("map", image):
-                if column not in columns:
-                    raise UserError(f"{path} has no column {column}: its columns must be map and image.")
-            lines = [(line["map"] or "", line[image] or "") for line in reader]
+            text = file.read()
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator(text))
+        columns = list(reader.fieldnames or ())
+        others = [column for column in columns if column != "map"]
+        image = others[0] if len(columns) == 2 and len(others) == 1 else "image"
+        for column in ("map", image):
+            if column not in columns:
+                raise UserError(f"{path} has no column {column}: its columns must be map and image.")
+        lines = [(line["map"] or "", line[image] or "") for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as CSV ({first_words(error)}): name a CSV file.") from error
     names: dict[str, str] = {}

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 MODES = ("squash", "letterbox", "tiles")
+# What a user may ask for: an image of a megapixel is some thousands of such tiles, and of smaller ones, or with more
+# overlap, so many that a run would never come to its first step.
+SMALLEST_TILE = 16
+LARGEST_OVERLAP = 0.9
 
 # ImageNet's mean colour, which the network sees as 0.
 _PADDING = (124, 116, 104)

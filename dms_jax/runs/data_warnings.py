@@ -1,4 +1,4 @@
-"""What is likely to be wrong with a run's images, to be said before its first step."""
+"""What is likely to be wrong with a run's images, or with what it does with them, to be said before its first step."""
 
 from collections.abc import Iterator
 
@@ -14,12 +14,13 @@ from dms_jax.runs.splits import Splits
 
 
 def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) -> tuple[str, ...]:
-    """What `dms-jax prepare` warns of, and what is wrong with the images for this run; one sentence each."""
+    """What `dms-jax prepare` warns of, and what is wrong with the images or steps of this run; one sentence each."""
     said = [
         *summarise(dataset).warnings,
         *_of_training(splits),
         *_of_selection(splits, len(dataset.class_names)),
         *_of_framing(config, splits),
+        *_of_steps(config),
     ]
     return tuple(dict.fromkeys(said))
 
@@ -65,3 +66,14 @@ def _of_framing(config: ConfigDict, splits: Splits) -> Iterator[str]:
     sentence = vanishing_sentence(vanished_defects(sources, framing), framing)
     if sentence is not None:
         yield sentence
+
+
+def _of_steps(config: ConfigDict) -> Iterator[str]:
+    """A run that was made shorter than its recipe's warm-up."""
+    warmup = config.optimizer.warmup_steps
+    if warmup >= config.steps:
+        yield (
+            f"The learning rate rises over config.optimizer.warmup_steps={warmup} steps, but config.steps="
+            f"{config.steps} end before it is there: take a tenth of the steps for it, such as "
+            f"--config.optimizer.warmup_steps={config.steps // 10}."
+        )

@@ -122,7 +122,10 @@ class _Run:
         checkpoints.check_latest()
         done = checkpoints.latest_step or 0
         if done > config.steps:
-            raise UserError(f"config.steps={config.steps}, but {workdir} is at step {done}: choose another --workdir.")
+            raise UserError(
+                f"config.steps={config.steps}, but {workdir} is at step {done}: ask for {done} or more, or choose "
+                "another --workdir."
+            )
         checkpoints.drop_best_after(done)
         if writes:
             # Looking at every mask takes a while, and a run that goes on has said it.

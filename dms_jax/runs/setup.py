@@ -8,13 +8,14 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from dms_jax.checkpoints.folders import has_checkpoint
+from dms_jax.checkpoints.folders import has_best, has_checkpoint
 from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError
 from dms_jax.models.dms import NETWORKS
 from dms_jax.references import is_reference
 from dms_jax.runs.config import build, checks, saved
+from dms_jax.runs.config.fields import flatten
 from dms_jax.runs.dataset import digests, open_dataset, reopen_dataset
 from dms_jax.runs.description import RunDescription
 from dms_jax.runs.hosts import check_alike, check_same_images, check_shared
@@ -67,16 +68,26 @@ def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None
     """The test results of a finished run of this configuration; None where there is something left to do.
 
     Raises:
-      UserError: the work directory holds another run, or what the run would start from cannot be used.
+      UserError: the work directory holds another run or cannot be gone on with, or what the run would start from cannot
+        be used.
     """
     earlier = saved.load(workdir)
+    if earlier is not None and "data.dataset" not in flatten(earlier):
+        raise UserError(f"{workdir / saved.CONFIG_NAME} is of another program: choose another --workdir.")
     # A run that was stopped before its first checkpoint leaves nothing to resume: its directory is free.
-    if earlier is None or not has_checkpoint(workdir):
+    if earlier is None or not (has_checkpoint(workdir) or has_best(workdir)):
         check_sources(config, build.build_model(config, num_classes=1))
         return None
     saved.check_resumes(config, earlier, workdir)
     results = load_results(workdir, "test")
-    return results if results is not None and results.get("steps") == config.steps else None
+    if results is None or results.get("steps") == config.steps:
+        return results
+    if not has_checkpoint(workdir):
+        raise UserError(
+            f"{workdir} is a finished run whose checkpoints were removed, so that it cannot go on: choose another "
+            f"--workdir (with config.init.checkpoint={workdir}, a run starts from the network that is left)."
+        )
+    return None
 
 
 def claim(config: ConfigDict, workdir: Path, processes: Processes, holding: ExitStack) -> RunData:

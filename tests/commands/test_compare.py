@@ -116,6 +116,9 @@ def test_maps_by_the_images_names_alone_or_by_a_csv(compare, tmp_path):
     code, renamed_out, err = compare("--maps", f"A={renamed}", "--map-names", names)
     assert (code, err) == (0, "")
     assert renamed_out == out
+    # As a spreadsheet may write it.
+    names.write_text("\r\n".join(lines).replace(",", ";"))
+    assert compare("--maps", f"A={renamed}", "--map-names", names) == (0, out, "")
     # Of two columns, the images' may have any name.
     names.write_text("\n".join(["map,their_image", *lines[1:]]))
     assert compare("--maps", f"A={renamed}", "--map-names", names) == (0, out, "")
@@ -141,16 +144,19 @@ def test_an_image_without_a_map_is_named(compare, tmp_path):
     assert "h0 has no map in" in err
 
 
-def test_maps_in_another_layout_than_the_images(compare, tmp_path):
+@pytest.mark.parametrize(("lines", "file"), [((), "--map-names"), (("map,image", "a,b"), "another --map-names")])
+def test_maps_in_another_layout_than_the_images(compare, tmp_path, lines, file):
     compare("--methods", "SR", "--output", tmp_path / "out")
     for path in (tmp_path / "out" / "SR").rglob("*.png"):
         path.rename(path.with_stem(f"{path.stem}_sal"))
-    code, out, err = compare("--maps", f"A={tmp_path / 'out' / 'SR'}")
+    (tmp_path / "names.csv").write_text("\n".join(lines))
+    names = ("--map-names", tmp_path / "names.csv") if lines else ()
+    code, out, err = compare("--maps", f"A={tmp_path / 'out' / 'SR'}", *names)
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert re.search(
         r"SR has another layout: of image (\S+) a map \1\.png is expected there, not \S+/\1_sal\.png: ", err
     )
-    assert err.endswith("by --map-names which is of which.\n")
+    assert err.endswith(f"or say by {file} which is of which.\n")
 
 
 def test_a_run_is_a_row(compare, tmp_path, monkeypatch, folder):

@@ -103,6 +103,7 @@ def test_a_folder_of_images(call: Call, workdir: Path) -> None:
     code, out, err = call()
     assert (code, err) == (0, [])
     assert out[0].startswith(f"0 images predicted ({COUNT} more had been predicted before) in ")
+    assert out[1:] == ["maps, overlays and tables are in out"]
 
 
 def test_flags_change_how_answers_are_read(call: Call) -> None:
@@ -182,7 +183,7 @@ def test_a_run_without_a_threshold_says_so(call: Call, workdir: Path, tmp_path: 
         (("--max-false-alarms", 1), "--max-false-alarms=1.0 must be at least 0 and below 1, such as 0.01."),
         (("--max-false-alarms", "nan"), "--max-false-alarms=nan must be at least 0 and below 1, such as 0.01."),
         (("--max-false-alarms", 0.1, "--threshold", 3), "--threshold and --max-false-alarms exclude each other: give"),
-        (("--tiles", 0), "--tiles=0 must be at least 1."),
+        (("--tiles", 15), "--tiles=15 must be at least 16."),
         (("--workers", -1), "--workers=-1 must be at least 0."),
         *(((f"--shard={text}",), f"--shard={text} is not I/N") for text in ("0/3", "4/3", "3", "1/0", "a/b", "-1/3")),
     ],

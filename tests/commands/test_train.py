@@ -183,6 +183,23 @@ class TestWrongUsage:
         assert f"--config={tmp_path}/own.py fails with " in sentence
         assert reason in sentence
 
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            (
+                "config.optimizer.learning_rat = 0.1",
+                r"own\.py: config\.optimizer\.learning_rat is unknown \(did you mean config\.optimizer\.learning_rate",
+            ),
+            ("config.data.imagesize = 96", r"own\.py: config\.data\.imagesize is unknown \(did you mean config"),
+            ("config.colour = 'red'", r"own\.py: config\.colour is unknown; known are config\.augment\.\*, "),
+            ("config.model.options.colour = 1; del config.seed", r"own\.py lacks config\.seed: begin with dms_jax\."),
+            ("del config.data", r"own\.py lacks config\.data\.balance, .* and \d+ more: begin "),
+        ],
+    )
+    def test_a_config_file_with_other_fields(self, fails, tmp_path, line, message):
+        text = "from dms_jax.runs.config import defaults\ndef get_config():\n    config = defaults.default_config()\n"
+        assert_matches(fails(f"--config={write(tmp_path, f'{text}    {line}; return config')}"), message)
+
     def test_an_argument_for_a_config_that_takes_none(self, fails, tmp_path):
         text = "from dms_jax.runs.config import defaults\ndef get_config(): return defaults.default_config()"
         assert "own.py:size=lite fails with TypeError: get_config() takes 0" in fails(
@@ -286,15 +303,25 @@ class TestFailure:
         assert not workdir.exists()
         assert [path for path in data.rglob("*") if path.is_file() or "incomplete" in path.name] == []
 
-    def test_workdir_of_another_run(self, home, capsys):
-        (home / "run" / "checkpoints" / "3").mkdir(parents=True)
-        (home / "run" / "config.json").write_text('{"seed": 0, "steps": 3}')
+    @pytest.mark.parametrize("kept", ["checkpoints", "best"])
+    def test_workdir_of_another_run(self, home, capsys, kept):
+        (home / "run" / kept / "3").mkdir(parents=True)
+        (home / "run" / "config.json").write_text('{"seed": 0, "steps": 3, "data": {"dataset": "mtdd"}}')
         code = launch(QUICKSTART, ["train.py", "--workdir=run", f"--config.data.data_dir={home / 'data'}"])
         [sentence] = capsys.readouterr().err.splitlines()
         assert code == 1
         assert sentence.startswith("train.py: run holds another run, which differs in config.augment.brightness (was")
         assert "config.steps" not in sentence
-        assert {path.name for path in home.rglob("*")} == {"run", "checkpoints", "3", "config.json"}
+        assert {path.name for path in home.rglob("*")} == {"run", kept, "3", "config.json"}
+
+    @pytest.mark.parametrize("text", ['{"model_type": "resnet"}', '{"data": "here"}', '{"data": {"path": "here"}}'])
+    def test_workdir_of_another_program(self, home, capsys, text):
+        (home / "run").mkdir()
+        (home / "run" / "config.json").write_text(text)
+        assert launch(QUICKSTART, ["train.py", "--workdir=run", f"--config.data.data_dir={home / 'data'}"]) == 1
+        message = "train.py: run/config.json is of another program: choose another --workdir.\n"
+        assert capsys.readouterr().err == message
+        assert (home / "run" / "config.json").read_text() == text
 
     def test_workdir_that_is_a_file(self, home, capsys):
         (home / "run").touch()

@@ -30,11 +30,13 @@ def said(
     monkeypatch: pytest.MonkeyPatch,
     summary: tuple[str, ...] = (),
     classes: tuple[str, ...] = ("good", "crack"),
+    **fields: int,
 ) -> tuple[str, ...]:
     monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=summary))
     splits = Splits((train,), selection, train, "test", "validation", None, "")
     config = default_config()
     config.data.image_size = 32
+    config.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
     return data_warnings(config, SimpleNamespace(class_names=classes), splits)
 
 
@@ -86,3 +88,11 @@ def test_defects_that_vanish(where: str, monkeypatch: pytest.MonkeyPatch) -> Non
     train, selection = (thin, sound) if where == "training" else (sound, thin)
     (sentence,) = said(train, selection, monkeypatch)
     assert "nothing is left of the defect in 1 of 3 defective images (n1): set config.data.resize=tiles" in sentence
+
+
+def test_a_warm_up_that_the_steps_do_not_reach_the_end_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a recipe with 500, for a run that is to be short."""
+    assert said(source_of(9), source_of(9), monkeypatch, steps=501, optimizer__warmup_steps=500) == ()
+    (sentence,) = said(source_of(9), source_of(9), monkeypatch, steps=400, optimizer__warmup_steps=500)
+    assert "config.optimizer.warmup_steps=500 steps, but config.steps=400 end before" in sentence
+    assert sentence.endswith("such as --config.optimizer.warmup_steps=40.")

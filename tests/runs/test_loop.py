@@ -22,6 +22,7 @@ from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError
 from dms_jax.models.dms import SIZES
 from dms_jax.runs import loop, setup, testing, warm_up
+from dms_jax.runs.config import saved
 from dms_jax.runs.lock import locked
 from dms_jax.runs.loop import train
 from dms_jax.runs.monitoring.metrics_file import read_metrics
@@ -129,6 +130,23 @@ def test_a_finished_run_is_scored_again_and_on_other_splits(
     assert (tmp_path / "c").read_text() == (workdir / "eval" / "validation.csv").read_text()
     # Looking at a run does not finish it: one that was to be longer continues.
     assert validation["steps"] == STEPS
+
+
+def test_a_finished_run_whose_checkpoints_were_removed_is_not_overwritten(
+    whole: Path, tmp_path: Path, data_dir: Path
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole, workdir)
+    shutil.rmtree(workdir / "checkpoints")
+    config = tiny_config(data_dir)
+    assert train(config, workdir) == json.loads((whole / "eval" / "test.json").read_text())
+    config.steps += 1
+    with pytest.raises(UserError, match=r"whose checkpoints were removed, .*config\.init\.checkpoint="):
+        train(config, workdir)
+    config.seed += 1
+    with pytest.raises(UserError, match=r"holds another run, which differs in config\.seed "):
+        train(config, workdir)
+    assert list((workdir / "best").iterdir())
 
 
 def test_predictions_averaged_over_flips_are_reported_apart(whole: Path, tmp_path: Path) -> None:
@@ -347,7 +365,7 @@ def test_without_selection_the_last_step_is_kept_also_of_a_run_that_is_made_long
         assert (results["steps"], results["best_step"], results["selected_on"]) == (steps, steps, "none")
     assert not any("max_f" in key for line in losses(tmp_path) for key in line)
     config.steps = 1
-    with pytest.raises(UserError, match=r"config\.steps=1, but .* is at step 2"):
+    with pytest.raises(UserError, match=r"config\.steps=1, but .* is at step 2: ask for 2 or more, or choose "):
         train(config, tmp_path)
 
 
@@ -370,10 +388,11 @@ def test_what_is_wrong_with_the_images_is_said_before_the_first_step(
 def test_a_second_run_in_a_work_directory_is_refused(
     whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "config.json").write_text("{}")
+    saved.save(tiny_config(data_dir), tmp_path)
+    before = (tmp_path / "config.json").read_text()
     with locked(tmp_path), pytest.raises(UserError, match=r"is in use by another run"):
         train(tiny_config(data_dir), tmp_path)
-    assert (tmp_path / "config.json").read_text() == "{}"
+    assert (tmp_path / "config.json").read_text() == before
     # A finished one has nothing left to do there.
     with locked(whole):
         train(tiny_config(data_dir), whole)

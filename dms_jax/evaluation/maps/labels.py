@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from dms_jax.data.class_names import is_free_name
 from dms_jax.errors import UserError
 from dms_jax.evaluation.maps.files import match_names, refuse, without_suffix
+from dms_jax.tables import separator
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Labels:
 def read_labels(path: Path, free_class: str | None = None) -> Labels:
     """Read a CSV file with a header: `name` (or `image`, or `map`), `label` and, if a method predicts it, `predicted`.
 
-    A name is a path relative to the folder of masks, with or without suffix; a label is the name of a class, or empty
-    where it is unknown. Other columns are ignored, as are lines without a name.
+    Columns are separated by commas, semicolons or tabs. A name is a path relative to the folder of masks, with or
+    without suffix; a label is the name of a class, or empty where it is unknown. Other columns are ignored, as are
+    lines without a name.
 
     Args:
       path: the file.
@@ -58,9 +61,10 @@ def read_labels(path: Path, free_class: str | None = None) -> Labels:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            lines = list(reader)
+            text = file.read()
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator(text))
+        columns = reader.fieldnames or []
+        lines = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read ({error}): name a CSV file with the columns name and label.") from error
     key = next((column for column in ("name", "image", "map") if column in columns), None)

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from dms_jax.comparison.deep import DEEP_NETWORKS
-from dms_jax.data.framing import MODES
+from dms_jax.data.framing import LARGEST_OVERLAP, MODES, SMALLEST_TILE
 from dms_jax.errors import UsageError, UserError, first_words
 from dms_jax.models.dms import ABLATIONS, FEATURE_GROWTHS, FROZEN_STATISTICS, NETWORKS, SIZES
 from dms_jax.models.resnext import BACKBONES
@@ -57,11 +57,10 @@ _OF_OUR_NETWORKS = (
 _WITHIN = {
     "seed": (0, 2**32),  # JAX silently takes a larger seed for another one
     "data.balance": (0, 1),
-    "data.tile_overlap": (0, 1),
     "average_decay": (0, 1),
 }
-# From 0 to 1, both included.
-_SHARES = ("data.mask_share", "evaluation.max_false_alarms")
+# From 0 on, both ends included.
+_UP_TO = {"data.mask_share": 1, "evaluation.max_false_alarms": 1, "data.tile_overlap": LARGEST_OVERLAP}
 # What `data.overfit` has no use for: it takes its few images as they are.
 _NOT_OF_OVERFIT = ("data.train_images", "data.mask_share", "data.without")
 
@@ -82,7 +81,7 @@ def check(config: ConfigDict, devices: int = 1) -> None:
         *_AT_LEAST,
         *_ONE_OF,
         *_WITHIN,
-        *_SHARES,
+        *_UP_TO,
         "data.mask_values",
         "data.skip_bad",
         "data.value_range",
@@ -113,9 +112,14 @@ def check(config: ConfigDict, devices: int = 1) -> None:
     for name, (low, high) in _WITHIN.items():
         if not low <= fields[name] < high:
             raise UsageError(f"config.{name}={fields[name]} must be at least {low} and below {high}.")
-    for name in _SHARES:
-        if not 0 <= fields[name] <= 1:
-            raise UsageError(f"config.{name}={fields[name]} must be in 0..1.")
+    for name, most in _UP_TO.items():
+        if not 0 <= fields[name] <= most:
+            raise UsageError(f"config.{name}={fields[name]} must be in 0..{most}.")
+    if 0 < fields["data.tile_size"] < SMALLEST_TILE:
+        raise UsageError(
+            f"config.data.tile_size={fields['data.tile_size']} is too small: it must be at least {SMALLEST_TILE}, or 0 "
+            "for config.data.image_size."
+        )
     defaults = flatten(default_config())
     for name in _NOT_OF_OVERFIT if fields["data.overfit"] else ():
         if fields[name] != defaults[name]:

@@ -9,7 +9,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 import dms_jax
-from dms_jax.errors import UsageError, UserError
+from dms_jax.errors import UsageError, UserError, some_names
 from dms_jax.runs.config.fields import flatten
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
@@ -28,15 +28,13 @@ def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
     if any(argument in ("--config", "-config") for argument in others):
         raise UsageError("--config takes its value after an equals sign: write --config=FILE.")
     # Without the overrides first: to know which fields there are.
-    config, _, _ = _read_flags([argv[0], *others], default_config)
+    config, file, _ = _read_flags([argv[0], *others], default_config)
     known = flatten(config)
+    _check_fields(known, file)
     for override in overrides:
         name, _ = _field_and_value(override)
         if name not in known:
-            nearby = _known_beside(name, known)
-            meant = _probably_meant(name, known)
-            question = f" (did you mean config.{meant}?)" if meant else ""
-            raise UsageError(f"config.{name} is unknown{question}; known are config.{', config.'.join(nearby)}.")
+            raise UsageError(_is_unknown(name, known))
         if "=" not in override:
             raise UsageError(f"{override} has no value: write {override}=VALUE.")
     try:
@@ -46,6 +44,34 @@ def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
     if workdir == "":
         raise UsageError("--workdir is empty: name a folder, or leave the flag out.")
     return config, Path(workdir).expanduser() if workdir else default_workdir(file)
+
+
+def _check_fields(fields: Iterable[str], file: str) -> None:
+    """Refuse a configuration file that sets a field which nothing would read, or lacks one that is needed.
+
+    Raises:
+      UsageError: it does; the message names the file and the field.
+    """
+    # Late: it takes seconds, but for a configuration file that has imported it.
+    from dms_jax.runs.config.defaults import default_config
+
+    known = flatten(default_config())
+    for name in fields:
+        if name not in known and not name.startswith("model.options."):
+            raise UsageError(f"--config={file}: {_is_unknown(name, known)}")
+    missing = sorted(known.keys() - set(fields))
+    if missing:
+        raise UsageError(
+            f"--config={file} lacks {some_names([f'config.{name}' for name in missing], 3)}: begin with "
+            "dms_jax.runs.config.defaults.default_config()."
+        )
+
+
+def _is_unknown(name: str, known: Iterable[str]) -> str:
+    """A sentence on a field that is not among the known ones."""
+    meant = _probably_meant(name, known)
+    question = f" (did you mean config.{meant}?)" if meant else ""
+    return f"config.{name} is unknown{question}; known are config.{', config.'.join(_known_beside(name, known))}."
 
 
 def _field_and_value(override: str) -> tuple[str, str]:

@@ -129,7 +129,8 @@ def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path) -> Non
     ]
     if different:
         raise UserError(
-            f"{workdir} holds another run, which differs in {', '.join(different)}: choose another --workdir."
+            f"{workdir} holds another run, which differs in {', '.join(different)}: give what was given then, or "
+            "choose another --workdir."
         )
 
 

@@ -21,6 +21,12 @@ def test_columns(tmp_path, key, encoding):
     assert labels.classes == {"sub/é (1)": (1, 0), "b": (0, None), "c.1": (None, 1)}
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_columns_are_separated_as_spreadsheets_do(tmp_path, separator):
+    text = "name,label,predicted\r\na,crack,free\r\n".replace(",", separator)
+    assert read_labels(write(tmp_path, text)).classes == {"a": (1, 0)}
+
+
 def test_classes_are_in_order_of_names_where_none_is_free(tmp_path):
     labels = read_labels(write(tmp_path, "name,label\na,crack\nb,break\n"))
     assert labels.class_names == ("break", "crack")
@@ -66,7 +72,6 @@ def test_a_class_that_was_only_predicted_is_a_class(tmp_path):
     ("text", "sentence"),
     [
         ("name,class\na,b\n", r"has the columns name, class: it needs name and label, in its first line\."),
-        ("name;label\na;b\n", r"has the columns name;label: it needs name and label"),
         ("file,label\na,b\n", r"has the columns file, label: it needs name and label"),
         ("", r"has the columns none: it needs name and label"),
         ("name,label\na.png,crack\na.jpg,free\n", r"names 'a' twice: remove one of the lines\."),

@@ -181,6 +181,8 @@ REFUSED = [
     *itertools.product(["keep_checkpoints", "data.threads"], [0, -1]),
     *itertools.product(["data.overfit", "data.workers", "data.cache", "data.train_images"], [-1]),
     *itertools.product(["data.image_size"], [0, -300, 31]),
+    *itertools.product(["data.tile_size"], [-1, 1, 15]),
+    *itertools.product(["data.tile_overlap"], [-0.1, 0.91, float("nan")]),
     *itertools.product(["data.balance", "average_decay"], [-0.1, 1.0, 1.5, float("nan")]),
     *itertools.product(["data.mask_share", "evaluation.max_false_alarms"], [-0.1, 1.1, float("nan")]),
     *itertools.product(["dtype"], ["", "float16", "half"]),
@@ -236,6 +238,8 @@ class TestCheck:
             ("data.balance", 0.999),
             ("data.mask_share", 0.0),
             ("data.train_images", 1),
+            ("data.tile_size", 16),
+            ("data.tile_overlap", 0.9),
             ("average_decay", 0.9999),
             ("augment.rotation", 180.0),
             ("augment.scale", (1, 2)),
@@ -254,7 +258,7 @@ class TestCheck:
         check(changed(**{name.replace(".", "__"): value}))
 
     def test_every_field_of_a_limit_exists(self):
-        limited = {*checks._AT_LEAST, *checks._ONE_OF, *checks._WITHIN, *checks._SHARES, *CHANGEABLE}
+        limited = {*checks._AT_LEAST, *checks._ONE_OF, *checks._WITHIN, *checks._UP_TO, *CHANGEABLE}
         assert limited <= flatten(defaults.default_config()).keys()
 
     def test_the_weights_are_as_many_as_the_outputs_of_the_network(self):
@@ -395,6 +399,12 @@ FIELDS = sorted(flatten(defaults.default_config()))
 
 
 class TestCheckResumes:
+    def test_the_documentation_lists_what_may_change(self):
+        page = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+        section = page.partition("## Resuming a run, and training longer\n")[2].partition("\n## ")[0]
+        cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+        assert set(re.findall(r"`([\w.]+)`", "".join(cells))) == CHANGEABLE
+
     @pytest.mark.parametrize("name", FIELDS)
     def test_each_field(self, name, tmp_path):
         earlier = saved_and_loaded(defaults.default_config(), tmp_path)
@@ -408,6 +418,7 @@ class TestCheckResumes:
             check_resumes(now, earlier, tmp_path)
         assert caught.value.exit_code == 1
         assert str(caught.value).startswith(f"{tmp_path} holds another run")
+        assert str(caught.value).endswith(": give what was given then, or choose another --workdir.")
         assert str(caught.value).count("config.") == 1
 
     @pytest.mark.parametrize(("dataset", "refused"), [("folder", True), ("mtdd", False)])

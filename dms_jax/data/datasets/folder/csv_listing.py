@@ -10,6 +10,7 @@ from dms_jax.data.datasets.folder.listing import ListedImage, Listing
 from dms_jax.data.datasets.folder.roles import SPLIT_NAMES
 from dms_jax.data.datasets.folder.tree import class_name
 from dms_jax.errors import UserError
+from dms_jax.tables import separator
 
 COLUMNS = ("image", "mask", "label", "split")
 
@@ -73,8 +74,7 @@ def _rows(path: Path) -> list[tuple[int, Mapping[str, str]]]:
         raise UserError(f"{path} is not UTF-8 text: save it as CSV in UTF-8.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): change its permissions.") from error
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text), delimiter=separator(text), strict=True)
     try:
         names = [name.strip().lower() for name in next(reader, [])]
         if "image" not in names or len(set(names)) < len(names):
