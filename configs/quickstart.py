@@ -1,4 +1,4 @@
-"""A small BDMS on drawn defects: no download, about three minutes on two CPU cores.
+"""A small BDMS on drawn defects: no download, two to five minutes on two CPU cores.
 
     python train.py --config=configs/quickstart.py
 
