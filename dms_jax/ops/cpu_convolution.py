@@ -1,4 +1,4 @@
-"""Convolutions as matrix products, the same as the convolutions: what a CPU computes fastest, and some a GPU too.
+"""Convolutions as matrix products: what a CPU computes fastest, and the same as the convolutions.
 
 XLA's CPU backend multiplies matrices, and convolves many channels, at the speed of the processor. It does not so with
 a few channels in a group, and the gradient of a grouped convolution's kernel takes it seconds a layer.
@@ -17,9 +17,6 @@ _CHANNELS_OF_A_WIDE_GROUP = 128
 _CHANNELS_OF_A_PRODUCT = 16
 _WINOGRAD_CHANNELS = 64
 _WINOGRAD_PIXELS = 1024
-# With as many pixels as a usual batch has, the windows of `product_of_windows` are smaller than the kernel.
-_BATCH_OF_WINDOWS = 16
-_SMALLEST_KERNEL_OF_WINDOWS = 7
 
 
 def direct(x: Array, kernel: Array, stride: int, dilation: int, groups: int) -> Array:
@@ -54,8 +51,6 @@ def as_products(x: Array, kernel: Array, stride: int, dilation: int, groups: int
         return as_products(x, widened(kernel, groups, merged), stride, dilation, merged)
     if _is_pointwise(kernel, groups):
         return pointwise(x, kernel, stride)
-    if suits_windows(x, kernel, stride, dilation, groups):
-        return product_of_windows(x, kernel)
     if _suits_winograd(x, kernel, stride, dilation, groups):
         return winograd(x, kernel)
     return direct(x, kernel, stride, dilation, groups)
@@ -72,8 +67,6 @@ def gradients_as_products(
         return dx, *narrow(d_wide)
     if _is_pointwise(kernel, groups):
         return jax.vjp(partial(pointwise, stride=stride), x, kernel)[1](g)
-    if suits_windows(x, kernel, stride, dilation, groups):
-        return jax.vjp(product_of_windows, x, kernel)[1](g)
     if _suits_winograd(x, kernel, stride, dilation, groups):
         # The gradient by x is a convolution with the kernel turned around.
         return winograd(g, kernel[::-1, ::-1].swapaxes(2, 3)), *jax.vjp(partial(winograd, x), kernel)[1](g)
@@ -146,37 +139,6 @@ def widened(kernel: Array, groups: int, merged: int) -> Array:
 def pointwise(x: Array, kernel: Array, stride: int) -> Array:
     """A 1 x 1 convolution as one product. x: [B, H, W, C]; kernel: [1, 1, C, D]."""
     return jnp.einsum("bhwc,cd->bhwd", x[:, ::stride, ::stride], kernel[0, 0])
-
-
-def suits_windows(x: Array, kernel: Array, stride: int, dilation: int, groups: int) -> bool:
-    """Whether a convolution is wide enough for `product_of_windows`: a large kernel, more features than pixels."""
-    size, features = kernel.shape[0], kernel.shape[3]
-    return (
-        size >= _SMALLEST_KERNEL_OF_WINDOWS
-        and (stride, dilation, groups) == (1, 1, 1)
-        and _BATCH_OF_WINDOWS * x.shape[1] * x.shape[2] <= features
-    )
-
-
-def product_of_windows(x: Array, kernel: Array) -> Array:
-    """A k x k convolution of stride 1 as one product of the windows of all pixels, side by side, with the kernel.
-
-    For a wide layer on a small map, as the first of VGG16's classifier is ("fc6" of FCN-8s: 512 channels, 7 x 7, 4096
-    features). With gradients, in bfloat16 on an H200, 1.60 instead of 2.71 ms for 16 maps of 10 x 10; in float32 on
-    two CPU cores, 2.9 instead of 10.7 s: `benchmarks/leads.py --only wide`.
-
-    Args:
-      x: [B, H, W, C].
-      kernel: [k, k, C, D], k odd.
-
-    Returns:
-      [B, H, W, D].
-    """
-    size, (height, width) = kernel.shape[0], x.shape[1:3]
-    padding = size // 2
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    windows = [x[:, i : i + height, j : j + width] for i in range(size) for j in range(size)]
-    return jnp.concatenate(windows, -1) @ kernel.reshape(-1, kernel.shape[3])
 
 
 def winograd(x: Array, kernel: Array) -> Array:

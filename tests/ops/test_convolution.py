@@ -118,8 +118,8 @@ def test_a_convolution_has_the_derivatives_of_its_plain_twin(name: str) -> None:
     assert_twin_of_the_plain_convolution(convolve, name)
 
 
-@pytest.mark.parametrize("name", [name for name in GEOMETRIES if name.startswith(("groups", "wide"))])
-def test_what_a_gpu_makes_of_groups_and_wide_layers_has_the_derivatives_of_its_plain_twin(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in GEOMETRIES if name.startswith("groups")])
+def test_what_a_gpu_makes_of_groups_has_the_derivatives_of_its_plain_twin(name: str) -> None:
     assert_twin_of_the_plain_convolution(in_wide_groups, name)
 
 

@@ -1,5 +1,6 @@
 """Convolutions as matrix products, against PyTorch's convolutions."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -8,8 +9,8 @@ import numpy as np
 import pytest
 
 from dms_jax.ops import cpu_convolution
-from dms_jax.ops.convolution import convolve, in_wide_groups
-from dms_jax.ops.cpu_convolution import grouped_kernel_gradient, pointwise, product_of_windows, widened, winograd
+from dms_jax.ops.convolution import convolve, in_wide_groups, product_of_windows
+from dms_jax.ops.cpu_convolution import grouped_kernel_gradient, pointwise, widened, winograd
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -37,6 +38,17 @@ def by_torch(
     return tuple(a.numpy().transpose(order) for a, order in arrays)
 
 
+def assert_as_pytorch(
+    function: Callable[..., jax.Array], x: jax.Array, kernel: jax.Array, tolerance: float, **options: int
+) -> None:
+    """Compare a function of an image and a kernel, and its gradients, with the convolution of these options."""
+    y, g, dx, dk = by_torch(x, kernel, **options)
+    result, pull_back = jax.vjp(function, x, kernel)
+    close(result, y, tolerance)
+    for gradient, expected in zip(pull_back(jnp.asarray(g, jnp.float32)), (dx, dk), strict=True):
+        close(gradient, expected, tolerance)
+
+
 # Kernel size, input and output channels, stride, dilation, groups; what they have in common with a network's layers.
 GEOMETRIES = {
     "pointwise": (1, 24, 40, 1, 1, 1),
@@ -60,12 +72,8 @@ GEOMETRIES = {
 def test_a_convolution_and_its_gradients_are_those_of_pytorch(name: str, size: tuple[int, int]) -> None:
     k, channels, features, stride, dilation, groups = GEOMETRIES[name]
     x, kernel = drawn((2, *size, channels), (k, k, channels // groups, features))
-    y, g, dx, dk = by_torch(x, kernel, stride, dilation, groups)
-    convolution = partial(convolve, stride=stride, dilation=dilation, groups=groups)
-    result, pull_back = jax.vjp(convolution, x, kernel)
-    close(result, y, 3e-6)
-    for gradient, expected in zip(pull_back(jnp.asarray(g, jnp.float32)), (dx, dk), strict=True):
-        close(gradient, expected, 3e-6)
+    options = {"stride": stride, "dilation": dilation, "groups": groups}
+    assert_as_pytorch(partial(convolve, **options), x, kernel, 3e-6, **options)
 
 
 def test_each_geometry_is_computed_in_the_formulation_meant_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,11 +122,7 @@ def test_small_maps_are_not_given_to_winograd() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (2, 3), (5, 8)])
 def test_winograd_is_right_for_any_size(size: tuple[int, int]) -> None:
     x, kernel = drawn((2, *size, 3), (3, 3, 3, 5))
-    y, g, dx, dk = by_torch(x, kernel)
-    result, pull_back = jax.vjp(winograd, x, kernel)
-    close(result, y, 1e-6)
-    for gradient, expected in zip(pull_back(jnp.asarray(g, jnp.float32)), (dx, dk), strict=True):
-        close(gradient, expected, 1e-6)
+    assert_as_pytorch(winograd, x, kernel, 1e-6)
 
 
 def test_winograd_rounds_about_as_much_as_the_plain_sum() -> None:
@@ -153,11 +157,7 @@ def test_the_gradient_of_a_grouped_kernel_is_that_of_pytorch(size: tuple[int, in
 def test_a_gpu_computes_groups_of_few_channels_in_wider_ones() -> None:
     for groups, wide in ((32, 4), (16, 16), (1, 1)):
         x, kernel = drawn((2, 9, 8, 128), (3, 3, 128 // groups, 128))
-        y, g, dx, dk = by_torch(x, kernel, groups=groups)
-        result, pull_back = jax.vjp(lambda *a, n=groups: in_wide_groups(*a, 1, 1, n), x, kernel)
-        close(result, y, 3e-6)
-        for gradient, expected in zip(pull_back(jnp.asarray(g, jnp.float32)), (dx, dk), strict=True):
-            close(gradient, expected, 3e-6)
+        assert_as_pytorch(lambda *a, n=groups: in_wide_groups(*a, 1, 1, n), x, kernel, 3e-6, groups=groups)
         lowered = jax.jit(partial(convolve, groups=groups)).trace(x, kernel).lower(lowering_platforms=("cuda",))
         assert f"feature_group_count = {wide} " in lowered.as_text()
 
@@ -166,11 +166,7 @@ def test_a_gpu_computes_groups_of_few_channels_in_wider_ones() -> None:
 @pytest.mark.parametrize("kernel_size", [3, 7])
 def test_the_product_of_windows_is_the_convolution_of_pytorch(kernel_size: int, size: tuple[int, int]) -> None:
     x, kernel = drawn((2, *size, 5), (kernel_size, kernel_size, 5, 7))
-    y, g, dx, dk = by_torch(x, kernel)
-    result, pull_back = jax.vjp(product_of_windows, x, kernel)
-    close(result, y, 1e-6)
-    for gradient, expected in zip(pull_back(jnp.asarray(g, jnp.float32)), (dx, dk), strict=True):
-        close(gradient, expected, 1e-6)
+    assert_as_pytorch(product_of_windows, x, kernel, 1e-6)
 
 
 def test_a_wide_layer_on_a_small_map_is_a_product_everywhere() -> None:
