@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 Cell = str | int | float | None
@@ -40,6 +43,18 @@ def separator(text: str) -> str:
       text: the file's, of which the first line counts.
     """
     return max(",;\t", key=text.partition("\n")[0].count)
+
+
+def read_csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """The columns of a CSV file by its first line, and its other lines by them; see `separator`.
+
+    Raises:
+      OSError, UnicodeDecodeError, csv.Error: the file cannot be read, is not UTF-8, or is not CSV.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        text = file.read()
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator(text))
+    return list(reader.fieldnames or ()), list(reader)
 
 
 def format_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], precision: int = 4) -> str:

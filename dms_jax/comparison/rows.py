@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +22,7 @@ from dms_jax.evaluation.measures.saliency import resize_map
 from dms_jax.evaluation.scoring import collect, score_image
 from dms_jax.evaluation.summary_metrics import Metrics, compute_metrics
 from dms_jax.evaluation.thresholds import no_threshold
-from dms_jax.tables import separator
+from dms_jax.tables import read_csv
 from dms_jax.whole_files import write_whole
 
 
@@ -137,18 +136,15 @@ def read_names(path: Path) -> dict[str, str]:
       UserError: the file cannot be read, lacks a column, or names a map twice.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator(text))
-        columns = list(reader.fieldnames or ())
-        others = [column for column in columns if column != "map"]
-        image = others[0] if len(columns) == 2 and len(others) == 1 else "image"
-        for column in ("map", image):
-            if column not in columns:
-                raise UserError(f"{path} has no column {column}: its columns must be map and image.")
-        lines = [(line["map"] or "", line[image] or "") for line in reader]
+        columns, rows = read_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as CSV ({first_words(error)}): name a CSV file.") from error
+    others = [column for column in columns if column != "map"]
+    image = others[0] if len(columns) == 2 and len(others) == 1 else "image"
+    for column in ("map", image):
+        if column not in columns:
+            raise UserError(f"{path} has no column {column}: its columns must be map and image.")
+    lines = [(row["map"] or "", row[image] or "") for row in rows]
     names: dict[str, str] = {}
     for saliency_map, image in lines:
         key = without_suffix(saliency_map)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from dms_jax.data.class_names import is_free_name
 from dms_jax.errors import UserError
 from dms_jax.evaluation.maps.files import match_names, refuse, without_suffix
-from dms_jax.tables import separator
+from dms_jax.tables import read_csv
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,7 @@ def read_labels(path: Path, free_class: str | None = None) -> Labels:
         the defect-free one.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            text = file.read()
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator(text))
-        columns = reader.fieldnames or []
-        lines = list(reader)
+        columns, lines = read_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read ({error}): name a CSV file with the columns name and label.") from error
     key = next((column for column in ("name", "image", "map") if column in columns), None)
