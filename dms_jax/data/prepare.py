@@ -92,7 +92,7 @@ def prepare(
                 builder = None if overwrite else _opened(builder_class, root, config, directory)
                 if builder is None:
                     options = {"skip_bad": skip_bad, **reading}
-                    with _naming_published(manual) if dataset == Folder.name else contextlib.nullcontext():
+                    with _naming_published(manual if dataset == Folder.name else None):
                         builder = _build(builder_class, root, config, directory, manual, options)
     except OSError as error:
         raise UserError(f"{dataset} cannot be prepared in {place} ({error}): choose another data_dir.") from error
@@ -149,7 +149,7 @@ def _config_name(builder_class: type[SurfaceDefectBuilder], split: str, syntheti
 
 @contextlib.contextmanager
 def _naming_published(manual: Path | None) -> Iterator[None]:
-    """Say of a user's folder that can't be used if it looks like a dataset that is known by name."""
+    """Say of a user's folder that can't be used if it looks like a dataset that is known by name; None: of nothing."""
     try:
         yield
     except UserError as error:

@@ -265,9 +265,8 @@ def collect(images: Iterable[ScoredImage]) -> Evaluation:
         rows.append(image.row)
         if image.black is not None:
             whole = replace(whole, black=whole.black.add(image.black, None, None))
-        if image.gated is not None or image.row.gated_predicted is not None:
-            whole = replace(whole, gated=whole.gated.add(image.gated, image.row.label, image.row.gated_predicted))
         scores, row = image.outputs[-1], image.row
+        whole = replace(whole, gated=whole.gated.add(image.gated, row.label, row.gated_predicted))
         if scores is not None and row.label is not None and row.predicted is not None:
             whole = replace(whole, painted=whole.painted.add(scores, row.label, row.predicted))
         if image.sod is not None:
