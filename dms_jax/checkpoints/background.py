@@ -1,4 +1,4 @@
-"""What Orbax says of its own accord when its background threads cannot write."""
+"""What Orbax says of its own accord when it cannot write or read, and what it leaves behind."""
 
 import asyncio
 import gc
@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from traceback import walk_tb
+from traceback import clear_frames, walk_tb
+from types import CoroutineType
 from typing import Any
 
 from absl import logging as absl_logging
@@ -29,6 +30,42 @@ def told_once() -> Iterator[None]:
     waited for them, says so for each array. On a full disk the one sentence that helps would stand among hundreds of
     lines.
     """
+    with _silence():
+        try:
+            yield
+        finally:
+            _wait_for_orbax()
+
+
+@contextmanager
+def leaving_no_tasks() -> Iterator[None]:
+    """Read with Orbax: what fails within is raised, and nothing of it is left to be printed later.
+
+    The first array that cannot be read is raised at once. The tasks that read the others are left where they wait, in
+    an event loop that is closed, until the garbage collector finds them, maybe minutes later; each then has a traceback
+    printed that nobody can place.
+    """
+    try:
+        yield
+    except Exception as error:
+        with _silence():
+            # The traceback's variables keep the tasks alive.
+            failure: BaseException | None = error
+            while failure is not None:
+                clear_frames(failure.__traceback__)
+                failure = failure.__cause__ or failure.__context__
+            # TensorStore does too, until it has read what they wait for.
+            until = time.monotonic() + _MOST_SECONDS_OF_TENSORSTORE
+            gc.collect()
+            while _are_suspended() and time.monotonic() < until:
+                time.sleep(_MOMENT)
+                gc.collect()
+        raise
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Neither logs nor prints what Orbax's threads, tasks and coroutines fail with."""
     loggers = (absl_logging.get_absl_logger(), logging.getLogger("asyncio"))
     previous = sys.unraisablehook
 
@@ -37,7 +74,8 @@ def told_once() -> Iterator[None]:
 
     def hook(unraisable: Any) -> None:
         error = unraisable.exc_value
-        if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+        is_closed = isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
+        if not is_closed and not _is_orbax(unraisable.object):
             previous(unraisable)
 
     for logger in loggers:
@@ -46,7 +84,6 @@ def told_once() -> Iterator[None]:
     try:
         yield
     finally:
-        _wait_for_orbax()
         sys.unraisablehook = previous
         for logger in loggers:
             logger.removeFilter(is_news)
@@ -75,7 +112,7 @@ def _ask_tasks() -> bool:
         # Nothing that asyncio could log of, as at the end of most runs, which a collection would make longer.
         return True
     gc.collect()
-    tasks = [each for each in _futures() if isinstance(each, asyncio.Task) and _runs_orbax(each)]
+    tasks = [each for each in _futures() if isinstance(each, asyncio.Task) and _is_orbax(each.get_coro())]
     for task in tasks:
         if task.done() and not task.cancelled():
             task.exception()
@@ -89,8 +126,14 @@ def _futures() -> list[asyncio.Future[Any]]:
     return [each for each in gc.get_objects() if type(each) in kinds]
 
 
-def _runs_orbax(task: asyncio.Task[Any]) -> bool:
-    code = getattr(task.get_coro(), "cr_code", None)
+def _are_suspended() -> bool:
+    """Whether there are coroutines of Orbax that have neither returned nor raised."""
+    return any(type(each) is CoroutineType and each.cr_frame and _is_orbax(each) for each in gc.get_objects())
+
+
+def _is_orbax(coroutine: object) -> bool:
+    """Whether it is a coroutine of Orbax's."""
+    code = getattr(coroutine, "cr_code", None)
     return code is not None and _ORBAX in code.co_filename
 
 

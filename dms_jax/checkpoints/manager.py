@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dms_jax.checkpoints import orbax_manager
+from dms_jax.checkpoints.background import leaving_no_tasks
 from dms_jax.checkpoints.folders import check_best, damage_of, damaged_best, set_aside, steps_in
 from dms_jax.checkpoints.trees import abstract_tree, first_difference, is_damage, metadata_of
 from dms_jax.errors import UserError, first_words
@@ -194,7 +195,8 @@ class Checkpoints:
             if difference is None:
                 position = _position(Path(folder / "data"))
                 args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_tree(tree)))
-                state = self._latest.restore(step, args=args).state
+                with leaving_no_tasks():
+                    state = self._latest.restore(step, args=args).state
                 batches.set_state(position)
                 with starting_deaf():
                     batches.start_prefetch()
@@ -236,7 +238,8 @@ class Checkpoints:
         folder = Path(self._best.directory) / str(self.best_step)
         check_best(folder)
         try:
-            return self._best.restore(self.best_step, args=args).variables
+            with leaving_no_tasks():
+                return self._best.restore(self.best_step, args=args).variables
         except Exception as error:
             if not is_damage(error):
                 raise

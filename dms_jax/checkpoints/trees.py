@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from dms_jax.checkpoints.background import leaving_no_tasks
 from dms_jax.errors import UserError, first_words
 
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -37,7 +38,8 @@ def read_tree(folder: Path) -> Any:
         tree = metadata_of(folder)
         with ocp.PyTreeCheckpointer() as checkpointer:
             kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-            return checkpointer.restore(folder.absolute(), restore_args=kinds)
+            with leaving_no_tasks():
+                return checkpointer.restore(folder.absolute(), restore_args=kinds)
     except Exception as error:
         if not is_damage(error):
             raise

@@ -1,10 +1,11 @@
-"""What is said when the background cannot write."""
+"""What is said when the background cannot write, or an array cannot be read."""
 
 import asyncio
 import gc
 import logging
 import sys
 import threading
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from absl import logging as absl_logging
 
 from dms_jax.checkpoints import background
-from dms_jax.checkpoints.background import told_once
+from dms_jax.checkpoints.background import leaving_no_tasks, told_once
 
 
 def record_of(pathname: str, level: int, with_exception: bool) -> logging.LogRecord:
@@ -50,7 +51,8 @@ def test_other_failures_of_threads_are_shown(monkeypatch: pytest.MonkeyPatch) ->
     shown = []
     monkeypatch.setattr(sys, "unraisablehook", shown.append)
     ours = sys.unraisablehook
-    failures = [SimpleNamespace(exc_value=error) for error in (RuntimeError("Event loop is closed"), OSError("other"))]
+    errors = (RuntimeError("Event loop is closed"), OSError("other"))
+    failures = [SimpleNamespace(exc_value=error, object=None) for error in errors]
     with told_once():
         for failure in failures:
             sys.unraisablehook(failure)
@@ -160,3 +162,42 @@ def test_where_asyncio_has_done_nothing_no_garbage_is_collected(monkeypatch: pyt
         with told_once():
             pass
         assert collections
+
+
+# As Orbax reads arrays side by side: whatever ends one is raised as another exception.
+READING = """
+async def read(first):
+    try:
+        if first:
+            raise OSError("not there")
+        await asyncio.get_running_loop().create_future()
+    except BaseException as error:
+        raise Exception("cannot read") from error
+
+async def read_all():
+    await asyncio.gather(*[read(first) for first in (False, True, False)])
+"""
+
+
+def test_an_array_that_cannot_be_read_leaves_no_others_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", shown.append)
+
+    def fails(filename: str) -> None:
+        names: dict[str, Any] = {"asyncio": asyncio}
+        exec(compile(READING, filename, "exec"), names)
+        loop = asyncio.new_event_loop()
+        with closing(loop), pytest.raises(Exception, match="cannot read") as caught, leaving_no_tasks():
+            loop.run_until_complete(names["read_all"]())
+        assert isinstance(caught.value.__cause__, OSError)
+
+    fails("/x/orbax/serialization.py")
+    gc.collect()
+    assert not shown
+    assert not caplog.records
+    # Of others it is shown.
+    fails("/x/other.py")
+    gc.collect()
+    assert [str(each.exc_value) for each in shown] == ["cannot read"] * 2
