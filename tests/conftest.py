@@ -10,13 +10,14 @@ from pathlib import Path
 
 import hypothesis
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from quick_compilation import xla_flags
+
 # Before the first import of jax, here and in whatever the tests start.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-flags = [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=4"]
-if os.environ["JAX_PLATFORMS"] == "cpu":
-    # Most of a test's time is compilation of a tiny network that then runs once.
-    flags.append("--xla_backend_optimization_level=0")
-os.environ["XLA_FLAGS"] = " ".join(filter(None, flags))
+_flags = xla_flags(devices=4) if os.environ["JAX_PLATFORMS"] == "cpu" else "--xla_force_host_platform_device_count=4"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flags}".strip()
 
 # Arrays of different rank are brought together on purpose, or not at all.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
@@ -28,8 +29,6 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 # Tracing makes millions of objects that stay: to look through them after every 700 takes a tenth of the tests' time.
 gc.set_threshold(200_000, 10, 10)
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 # How long an example takes says nothing on a machine that does something else beside.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from quick_compilation import xla_flags
 
 from dms_jax.runs.monitoring.metrics_file import read_metrics
 
@@ -121,8 +122,7 @@ class Runs:
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "XLA_FLAGS": "--xla_backend_optimization_level=0 "
-            f"--xla_force_host_platform_device_count={devices or self._devices}",
+            "XLA_FLAGS": xla_flags(devices or self._devices),
         }
         # In a file: a pipe that nobody reads fills up.
         with self._file(name).open("wb") as output:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quick_compilation import xla_flags
 
 from dms_jax.runs.monitoring.metrics_file import read_metrics
 
@@ -56,7 +57,7 @@ class Runner:
         shared = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
-            "XLA_FLAGS": f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}",
+            "XLA_FLAGS": xla_flags(devices),
             # The same programs are compiled more than once here.
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
