@@ -206,13 +206,14 @@ def _look(
             probabilities=probabilities,
         )
         return None, card
-    free = None if folder.free_class is None else folder.class_names[folder.free_class]
+    by_name = record["probabilities"]
     scored = score_image(
         [saliency_map],
         mask,
         name=record["file"],
         predicted=predicted,
-        defect_probability=None if free not in record["probabilities"] else 1 - record["probabilities"][free],
+        probabilities=np.array([by_name[name] for name in folder.class_names]) if by_name else None,
+        free_class=folder.free_class,
         threshold=folder.threshold,
     )
     observed = ObservedImage(
