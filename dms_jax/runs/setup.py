@@ -1,5 +1,6 @@
 """What comes before a run: the process is set up, its work directory claimed, and its dataset opened."""
 
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +89,7 @@ def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None
         if not trains:
             raise UserError(
                 f"{workdir} is a finished run whose checkpoints were removed, so that training cannot test it again: "
-                f"use dms-jax evaluate --workdir {workdir} --max-false-alarms {limit}."
+                f"use dms-jax evaluate --workdir {shlex.quote(str(workdir))} --max-false-alarms {limit}."
             )
         raise UserError(
             f"{workdir} is a finished run whose checkpoints were removed, so that it cannot go on: choose another "
