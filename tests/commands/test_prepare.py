@@ -125,6 +125,7 @@ def test_a_dataset_that_draws_itself(tmp_path, capsys):
         (["--dataset", "mtdd", "--split", "random"], 2, "split 'random'"),
         (["--dataset", "mtdd", "--manual-dir", "absent"], 1, "absent"),
         (["--dataset", "synthetic", "--contact-sheet", "sheet.jpg"], 2, "sheet.jpg does not end in .png"),
+        (["--dataset", "synthetic", "--json", "absent/facts.json"], 2, "absent is not a folder"),
     ],
 )
 def test_exit_codes(arguments, code, message, tmp_path, capsys):
