@@ -42,18 +42,19 @@ def example_report() -> Report:
             mask[4:12, 4:12] = 255
             saliency_map[4:12, 4:12] = on_defect
         maps = tuple((saliency_map // (OUTPUTS - step)).astype(np.uint8) for step in range(OUTPUTS))
+        probabilities = np.full(len(CLASS_NAMES), 0.05)
+        probabilities[predicted] = 0.9
         scores = score_image(
             maps,
             mask,
             name=name,
             label=label,
             predicted=(0, label, predicted),
-            defect_probability=0.1 if predicted == 0 else 0.9,
+            probabilities=probabilities,
+            free_class=0,
             threshold=THRESHOLD,
         )
         scored.append(scores)
-        probabilities = np.full(len(CLASS_NAMES), 0.05)
-        probabilities[predicted] = 0.9
         cards(ObservedImage(scores.row, image, mask, maps, THRESHOLD, 0, scores.predicted, probabilities))
     assert cards.error is None
     evaluation = collect(scored)

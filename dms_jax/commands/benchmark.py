@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dms_jax.commands.output_files import check_output_file
 from dms_jax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,10 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.seconds > 0:
         raise UsageError(f"--seconds={arguments.seconds} must be above 0.")
     file = arguments.json
-    if file is not None and not file.absolute().parent.is_dir():
-        raise UsageError(f"{file} cannot be written: {file.parent} is not a folder.")
-    if file is not None and file.is_dir():
-        raise UsageError(f"{file} is a folder: name a file to write to.")
+    if file is not None:
+        check_output_file(file)
     # Imported late: a mistyped flag is answered at once.
     from dms_jax.evaluation.result_files import write_results
     from dms_jax.runs.benchmarking import as_rows, benchmark_run

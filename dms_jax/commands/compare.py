@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dms_jax.commands.dataset_flags import add_dataset_flags
+from dms_jax.commands.output_files import check_output_file
 from dms_jax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,10 +109,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.map_names and not arguments.maps:
         raise UsageError("--map-names says which image a map is of: give --maps too.")
     if arguments.json is not None:
-        if not arguments.json.absolute().parent.is_dir():
-            raise UsageError(f"{arguments.json} cannot be written: {arguments.json.parent} is not a folder.")
-        if arguments.json.is_dir():
-            raise UsageError(f"{arguments.json} is a folder: name a file to write to.")
+        check_output_file(arguments.json)
     if arguments.output.exists() and not arguments.output.is_dir():
         raise UsageError(f"--output={arguments.output} is a file: name a folder.")
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dms_jax.commands.output_files import check_output_file
 from dms_jax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -110,12 +111,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.free_class is not None and not arguments.labels:
         raise UsageError("--free-class names one of the labels: give --labels too.")
     for file in (arguments.json, arguments.csv):
-        if file is None:
-            continue
-        if not file.absolute().parent.is_dir():
-            raise UsageError(f"{file} cannot be written: {file.parent} is not a folder.")
-        if file.is_dir():
-            raise UsageError(f"{file} is a folder: name a file to write to.")
+        if file is not None:
+            check_output_file(file)
     if arguments.json is not None and arguments.json == arguments.csv:
         raise UsageError(f"--json and --csv both name {arguments.json}: name two files.")
 

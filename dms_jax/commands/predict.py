@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dms_jax.errors import InterruptionError, UsageError, UserError, some_names
 
 if TYPE_CHECKING:
+    from dms_jax.inference.folder.listing import ImageFile
     from dms_jax.inference.folder.predict import FolderSummary
     from dms_jax.inference.interpretation import Interpretation
     from dms_jax.runs.predictor import Predictor
@@ -93,6 +95,8 @@ def run(arguments: argparse.Namespace) -> None:
         files, suffix = take_shard(files, *shard), f"-{shard[0]}-of-{shard[1]}"
     with collect_interruptions("dms-jax") as interruptions:
         predictor, reading = _load(arguments)
+        if sentence := _masks_among(files):
+            print(f"dms-jax: {sentence}", file=sys.stderr)
         if reading.threshold is None:
             print(f"dms-jax: no masks and no boxes: {reading.note}; give a --threshold.", file=sys.stderr)
         workers = arguments.workers
@@ -126,6 +130,21 @@ def run(arguments: argparse.Namespace) -> None:
             f"{len(summary.failed)} of {len(files)} images could not be read, and are in the table with the reason: "
             f"{some_names([reason.rstrip('.') for reason in summary.failed], _NAMED)}."
         )
+
+
+def _masks_among(files: Sequence[ImageFile]) -> str | None:
+    """A sentence on files that lie in folders of masks by their names, below what was named."""
+    from dms_jax.data.datasets.folder.roles import role_of
+
+    folders = [Path(file.name).parent for file in files]
+    masks = [str(folder) for folder in folders if any(role_of(part).holds == "masks" for part in folder.parts)]
+    if not masks:
+        return None
+    named = some_names(list(dict.fromkeys(masks)), _NAMED)
+    return (
+        f"{len(masks)} of the {len(files)} images lie in folders that are named like those of masks ({named}), and are "
+        "predicted like the others: name the folders of the images alone to leave them out."
+    )
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Predictor, Interpretation]:

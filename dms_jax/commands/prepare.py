@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dms_jax.commands.dataset_flags import add_dataset_flags
+from dms_jax.commands.output_files import check_output_file
 
 if TYPE_CHECKING:
     from dms_jax.data.inspect.summary import DatasetSummary
@@ -63,9 +64,11 @@ def run(arguments: argparse.Namespace) -> None:
     from dms_jax.data.prepare import prepare
     from dms_jax.evaluation.result_files import write_results
 
+    # Before minutes are spent on the dataset.
     if arguments.contact_sheet:
-        # Before minutes are spent on the dataset.
         check_sheet_name(arguments.contact_sheet)
+    if arguments.json:
+        check_output_file(arguments.json)
     dataset = prepare(
         arguments.dataset,
         split=arguments.split,

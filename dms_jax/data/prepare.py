@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,9 @@ def prepare(
             f"{skipped[0].removesuffix('.')}): set --skip-bad (of dms-jax prepare) or config.data.skip_bad again, or "
             "prepare it anew with dms-jax prepare --overwrite."
         )
+    if dataset == Folder.name and (name := published_in(Path(manual_dir).expanduser().absolute())):
+        note = f"{manual_dir} {_looks_like(name)}, which has its classes, its split and what to know of it."
+        prepared = replace(prepared, notes=(note, *prepared.notes))
     # Known where it has just been prepared, unless the builder is the user's own and does not use `encode_example`.
     facts, builder.facts = builder.facts, None
     if facts and all(facts.values()):
@@ -161,10 +165,11 @@ def _naming_published(manual: Path | None) -> Iterator[None]:
         # Where several files cannot be used, a heading says so (`refusal`).
         first, *others = (line.removesuffix(".") for line in str(error).splitlines())
         reason = f"{first.partition(':')[0]} (the first: {others[0]})" if others else f"it cannot be used ({first})"
-        raise UserError(
-            f"{manual} looks like the dataset {name} as published: use dataset={name} (of dms-jax prepare: --dataset "
-            f"{name}), for as dataset folder {reason}."
-        ) from error
+        raise UserError(f"{manual} {_looks_like(name)}, for as dataset folder {reason}.") from error
+
+
+def _looks_like(name: str) -> str:
+    return f"looks like the dataset {name} as published: use dataset={name} (of dms-jax prepare: --dataset {name})"
 
 
 def _folder_config_name(split: str, manual_dir: str, data_dir: str | None, declared: Sequence[str]) -> str:

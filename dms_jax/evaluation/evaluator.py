@@ -145,7 +145,6 @@ def _score(
         name=name,
         label=int(label) if label >= 0 else None,
         predicted=() if classes is None else [int(number) for number in np.argmax(classes, axis=1)],
-        defect_probability=None if classes is None or free_class is None else float(1 - classes[-1, free_class]),
         probabilities=None if classes is None else classes[-1],
         free_class=free_class,
         threshold=threshold,

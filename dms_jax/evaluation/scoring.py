@@ -94,7 +94,6 @@ def score_image(
     name: str,
     label: int | None = None,
     predicted: Sequence[int] = (),
-    defect_probability: float | None = None,
     probabilities: NDArray[np.floating] | None = None,
     free_class: int | None = None,
     threshold: int | None = None,
@@ -109,9 +108,9 @@ def score_image(
       name: of the image.
       label: its class, if known.
       predicted: the class that each output predicts; empty without class heads.
-      defect_probability: 1 - the final output's probability of the defect-free class.
       probabilities: [K], those of all classes by the final output; None where they are not known.
-      free_class: number of the defect-free class; with both, the class by head and map together is scored too.
+      free_class: number of the defect-free class; with both, the gated map is scored too, and the class by head and map
+        together.
       threshold: the operating threshold, 0..255: `map > threshold` is called defective.
       with_sod: measure S, E and weighted F too, which takes several times as long as all the rest.
       extra_metrics: further metrics of the final map, by name.
@@ -120,12 +119,14 @@ def score_image(
       ValueError: a map or the mask is not uint8 [H, W], or their sizes differ.
     """
     known: dict[str, Any] = {"name": name, "label": label, "predicted": predicted[-1] if len(predicted) else None}
-    known |= {"maximum": int(maps[-1].max()), "defect_probability": defect_probability}
-    gated = None if defect_probability is None else gate(maps[-1], defect_probability)
-    known["gated_maximum"] = None if gated is None else int(gated.max())
+    known |= {"maximum": int(maps[-1].max()), "defect_probability": None}
+    gated = None
     if probabilities is not None and free_class is not None:
+        known["defect_probability"] = float(1 - probabilities[free_class])
+        gated = gate(maps[-1], known["defect_probability"])
         joint = gate_classes(probabilities, known["maximum"], free_class)
         known |= {"gated_predicted": int(joint.argmax()), "gated_defect_probability": float(1 - joint[free_class])}
+        known["gated_maximum"] = int(gated.max())
     if mask is None:
         unknown: dict[str, Any] = dict.fromkeys(("defective", "mae", "iou", "f1", "s_measure", "weighted_f"))
         unknown["extra"] = dict.fromkeys(extra_metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from itertools import chain
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def write_run_report(cards: CardMaker, tested: RunEvaluation, workdir: Path, out
         return
     for _, _, error in parts:
         if error:
-            raise UserError(f"{output} was not written ({error}): try `dms-jax report --workdir {workdir}`.")
+            raise UserError(f"{output} was not written ({error}): try `dms-jax report {_option(workdir)}`.")
     gallery = Gallery(
         cards=tuple(worst(chain.from_iterable(own for own, _, _ in parts))),
         kinds=shown_errors(tested.evaluation.rows),
@@ -91,7 +92,7 @@ def report_at_the_end(cards: CardMaker, tested: RunEvaluation, workdir: Path) ->
     except UserError as error:
         return str(error)
     except Exception as error:  # a run of days is worth more than a page about it
-        return f"{output} was not written ({first_words(error)}): try `dms-jax report --workdir {workdir}`."
+        return f"{output} was not written ({first_words(error)}): try `dms-jax report {_option(workdir)}`."
     return None
 
 
@@ -101,9 +102,14 @@ def next_steps(workdir: Path) -> str:
     report = workdir / REPORT_NAME
     if report.is_file():
         lines.append(f"Every test image, in a browser: {report}")
-    lines.append(f"Predict images:  dms-jax predict --workdir {workdir} --images FOLDER --output predictions")
-    lines.append(f"One-file model:  dms-jax export --workdir {workdir} --output model.jaxexport")
+    lines.append(f"Predict images:  dms-jax predict {_option(workdir)} --images FOLDER --output predictions")
+    lines.append(f"One-file model:  dms-jax export {_option(workdir)} --output model.jaxexport")
     return "\n".join(lines)
+
+
+def _option(workdir: Path) -> str:
+    """As a shell takes it, also where a name has spaces in it."""
+    return f"--workdir {shlex.quote(str(workdir))}"
 
 
 def _run_report(gallery: Gallery, tested: RunEvaluation, workdir: Path) -> Report:

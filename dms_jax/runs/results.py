@@ -44,6 +44,11 @@ def load_results(workdir: Path, split: str) -> dict[str, Any] | None:
     return results
 
 
+def remove_results(workdir: Path, split: str) -> None:
+    """Remove what says that a run was tested; the table of its images stays until it is tested again."""
+    (workdir / "eval" / f"{split}.json").unlink()
+
+
 def results_title(results: dict[str, Any]) -> str:
     """A line that says what was measured on what."""
     name = run_name(results)

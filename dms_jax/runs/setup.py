@@ -1,5 +1,6 @@
 """What comes before a run: the process is set up, its work directory claimed, and its dataset opened."""
 
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from dms_jax.runs.description import RunDescription
 from dms_jax.runs.hosts import check_alike, check_same_images, check_shared
 from dms_jax.runs.initialization import check_sources
 from dms_jax.runs.lock import locked
-from dms_jax.runs.results import load_results
+from dms_jax.runs.results import load_results, remove_results
 from dms_jax.runs.splits import Splits, choose_splits, scarcity_note
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
 from dms_jax.runtime.cudnn import exclude_slow_cudnn_engines
@@ -80,9 +81,16 @@ def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None
         return None
     saved.check_resumes(config, earlier, workdir)
     results = load_results(workdir, "test")
-    if results is None or results.get("steps") == config.steps:
+    limit = config.evaluation.max_false_alarms
+    trains = results is not None and results.get("steps") != config.steps
+    if results is None or not (trains or limit != earlier.evaluation.max_false_alarms):
         return results
     if not has_checkpoint(workdir):
+        if not trains:
+            raise UserError(
+                f"{workdir} is a finished run whose checkpoints were removed, so that training cannot test it again: "
+                f"use dms-jax evaluate --workdir {shlex.quote(str(workdir))} --max-false-alarms {limit}."
+            )
         raise UserError(
             f"{workdir} is a finished run whose checkpoints were removed, so that it cannot go on: choose another "
             f"--workdir (with config.init.checkpoint={workdir}, a run starts from the network that is left)."
@@ -120,6 +128,10 @@ def claim(config: ConfigDict, workdir: Path, processes: Processes, holding: Exit
         workdir.mkdir(parents=True, exist_ok=True)
         if processes.index == 0:
             holding.enter_context(locked(workdir))
+            results = load_results(workdir, "test")
+            if results is not None and results.get("steps") == config.steps:
+                # They are of another limit of false alarms, and would pass for this one's should the test not be done.
+                remove_results(workdir, "test")
             saved.save(config, workdir)
             description.save(workdir)
     except OSError as error:

@@ -194,6 +194,19 @@ def test_wrong_usage(flags: tuple[Any, ...], sentence: str, call: Call) -> None:
     assert err[0].startswith(f"dms-jax: {sentence}")
 
 
+def test_masks_among_the_images_are_told(call: Call) -> None:
+    Path("in/masks/dent").mkdir(parents=True)
+    Path("in/sub/1.png").rename("in/masks/dent/1.png")
+    code, _, err = call("--no-overlays")
+    assert code == 0
+    told = f"dms-jax: 1 of the {COUNT} images lie in folders that are named like those of masks (masks/dent), and are "
+    assert [line for line in err if "masks (" in line] == [
+        f"{told}predicted like the others: name the folders of the images alone to leave them out."
+    ]
+    code, _, err = call("--no-overlays", source="in/masks", output="those of masks alone")
+    assert (code, [line for line in err if "masks (" in line]) == (0, [])
+
+
 def test_what_cannot_be_done_is_a_sentence(call: Call, tmp_path: Path) -> None:
     Path("file").touch()
     assert call(output="file") == (2, [], ["dms-jax: --output=file is a file: name a folder."])

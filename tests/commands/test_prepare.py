@@ -98,9 +98,12 @@ def test_bad_files_are_refused_or_skipped_and_listed(images, tmp_path, capsys):
         assert len(refused.err.splitlines()) == 1
         sheet = tmp_path / "sheets" / "mine.png"
         assert main([*arguments, "--skip-bad", "--contact-sheet", str(sheet)]) == 0
-        skipped = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Skipped: ")]
+        shown = capsys.readouterr().out.splitlines()
+        skipped = [line for line in shown if line.startswith("Skipped: ")]
         assert len(skipped) == 1
         assert "bad.jpg" in skipped[0]
+        counts = "16 of 32 images paired with a mask, class without defects: good, 1 file(s) left out."
+        assert shown[-1].endswith(counts)
         assert main(arguments) == 1
         assert "which left out 1 file(s) (the first: " in capsys.readouterr().err
         assert sheet.is_file()
@@ -122,6 +125,7 @@ def test_a_dataset_that_draws_itself(tmp_path, capsys):
         (["--dataset", "mtdd", "--split", "random"], 2, "split 'random'"),
         (["--dataset", "mtdd", "--manual-dir", "absent"], 1, "absent"),
         (["--dataset", "synthetic", "--contact-sheet", "sheet.jpg"], 2, "sheet.jpg does not end in .png"),
+        (["--dataset", "synthetic", "--json", "absent/facts.json"], 2, "absent is not a folder"),
     ],
 )
 def test_exit_codes(arguments, code, message, tmp_path, capsys):

@@ -7,6 +7,7 @@ from dms_jax.evaluation.thresholds import given_threshold, no_threshold
 
 BLACK = np.zeros((1, 2), np.uint8)
 DEFECT = np.array([[0, 255]], np.uint8)
+EVEN = np.array([0.5, 0.5])
 
 
 def metrics_of(outputs=1, threshold=None, free_class=0, mixed=False):
@@ -94,7 +95,7 @@ def test_comparison_has_a_row_for_each_method():
 
 def test_what_does_not_exist_without_masks_is_not_available():
     scored = [
-        score_image([BLACK], None, name=str(label), label=label, predicted=(label,), defect_probability=0.5)
+        score_image([BLACK], None, name=str(label), label=label, predicted=(label,), probabilities=EVEN, free_class=0)
         for label in (0, 1)
     ]
     metrics = compute_metrics(collect(scored), no_threshold("none"), class_names=("free", "crack"), free_class=0)

@@ -11,6 +11,7 @@ from dms_jax.evaluation.measures.pixels import PixelCounts
 from dms_jax.evaluation.measures.saliency import SaliencyAverages, score_black_map, score_map
 from dms_jax.evaluation.measures.sod import SodAverages, measure
 from dms_jax.evaluation.scoring import Evaluation, collect, score_image
+from dms_jax.inference.description import gate_classes
 
 # A pair, its class or None, and the classes that two outputs take it for.
 IMAGES = st.tuples(PAIRS, st.one_of(st.none(), st.integers(0, 2)), st.tuples(st.integers(0, 2), st.integers(0, 2)))
@@ -96,10 +97,12 @@ def sod_sums(pairs):
 @given(PAIRS)
 def test_row_holds_the_final_maps_numbers(pair):
     saliency_map, mask = pair
-    row = score_image([np.zeros_like(mask), saliency_map], mask, name="a", threshold=100, defect_probability=0.25).row
+    maps, classes = [np.zeros_like(mask), saliency_map], {"probabilities": np.array([0.25, 0.75]), "free_class": 1}
+    row = score_image(maps, mask, name="a", threshold=100, **classes).row
     called, true = {*np.flatnonzero(saliency_map > 100)}, {*np.flatnonzero(mask > 127)}
     measures = measure(saliency_map, mask).compute()
     both = len(called) + len(true)
+    joint = gate_classes(classes["probabilities"], int(saliency_map.max()), 1)
     assert dataclasses.asdict(row) == {
         "name": "a",
         "label": None,
@@ -113,8 +116,8 @@ def test_row_holds_the_final_maps_numbers(pair):
         "s_measure": pytest.approx(measures["s_measure"]),
         "weighted_f": pytest.approx(measures["weighted_f"]),
         "gated_maximum": round(float(saliency_map.max()) / 4),
-        "gated_predicted": None,
-        "gated_defect_probability": None,
+        "gated_predicted": int(joint.argmax()),
+        "gated_defect_probability": pytest.approx(joint[0]),
         "extra": {},
     }
 

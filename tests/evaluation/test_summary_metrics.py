@@ -55,7 +55,8 @@ def evaluation_of(*images, threshold=None):
                 name=str(number),
                 label=label,
                 predicted=() if predicted is None else (predicted,),
-                defect_probability=probability,
+                probabilities=None if probability is None else np.array([1 - probability, probability]),
+                free_class=0,
                 threshold=threshold,
             )
         )
@@ -132,7 +133,6 @@ def test_a_map_has_a_say_in_the_class_where_it_is_gated() -> None:
             name=str(label),
             label=label,
             predicted=(int(np.argmax(classes)),),
-            defect_probability=1 - classes[0],
             probabilities=np.array(classes),
             free_class=0,
         )

@@ -47,7 +47,9 @@ def test_no_threshold_has_its_reason():
 
 
 def scored_image(saliency_map, mask, probability, label=None):
-    return score_image([saliency_map], mask, name="a", label=label, defect_probability=probability, with_sod=False)
+    probabilities = None if probability is None else np.array([1 - probability, probability])
+    options = {"probabilities": probabilities, "free_class": 0, "with_sod": False}
+    return score_image([saliency_map], mask, name="a", label=label, **options)
 
 
 def test_the_gated_map_has_a_threshold_of_its_own():

@@ -21,7 +21,7 @@ from dms_jax import cli
 from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError
 from dms_jax.models.dms import SIZES
-from dms_jax.runs import loop, setup, testing, warm_up
+from dms_jax.runs import loop, model_selection, setup, testing, warm_up
 from dms_jax.runs.config import saved
 from dms_jax.runs.lock import locked
 from dms_jax.runs.loop import train
@@ -190,6 +190,39 @@ def test_a_limit_of_false_alarms_stands_until_another_is_given(whole: Path, tmp_
     assert kept() == limited
     evaluate_run(workdir, max_false_alarms=1.0)
     assert kept() == first
+
+
+def test_training_with_another_limit_of_false_alarms_tests_a_finished_run_again(
+    whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir, config = tmp_path / "copy", tiny_config(data_dir)
+    shutil.copytree(whole, workdir)
+    results, page = workdir / "eval" / "test.json", (workdir / "report.html").read_text()
+    before, scalars = results.read_bytes(), losses(workdir)
+    config.evaluation.max_false_alarms = 0.0
+    with monkeypatch.context() as patch:
+        # What was tested with another limit does not pass for it.
+        patch.setattr(model_selection, "evaluate_network", None)
+        with pytest.raises(TypeError):
+            train(config, workdir)
+        assert not results.exists()
+    limited = train(config, workdir)
+    assert "may" in limited["operating_threshold"]["note"]
+    assert json.loads(results.read_text()) == limited
+    assert losses(workdir) == scalars
+    assert (workdir / "report.html").read_text() != page
+    with monkeypatch.context() as patch:
+        patch.setattr(warm_up, "compile_train_step", None)
+        assert train(config, workdir) == limited
+        # One that evaluation was given is no other limit of training's.
+        evaluate_run(workdir, max_false_alarms=1.0)
+        assert results.read_bytes() == before
+        train(config, workdir)
+        assert results.read_bytes() == before
+        shutil.rmtree(workdir / "checkpoints")
+        with pytest.raises(UserError, match=r"dms-jax evaluate --workdir .*copy --max-false-alarms 1\.0\.$"):
+            train(tiny_config(data_dir), workdir)
+    assert results.read_bytes() == before
 
 
 def test_what_cannot_be_scored_is_refused(whole: Path, tmp_path: Path) -> None:

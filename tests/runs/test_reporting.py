@@ -72,3 +72,4 @@ def test_what_goes_wrong_is_a_sentence(tested: RunEvaluation, tmp_path: Path, mo
     # No page is announced that is not there.
     assert "browser" not in next_steps(tmp_path)
     assert f"dms-jax predict --workdir {tmp_path} " in next_steps(tmp_path)
+    assert "dms-jax export --workdir 'runs/my run' --output " in next_steps(Path("runs/my run"))

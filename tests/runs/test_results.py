@@ -16,7 +16,7 @@ CLASSES = ("free", "crack")
 def evaluation():
     """Two outputs on three images, the second output perfect; the last image has no defect."""
     mask = np.array([[0, 255], [0, 0]], np.uint8)
-    image = {"with_sod": False, "defect_probability": 0.5}
+    image = {"with_sod": False, "probabilities": np.array([0.5, 0.5]), "free_class": 0}
     return collect(
         [
             score_image([0 * mask, mask], mask, name="a", label=1, predicted=[0, 1], **image),
@@ -101,7 +101,8 @@ class TestText:
         assert rows[1] == ["1", "(final)", *["0.00000", "1.00000"] * 2, *["1.00000"] * 4]
         assert rows[2][:2] == ["final,", "gated"]
         assert rows[3][:3] == ["all", "black", f"{0.5 / 3:.5f}"]
-        assert rows[2][-1] == rows[3][-1] == "n/a"
+        # The map decides where the head has no opinion.
+        assert (rows[2][-1], rows[3][-1]) == ("1.00000", "n/a")
 
     def test_maps_that_err_as_much_as_black_ones_are_named(self, results):
         assert "black ones" not in results_text(results)

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from dms_jax.data.facts import UNLABELLED, ImageFacts, measure
-from dms_jax.data.inspect.warnings import class_warnings, copy_warnings, mask_warnings, range_warnings
+from dms_jax.data.inspect.warnings import class_warnings, copy_warnings, image_warnings, mask_warnings, range_warnings
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.tables import format_table
 from dms_jax.whole_files import write_whole
 
 # Beside the dataset. Its version changes when the warnings or the numbers do: another version's is computed anew.
 SUMMARY_NAME = "summary.json"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,7 @@ def _summary(dataset: PreparedDataset, images: Mapping[str, Sequence[ImageFacts]
             *mask_warnings(images, free),
             *copy_warnings(images),
             *range_warnings(images),
+            *image_warnings(images),
         ),
     )
 

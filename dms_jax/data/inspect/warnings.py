@@ -84,6 +84,22 @@ def range_warnings(images: Mapping[str, Sequence[ImageFacts]]) -> Iterator[str]:
         )
 
 
+def image_warnings(images: Mapping[str, Sequence[ImageFacts]]) -> Iterator[str]:
+    """Whether the images are masks themselves, as where their folder was named for that of the images.
+
+    Args:
+      images: what is known of the images of each split.
+    """
+    everything = [image for members in images.values() for image in members]
+    masks = [image.name for image in everything if image.pixels.looks_like_mask]
+    # Where they are few among others, `dms_jax.data.datasets.folder` refuses them.
+    if masks and len(masks) > 0.75 * len(everything):
+        yield (
+            f"Of {len(everything)} images, {len(masks)} look like masks (black, and a few shades): {_listed(masks)}. "
+            "If they are, name the folder that holds the images and the masks."
+        )
+
+
 def copy_warnings(images: Mapping[str, Sequence[ImageFacts]]) -> Iterator[str]:
     """Which images are the same as others, one sentence for those across splits and one for each split.
 

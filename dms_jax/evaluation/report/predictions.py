@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dms_jax.data.image_files import read_image
-from dms_jax.errors import UserError
+from dms_jax.errors import UserError, some_names
 from dms_jax.evaluation.maps.files import list_images, match_names, read_map, read_truth, shortened
 from dms_jax.evaluation.observation import ObservedImage
 from dms_jax.evaluation.report.cards import MOST_CARDS, Card, make_card, worst
@@ -29,6 +30,10 @@ from dms_jax.inference.folder.records import read_records
 
 # Images read at a time: what has been read and not yet shown must not grow with their number.
 _CHUNK = 64
+# Of the table of one of several calls that share a folder.
+_SHARD = re.compile(r"predictions-([0-9]+)-of-([0-9]+)")
+# So many shards that are missing are named; the others are counted.
+_NAMED = 10
 # What the record of a predicted image has.
 _KEYS = frozenset({"file", "name", "class", "probabilities", "score", "area", "boxes"})
 
@@ -73,7 +78,7 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
     records, failed = _read(opened)
     if not records:
         raise UserError(f"{folder} has no predicted image: name a folder that `dms-jax predict` wrote to.")
-    notes = [f"Not predicted: {reason}" for reason in shortened(failed)]
+    notes = [*_missing_shards(folder), *(f"Not predicted: {reason}" for reason in shortened(failed))]
     truths: dict[str, str] = {}
     if masks is not None:
         files = list_images(masks, notes)
@@ -161,6 +166,20 @@ def _read(folder: _Folder) -> tuple[list[Mapping[str, Any]], list[str]]:
     return list(predicted.values()), [reason for file, reason in failed.items() if file not in predicted]
 
 
+def _missing_shards(folder: Path) -> Iterator[str]:
+    """A sentence for each number of shards that not all are there of; none where all images were one call's, too."""
+    if (folder / "predictions.jsonl").exists():
+        return
+    there: dict[int, set[int]] = {}
+    for path in folder.glob("predictions-*-of-*.jsonl"):
+        if match := _SHARD.fullmatch(path.stem):
+            there.setdefault(int(match[2]), set()).add(int(match[1]))
+    for count, numbers in sorted(there.items()):
+        missing = [f"{number}/{count}" for number in range(1, count + 1) if number not in numbers]
+        if missing:
+            yield f"The images of shard {some_names(missing, _NAMED)} are not in {folder}: predict them too."
+
+
 def _looked_at(
     folder: _Folder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str], *, scores: bool
 ) -> Iterator[tuple[ScoredImage | None, Card]]:
@@ -206,13 +225,14 @@ def _look(
             probabilities=probabilities,
         )
         return None, card
-    free = None if folder.free_class is None else folder.class_names[folder.free_class]
+    by_name = record["probabilities"]
     scored = score_image(
         [saliency_map],
         mask,
         name=record["file"],
         predicted=predicted,
-        defect_probability=None if free not in record["probabilities"] else 1 - record["probabilities"][free],
+        probabilities=np.array([by_name[name] for name in folder.class_names]) if by_name else None,
+        free_class=folder.free_class,
         threshold=folder.threshold,
     )
     observed = ObservedImage(

@@ -23,6 +23,9 @@ def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
     """
     overrides = [argument for argument in argv[1:] if argument.lstrip("-").startswith("config.")]
     others = [argument for argument in argv[1:] if argument not in overrides]
+    for override in overrides:
+        if "=" not in override:
+            raise UsageError(f"{override} has no value: write {override}=VALUE.")
     default_config = find_config(default_config) if default_config else ""
     others = [_with_file(argument) for argument in others]
     if any(argument in ("--config", "-config") for argument in others):
@@ -35,8 +38,6 @@ def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
         name, _ = _field_and_value(override)
         if name not in known:
             raise UsageError(_is_unknown(name, known))
-        if "=" not in override:
-            raise UsageError(f"{override} has no value: write {override}=VALUE.")
     try:
         config, file, workdir = _read_flags([argv[0], *others, *overrides], default_config)
     except UsageError as error:

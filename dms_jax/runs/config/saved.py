@@ -6,12 +6,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from dms_jax.errors import UserError
+from dms_jax.errors import UserError, some_names
 from dms_jax.evaluation.result_files import write_results
 from dms_jax.references import absolute
 from dms_jax.runs.config.fields import flatten
 
 CONFIG_NAME = "config.json"
+# So many fields that differ are named; the others, as where another --config was given, are counted.
+_NAMED = 5
 
 # What may differ when a run is resumed: how long it trains, how often what is written, and where and how fast its
 # images are read. Anything else would make it another run.
@@ -129,8 +131,8 @@ def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path) -> Non
     ]
     if different:
         raise UserError(
-            f"{workdir} holds another run, which differs in {', '.join(different)}: give what was given then, or "
-            "choose another --workdir."
+            f"{workdir} holds another run, which differs in {some_names(different, _NAMED)}: give the --config and the "
+            "fields that were given then, or choose another --workdir."
         )
 
 

@@ -1,5 +1,6 @@
 """Datasets that are known by name, given as a folder of the user's own images."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,26 @@ def test_one_sentence_says_which_it_is(
         UserError, match=r"use dataset=crackforest .* as dataset folder it cannot be used \(.* no images"
     ):
         prepare("folder", manual_dir=str(root), data_dir=str(tmp_path / "data"), skip_bad=True)
+
+
+def test_one_that_can_be_read_as_a_folder_is_told_too(tmp_path: Path) -> None:
+    """MTDD, whose images without a defect would be of a class MT_Free that nothing tells is free of defects."""
+    root = tmp_path / "mtdd"
+    for folder, frame in itertools.product(("MT_Free", "MT_Crack"), range(12)):
+        image = root / folder / "Imgs" / f"exp1_num_{frame}.jpg"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(len(folder) + frame).integers(0, 256, (9, 12), np.uint8)).save(image)
+        mask = Image.new("L", (12, 9))
+        mask.paste(255 if folder == "MT_Crack" else 0, (2, 2, 6, 6))
+        mask.save(image.with_suffix(".png"))
+    told = f"{root} looks like the dataset mtdd as published: use dataset=mtdd (of dms-jax prepare: --dataset mtdd), "
+    # When it is prepared, and when it is opened.
+    for _ in range(2):
+        note = prepare("folder", manual_dir=str(root), data_dir=str(tmp_path / "data")).notes[0]
+        assert note == f"{told}which has its classes, its split and what to know of it."
+    (root / "MT_Crack" / "Imgs").rename(root / "MT_Crack" / "cracks")
+    (root / "MT_Free" / "Imgs").rename(root / "MT_Free" / "sound")
+    assert told not in prepare("folder", manual_dir=str(root), data_dir=str(tmp_path / "data")).notes[0]
 
 
 def test_another_folder_that_cannot_be_used_is_told_as_ever(tmp_path: Path) -> None:

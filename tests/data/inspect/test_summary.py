@@ -241,6 +241,24 @@ class TestWarnings:
         if warned:
             assert found[0].startswith(f"No image has a pixel brighter than {brightest} of 255: ")
 
+    @pytest.mark.parametrize(("count", "warned"), [(18, False), (19, True), (24, True)])
+    def test_images_that_are_masks(self, dataset, count, warned):
+        """Of 24 examples, some are black and white."""
+        left = iter([True] * count + [False] * (24 - count))
+        black = np.zeros((6, 5, 3), np.uint8)
+        white = black.copy()
+        white[:2] = 255
+        noise = np.random.default_rng(0).integers(9, 200, black.shape, np.uint8)
+
+        def of(examples):
+            return [{**each, "image": white if next(left) else noise} for each in examples]
+
+        splits = {"train": of(dataset.train[:16]), "validation": of(dataset.validation), "test": of(dataset.test)}
+        said = [each for each in summarise(replace(dataset, **splits)).warnings if "look like masks" in each]
+        assert bool(said) == warned
+        if warned:
+            assert said[0].startswith(f"Of 24 images, {count} look like masks (black, and a few shades): train/")
+
     def test_none_where_nothing_is_wrong(self, dataset):
         assert summarise(dataset).warnings == ()
 

@@ -13,7 +13,15 @@ MASK = np.array([[0, 0, 255, 255]], np.uint8)
 def observed(name="a", saliency_map=MASK, mask=MASK, label=1, predicted=(0, 1), probabilities=(0.25, 0.75)):
     maps = (np.zeros_like(saliency_map), saliency_map)
     scored = score_image(
-        maps, mask, name=name, label=label, predicted=predicted, defect_probability=0.5, threshold=100, with_sod=False
+        maps,
+        mask,
+        name=name,
+        label=label,
+        predicted=predicted,
+        probabilities=np.array([0.5, 0.5]),
+        free_class=0,
+        threshold=100,
+        with_sod=False,
     )
     probabilities = None if probabilities is None else np.array(probabilities)
     return ObservedImage(scored.row, None, mask, maps, 100, 0, scored.predicted, probabilities)

@@ -131,6 +131,18 @@ def test_shards_are_put_together(folder, tmp_path):
     assert len(report_predictions(folder).gallery.cards) == 4
 
 
+def test_shards_that_are_not_there_are_told(folder, tmp_path):
+    (folder / "predictions.jsonl").rename(folder / "predictions-2-of-3.jsonl")
+    write_records(folder, [record(tmp_path / "more.png", "more")], "-1-of-2")
+    Image.new("L", (10, 6)).save(folder / "maps" / "more.png")
+    assert [note for note in report_predictions(folder).notes if "shard" in note] == [
+        f"The images of shard 2/2 are not in {folder}: predict them too.",
+        f"The images of shard 1/3, 3/3 are not in {folder}: predict them too.",
+    ]
+    write_records(folder, [], "-2-of-2")
+    assert len([note for note in report_predictions(folder).notes if "shard" in note]) == 1
+
+
 def test_without_a_threshold_that_is_said(folder):
     (folder / "predictions.json").write_text(json.dumps({**SETTINGS, "threshold": None, "note": "untested"}))
     records = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()[:3]]

@@ -418,7 +418,8 @@ class TestCheckResumes:
             check_resumes(now, earlier, tmp_path)
         assert caught.value.exit_code == 1
         assert str(caught.value).startswith(f"{tmp_path} holds another run")
-        assert str(caught.value).endswith(": give what was given then, or choose another --workdir.")
+        fix = "give the --config and the fields that were given then, or choose another --workdir."
+        assert str(caught.value).endswith(f": {fix}")
         assert str(caught.value).count("config.") == 1
 
     @pytest.mark.parametrize(("dataset", "refused"), [("folder", True), ("mtdd", False)])

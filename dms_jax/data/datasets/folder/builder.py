@@ -119,13 +119,19 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
             class_names=class_names,
             ignores=self._reading.mask_values is not None and self._reading.mask_values.ignored is not None,
             free_class=free_class,
-            notes=list(_notes(listing, images, free_class)),
-            understood=understood(images, free_class),
         )
+        self._listing, self._images = listing, images
         return {split: self._generate_examples(members) for split, members in splits.items()}
 
     def _check_contents(self, facts: Sequence[ImageFacts]) -> None:
         _refuse_masks_among_images(facts)
+        # Of those that are used: which can be is known when all have been read.
+        used = {fact.name for fact in facts}
+        images = [image for image in self._images if image.name in used]
+        self.info.metadata.update(
+            notes=list(_notes(self._listing, images, self.free_class)),
+            understood=understood(images, self.free_class, skipped=len(self._skipped or ())),
+        )
 
     def _generate_examples(self, images: Iterable[LabelledImage]) -> Iterator[tuple[str, dict[str, Any]]]:
         return read_examples(images, self._skipped)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dms_jax.data.datasets.folder.masks import Pairing, Place, pair_masks
 from dms_jax.data.datasets.folder.roles import masked_names, may_hold_masks, says_mask
-from dms_jax.data.datasets.folder.tree import Tree, refuse_several_datasets, unwrap
+from dms_jax.data.datasets.folder.tree import Tree, refuse_datasets_further_down, refuse_several_datasets, unwrap
 from dms_jax.data.mask_files import read_mask, read_united_mask
 
 _LOSSLESS = frozenset({".png", ".bmp", ".gif", ".tif", ".tiff"})
@@ -84,6 +84,7 @@ def list_folder(root: Path) -> Listing:
     inner, notes = unwrap(root)
     refuse_several_datasets(root, inner)
     tree = Tree.read(inner)
+    refuse_datasets_further_down(root, tree.images)
     beside = _masks_beside(tree.images, tree.masks)
     if beside:
         notes.append(f"{len(beside)} files beside images are taken for their masks, such as {beside[0].path.name}.")
@@ -108,7 +109,7 @@ def list_folder(root: Path) -> Listing:
     # What has neither a class nor a mask says nothing.
     mute = [place for place in usable if place.label is None and place not in pairing.masks]
     listed = [_listed_image(place, pairing, root) for place in _without(usable, mute)]
-    stray_masks, ignored_masks = _strays(pairing, doubled, set(beside))
+    stray_masks, ignored_masks = _strays(pairing, doubled, set(beside), images)
     without_classes = any(image.label is None for image in listed)
     mute_problems = [_mute(place) for place in mute if without_classes or place.among_images]
     ignored_images = [str(place.path) for place in mute if not (without_classes or place.among_images)]
@@ -148,18 +149,27 @@ def _listed_image(place: Place, pairing: Pairing, root: Path) -> ListedImage:
     )
 
 
-def _strays(pairing: Pairing, doubled: set[Place], beside: set[Place]) -> tuple[list[str], list[str]]:
+def _strays(
+    pairing: Pairing, doubled: set[Place], beside: set[Place], images: Sequence[Place]
+) -> tuple[list[str], list[str]]:
     """A sentence about each mask that has no image, or several, and the paths of those that are no matter."""
     problems, ignored = [], []
     # Masks of an image that cannot be used are no problem of their own.
     unusable = {(place.split, place.label, place.below, place.stem) for place in doubled}
     # Outside of class folders, files are masks if some of them are.
     flat_masks = any(mask.label is None for masks in pairing.masks.values() for mask in masks)
+    unclassed = {image.stem: image.path for image in images if image.label is None}
     for mask in pairing.unmatched:
         if mask.label is None and mask not in beside and not flat_masks:
             ignored.append(str(mask.path))
         if (mask.split, mask.label, mask.below, mask.stem) not in unusable:
-            problems.append(f"{mask.path} is a mask of no image: remove it, or name it like its image.")
+            image = unclassed.get(mask.stem) if mask.label is not None else None
+            problems.append(
+                f"{mask.path} is a mask of no image: remove it, or name it like its image."
+                if image is None
+                else f"{mask.path} lies in a folder {mask.label}, but the image of its name, {image}, in none: give "
+                "both the folder of their class, or none."
+            )
     for mask, owners in pairing.ambiguous.items():
         problems.append(
             f"{mask.path} could be the mask of {' or of '.join(str(owner.path) for owner in owners[:3])}: put masks "

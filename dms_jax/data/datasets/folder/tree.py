@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -130,7 +131,21 @@ def refuse_several_datasets(root: Path, inner: Path) -> None:
     folders = [path for path in _entries(inner) if path.is_dir()]
     if any(role_of(path.name).split for path in folders):
         return
-    datasets = [path for path in folders if role_of(path.name).is_other and _is_dataset(path)]
+    _refuse_datasets(root, [path for path in folders if role_of(path.name).is_other and _is_dataset(path)])
+
+
+def refuse_datasets_further_down(root: Path, images: Iterable[Place]) -> None:
+    """Check that no class of the images in a folder has a class free of defects anywhere in it.
+
+    Raises:
+      UserError: one has, such as `2026-01/line 1/good`.
+    """
+    nested = [image for image in images if image.split is None and any(map(is_free_name, image.below))]
+    folders = {next(path for path in image.path.parents if class_name(path.name) == image.label) for image in nested}
+    _refuse_datasets(root, sorted(folders))
+
+
+def _refuse_datasets(root: Path, datasets: Sequence[Path]) -> None:
     if datasets:
         names = ", ".join(path.name for path in datasets)
         raise UserError(

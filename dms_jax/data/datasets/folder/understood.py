@@ -7,21 +7,23 @@ from pathlib import Path
 from dms_jax.data.datasets.base import LabelledImage
 
 
-def understood(images: Sequence[LabelledImage], free_class: str | None) -> str:
+def understood(images: Sequence[LabelledImage], free_class: str | None, *, skipped: int = 0) -> str:
     """Says where images and masks were found, how many belong together, and which class is free of defects.
 
     Args:
-      images: those of all splits, at least one.
+      images: those of all splits that are used, at least one.
       free_class: the defect-free class; None where there is none.
+      skipped: how many files were left out.
 
     Returns:
       One sentence.
     """
     masks = [image.mask_path for image in images if image.mask_path is not None]
     where = f"masks from {_common(masks)}" if masks else "no masks"
+    left_out = f", {skipped} file(s) left out" if skipped else ""
     return (
         f"Images from {_common(image.image_path for image in images)}, {where}, {len(masks)} of {len(images)} images "
-        f"paired with a mask, class without defects: {free_class or 'none'}."
+        f"paired with a mask, class without defects: {free_class or 'none'}{left_out}."
     )
 
 

@@ -415,6 +415,8 @@ class TestBadFiles:
             data = prepared(root, skip_bad=True)
             assert sum(data.sizes.values()) == 12 + 1 + 1
             assert len(data.skipped) == 11
+            assert data.notes == ("1 of the 2 images of class dent have no mask: they teach the class alone.",)
+            assert "1 of 14 images paired with a mask, class without defects: good, 11 file(s) left" in data.understood
 
     def test_refused_beside_another(self, prepared, tmp_path):
         data = prepared(split_folders(tmp_path / "parts"))

@@ -347,6 +347,10 @@ PROBLEMS = {
     ),
     "images in a folder of images, without masks": ("images/1.png other/1.png", "images/1.png has no mask"),
     "masks that fit nothing": ("good/1.png bad/image_1.png masks/mask_7.png", "mask_7.png is a mask of no image"),
+    "masks by class, images without": (
+        "images/{1,2}.png masks/dent/1.png masks/scratch/2.png",
+        r"masks/dent/1\.png lies in a folder dent, but the image of its name, .*images/1\.png, in none: give both",
+    ),
     "two masks": ("a/1.png masks/a/1.png gt/a/1.png", "gt/a/1.png and .*masks/a/1.png have the same name"),
 }
 
@@ -365,11 +369,22 @@ def test_what_is_not_certain_is_a_problem(kind: str, tmp_path: Path) -> None:
         ("bottle/train/good/1.png bottle/test/crack/1.png cable/train/good/1.png", "bottle, cable"),
         ("bottle/good/1.png bottle/crack/1.png cable/good/1.png cable/crack/1.png", "bottle, cable"),
         ("bottle/train/good/1.png notes/1.png", "bottle"),
+        ("bottle/line1/good/1.png bottle/line1/crack/1.png cable/line1/good/1.png", "bottle, cable"),
     ],
 )
 def test_a_folder_of_datasets_is_refused(names: str, datasets: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"holds (several datasets|a dataset) \({datasets}\).*such as .*/bottle\.$"):
         list_folder(touch(tmp_path, names))
+
+
+def test_folders_below_a_class_are_no_dataset(tmp_path: Path) -> None:
+    touch(tmp_path, "bad/line1/dark/1.png bad/line2/dark/2.png good/line1/1.png")
+    (tmp_path / "bad/line1/all").symlink_to("../..")
+    assert listed(tmp_path) == [
+        "bad/line1/dark/1.png: bad, -, -",
+        "bad/line2/dark/2.png: bad, -, -",
+        "good/line1/1.png: good, -, -",
+    ]
 
 
 def test_classes_with_flat_masks_have_masks(tmp_path: Path) -> None:
