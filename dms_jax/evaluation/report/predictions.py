@@ -30,8 +30,8 @@ from dms_jax.inference.folder.records import read_records
 
 # Images read at a time: what has been read and not yet shown must not grow with their number.
 _CHUNK = 64
-# Of the table of one of several calls that share a folder.
-_SHARD = re.compile(r"predictions-([0-9]+)-of-([0-9]+)")
+# Of the table of one of several calls that share a folder; a file of more digits is not from one.
+_SHARD = re.compile(r"predictions-([0-9]{1,5})-of-([0-9]{1,5})")
 # So many shards that are missing are named; the others are counted.
 _NAMED = 10
 # What the record of a predicted image has.
