@@ -5,6 +5,7 @@ import gc
 import logging
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,14 @@ from absl import logging as absl_logging
 
 from dms_jax.checkpoints import background
 from dms_jax.checkpoints.background import leaving_no_tasks, told_once
+from dms_jax.runtime.garbage import gc_frozen
+
+
+@pytest.fixture(autouse=True)
+def _without_what_other_tests_left() -> Iterator[None]:
+    """Each collection would look through the millions of objects that other tests' networks have left."""
+    with gc_frozen():
+        yield
 
 
 def record_of(pathname: str, level: int, with_exception: bool) -> logging.LogRecord:
