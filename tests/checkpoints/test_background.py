@@ -184,7 +184,8 @@ async def read(first):
         raise Exception("cannot read") from error
 
 async def read_all():
-    await asyncio.gather(*[read(first) for first in (False, True, False)])
+    readings = [read(first) for first in (False, True, False)]
+    await asyncio.gather(*readings)
 """
 
 
