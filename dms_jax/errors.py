@@ -1,6 +1,8 @@
 """Failures that the user can act on, and their wording."""
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -31,6 +33,11 @@ def some_names(names: Sequence[str], most: int) -> str:
     """At most so many of the names, for a sentence, and the number of the others: "a, b and 3 more"."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def workdir_option(workdir: Path) -> str:
+    """`--workdir` of a command that a sentence shows: as a shell takes it, also where a name has spaces in it."""
+    return f"--workdir {shlex.quote(str(workdir))}"
 
 
 def first_words(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -136,13 +137,14 @@ def _masks_among(files: Sequence[ImageFile]) -> str | None:
     """A sentence on files that lie in folders of masks by their names, below what was named."""
     from dms_jax.data.datasets.folder.roles import role_of
 
-    folders = [Path(file.name).parent for file in files]
-    masks = [str(folder) for folder in folders if any(role_of(part).holds == "masks" for part in folder.parts)]
+    folders = Counter(Path(file.name).parent for file in files)
+    masks = [folder for folder in folders if any(role_of(part).holds == "masks" for part in folder.parts)]
     if not masks:
         return None
-    named = some_names(list(dict.fromkeys(masks)), _NAMED)
+    named = some_names([str(folder) for folder in masks], _NAMED)
+    count = sum(folders[folder] for folder in masks)
     return (
-        f"{len(masks)} of the {len(files)} images lie in folders that are named like those of masks ({named}), and are "
+        f"{count} of the {len(files)} images lie in folders that are named like those of masks ({named}), and are "
         "predicted like the others: name the folders of the images alone to leave them out."
     )
 

@@ -1,6 +1,7 @@
 """The few numbers of an image and its mask that a dataset's summary is made of."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ from dms_jax.data.image_files import DEFECT_THRESHOLD
 
 # Of masks that hold the numbers of classes.
 _FEW_LEVELS = 8
+# A larger share of images that look like masks is no mistake with a few of them.
+_NEARLY_ALL = 0.75
 # TFDS's label of an image without a class.
 UNLABELLED = -1
 
@@ -41,6 +44,12 @@ class ImageFacts:
     name: str
     label: int
     pixels: PixelFacts
+
+
+def mask_like(facts: Sequence[ImageFacts]) -> tuple[list[str], bool]:
+    """Names of the images that look like masks, and whether nearly all do, as in a folder of masks."""
+    names = [fact.name for fact in facts if fact.pixels.looks_like_mask]
+    return names, len(names) > _NEARLY_ALL * len(facts)
 
 
 def measure(image: np.ndarray, mask: np.ndarray | None) -> PixelFacts:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from itertools import chain
 from pathlib import Path
 
 import jax
 
 from dms_jax.data.image_files import DEFECT_THRESHOLD
-from dms_jax.errors import UserError, first_words
+from dms_jax.errors import UserError, first_words, workdir_option
 from dms_jax.evaluation.evaluator import gather_processes
 from dms_jax.evaluation.report.cards import CardMaker, worst
 from dms_jax.evaluation.report.gallery import Gallery
@@ -70,7 +69,7 @@ def write_run_report(cards: CardMaker, tested: RunEvaluation, workdir: Path, out
         return
     for _, _, error in parts:
         if error:
-            raise UserError(f"{output} was not written ({error}): try `dms-jax report {_option(workdir)}`.")
+            raise UserError(f"{output} was not written ({error}): try `dms-jax report {workdir_option(workdir)}`.")
     gallery = Gallery(
         cards=tuple(worst(chain.from_iterable(own for own, _, _ in parts))),
         kinds=shown_errors(tested.evaluation.rows),
@@ -92,7 +91,7 @@ def report_at_the_end(cards: CardMaker, tested: RunEvaluation, workdir: Path) ->
     except UserError as error:
         return str(error)
     except Exception as error:  # a run of days is worth more than a page about it
-        return f"{output} was not written ({first_words(error)}): try `dms-jax report {_option(workdir)}`."
+        return f"{output} was not written ({first_words(error)}): try `dms-jax report {workdir_option(workdir)}`."
     return None
 
 
@@ -102,14 +101,9 @@ def next_steps(workdir: Path) -> str:
     report = workdir / REPORT_NAME
     if report.is_file():
         lines.append(f"Every test image, in a browser: {report}")
-    lines.append(f"Predict images:  dms-jax predict {_option(workdir)} --images FOLDER --output predictions")
-    lines.append(f"One-file model:  dms-jax export {_option(workdir)} --output model.jaxexport")
+    lines.append(f"Predict images:  dms-jax predict {workdir_option(workdir)} --images FOLDER --output predictions")
+    lines.append(f"One-file model:  dms-jax export {workdir_option(workdir)} --output model.jaxexport")
     return "\n".join(lines)
-
-
-def _option(workdir: Path) -> str:
-    """As a shell takes it, also where a name has spaces in it."""
-    return f"--workdir {shlex.quote(str(workdir))}"
 
 
 def _run_report(gallery: Gallery, tested: RunEvaluation, workdir: Path) -> Report:

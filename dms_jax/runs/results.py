@@ -23,7 +23,7 @@ def save_results(
     folder = workdir / "eval"
     folder.mkdir(exist_ok=True)
     write_image_table(rows, class_names, folder / f"{split}.csv")
-    write_results(results, folder / f"{split}.json")
+    write_results(results, _results_file(workdir, split))
 
 
 def load_results(workdir: Path, split: str) -> dict[str, Any] | None:
@@ -32,7 +32,7 @@ def load_results(workdir: Path, split: str) -> dict[str, Any] | None:
     Raises:
       UserError: the file is damaged.
     """
-    path = workdir / "eval" / f"{split}.json"
+    path = _results_file(workdir, split)
     try:
         results = json.loads(path.read_text())
         if not isinstance(results, dict):
@@ -46,7 +46,11 @@ def load_results(workdir: Path, split: str) -> dict[str, Any] | None:
 
 def remove_results(workdir: Path, split: str) -> None:
     """Remove what says that a run was tested; the table of its images stays until it is tested again."""
-    (workdir / "eval" / f"{split}.json").unlink()
+    _results_file(workdir, split).unlink()
+
+
+def _results_file(workdir: Path, split: str) -> Path:
+    return workdir / "eval" / f"{split}.json"
 
 
 def results_title(results: dict[str, Any]) -> str:

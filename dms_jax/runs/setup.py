@@ -1,6 +1,5 @@
 """What comes before a run: the process is set up, its work directory claimed, and its dataset opened."""
 
-import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from ml_collections import ConfigDict
 from dms_jax.checkpoints.folders import has_best, has_checkpoint
 from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.prepared import PreparedDataset
-from dms_jax.errors import UserError
+from dms_jax.errors import UserError, workdir_option
 from dms_jax.models.dms import NETWORKS
 from dms_jax.references import is_reference
 from dms_jax.runs.config import build, checks, saved
@@ -81,15 +80,17 @@ def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None
         return None
     saved.check_resumes(config, earlier, workdir)
     results = load_results(workdir, "test")
+    if results is None:
+        return None
     limit = config.evaluation.max_false_alarms
-    trains = results is not None and results.get("steps") != config.steps
-    if results is None or not (trains or limit != earlier.evaluation.max_false_alarms):
+    trains = results.get("steps") != config.steps
+    if not trains and limit == earlier.evaluation.max_false_alarms:
         return results
     if not has_checkpoint(workdir):
         if not trains:
             raise UserError(
                 f"{workdir} is a finished run whose checkpoints were removed, so that training cannot test it again: "
-                f"use dms-jax evaluate --workdir {shlex.quote(str(workdir))} --max-false-alarms {limit}."
+                f"use dms-jax evaluate {workdir_option(workdir)} --max-false-alarms {limit}."
             )
         raise UserError(
             f"{workdir} is a finished run whose checkpoints were removed, so that it cannot go on: choose another "

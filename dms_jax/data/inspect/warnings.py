@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from dms_jax.data.facts import UNLABELLED, ImageFacts
+from dms_jax.data.facts import UNLABELLED, ImageFacts, mask_like
 from dms_jax.errors import some_names
 
 # A class with fewer training images than this is hardly learnt.
@@ -91,9 +91,9 @@ def image_warnings(images: Mapping[str, Sequence[ImageFacts]]) -> Iterator[str]:
       images: what is known of the images of each split.
     """
     everything = [image for members in images.values() for image in members]
-    masks = [image.name for image in everything if image.pixels.looks_like_mask]
+    masks, are_nearly_all = mask_like(everything)
     # Where they are few among others, `dms_jax.data.datasets.folder` refuses them.
-    if masks and len(masks) > 0.75 * len(everything):
+    if are_nearly_all:
         yield (
             f"Of {len(everything)} images, {len(masks)} look like masks (black, and a few shades): {_listed(masks)}. "
             "If they are, name the folder that holds the images and the masks."

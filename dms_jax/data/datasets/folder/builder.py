@@ -30,7 +30,7 @@ from dms_jax.data.datasets.folder.labelling import (
 from dms_jax.data.datasets.folder.listing import Listing, list_folder
 from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.datasets.folder.understood import understood
-from dms_jax.data.facts import ImageFacts
+from dms_jax.data.facts import ImageFacts, mask_like
 from dms_jax.errors import UsageError, UserError, some_names
 
 # The one class of a dataset without any label: a network needs one, and no image is of it.
@@ -143,11 +143,11 @@ def _refuse_masks_among_images(facts: Sequence[ImageFacts]) -> None:
     Raises:
       UserError: there are such images.
     """
-    masks = sorted(fact.name for fact in facts if fact.pixels.looks_like_mask)
-    if masks and len(masks) <= 0.75 * len(facts):
+    masks, are_nearly_all = mask_like(facts)
+    if masks and not are_nearly_all:
         raise UserError(
             f"Of {len(facts)} images, {len(masks)} look like masks (black, and a few shades): "
-            f"{some_names(masks, _NAMED)}. Put masks into a folder masks, or remove them."
+            f"{some_names(sorted(masks), _NAMED)}. Put masks into a folder masks, or remove them."
         )
 
 
