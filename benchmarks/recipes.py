@@ -242,7 +242,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.table:
         files = sorted(arguments.output.glob("*.json"))
-        records = {file.stem: json.loads(file.read_text()) for file in files}
+        found = {file.stem: json.loads(file.read_text()) for file in files}
+        # Other benchmarks' --json may lie beside them.
+        records = {name: each for name, each in found.items() if isinstance(each, dict) and "arguments" in each}
     else:
         records = run_all(
             variants_of(arguments.config, fields or {"base": {}}, _fields(arguments.set), seeds),

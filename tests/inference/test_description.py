@@ -1,5 +1,4 @@
 import json
-import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -80,14 +79,14 @@ def test_the_gate_multiplies_and_rounds() -> None:
 
 
 @pytest.mark.parametrize("maximum", [0, 1, 100, 128, 254, 255])
-def test_a_map_multiplies_the_odds_of_each_defect_by_the_root_of_its_own(maximum: int) -> None:
+def test_a_map_multiplies_the_odds_of_each_defect_by_a_root_of_its_own(maximum: int) -> None:
     classes = np.array([0.3, 0.5, 0.2], np.float32)
     joint = gate_classes(classes, maximum, 1)
     assert joint.sum() == pytest.approx(1)
     counted = {0: 0.5, 255: 254.5}.get(maximum, maximum)
     for defect in (0, 2):
         before, after = classes[defect] / classes[1], joint[defect] / joint[1]
-        assert after / before == pytest.approx(math.sqrt(counted / (255 - counted)))
+        assert after / before == pytest.approx((counted / (255 - counted)) ** 0.25)
 
 
 def test_what_a_sure_head_says_stands_against_any_map() -> None:
