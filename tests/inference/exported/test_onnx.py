@@ -3,13 +3,16 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from real_images import mtdd_images
 from realistic_variables import live_outputs, realistic_variables
@@ -189,3 +192,24 @@ def test_what_is_no_file_of_ours_is_refused(tmp_path: Path) -> None:
     save_onnx_model(made, path)
     with pytest.raises(UserError, match="does not say what it predicts"):
         OnnxPredictor(path)
+
+
+@pytest.mark.parametrize("size", [20, 33, 80])
+def test_resize_of_onnx_is_that_of_pillow_where_it_leaves_out_what_is_outside(size: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (61, 40, 3), np.uint8)
+    wanted = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)).astype(int)
+
+    def largest_difference(**attributes: int) -> int:
+        resize = helper.make_node("Resize", ["images", "", "", "size"], ["resized"], mode="linear", **attributes)
+        value = partial(helper.make_tensor_value_info, elem_type=TensorProto.UINT8, shape=[None, None, None, 3])
+        sizes = numpy_helper.from_array(np.array([1, size, size, 3]), "size")
+        graph = helper.make_graph([resize], "resize", [value("images")], [value("resized")], [sizes])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        (resized,) = session.run(None, {"images": image[None]})
+        return int(np.abs(resized[0] - wanted).max())
+
+    assert largest_difference(antialias=1, exclude_outside=1) <= 1
+    if size < 40:  # `docs/export.md` says what these cost
+        assert largest_difference(antialias=1) > 2
+        assert largest_difference() > 30
