@@ -27,6 +27,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache = tempfile.mkdtemp(prefix="dms-jax-tests-")
     atexit.register(shutil.rmtree, cache, ignore_errors=True)
 
+# PyTorch's threads spin while they wait for each other: on a core that they share with other tests, for many times as
+# long as they compute.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # Tracing makes millions of objects that stay: to look through them after every 700 takes a tenth of the tests' time.
 gc.set_threshold(200_000, 10, 10)
 
