@@ -5,8 +5,9 @@
 
 Reads what `recipes.py` leaves: NAME.json and, of the work directory NAME/, config.json, run.json, metrics.jsonl and
 eval/test.json; nothing else of it need be there. Without a NAME.json, a work directory does, and --command. What is
-known better than it was recorded is told by --commit, --card, --cards and --seconds. A file of another command is
-replaced with --replace alone. Paths of the machine are written as DIR. `docs/results_tables.py` prints tables of them.
+known better than it was recorded is told by --commit, --card, --cards, --runs-on-card and --seconds. A file of another
+command is replaced with --replace alone. Paths of the machine are written as DIR. `docs/results_tables.py` prints
+tables of them, without minutes where runs shared a card.
 """
 
 import argparse
@@ -48,13 +49,14 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
       path: NAME.json, or the work directory NAME; the other one is beside it.
-      told: `command`, `commit`, `card`, `count` and `seconds`, each None where what was recorded counts.
+      told: `command`, `commit`, `card`, `count`, `runs_on_card` and `seconds`, each None where what was recorded
+        counts.
 
     Returns:
       `command`, `commit`, `seed`, `steps`, `batch_size`, `seconds` of all its starts, `card` (`kind` and `count`),
-      `versions`, `images_per_second` (the median while training), `results` as in `eval/test.json`, `validation` (a
-      dictionary for each: `step` and metrics) and `training` (at most 100 of `step` and `loss`). What nobody knows is
-      None.
+      `runs_on_card` (how many trained on it at the same time), `versions`, `images_per_second` (the median while
+      training), `results` as in `eval/test.json`, `validation` (a dictionary for each: `step` and metrics) and
+      `training` (at most 100 of `step` and `loss`). What nobody knows is None.
 
     Raises:
       ValueError: the run failed, or has no results, or nothing says what its command was, or a file is damaged.
@@ -86,6 +88,7 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
             "batch_size": config["batch_size"],
             "seconds": record.get("seconds") if told["seconds"] is None else told["seconds"],
             "card": card if card["kind"] else None,
+            "runs_on_card": told["runs_on_card"] or record.get("runs_on_card") or 1,
             "versions": record.get("versions")
             or {"dms_jax": _read(workdir / DESCRIPTION_NAME, ("version",))["version"], "jax": None},
             "images_per_second": statistics.median(speeds) if speeds else None,
@@ -201,6 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--commit", help="of the code that the run was made by")
     parser.add_argument("--card", metavar="KIND", help="such as 'NVIDIA H100 80GB HBM3'")
     parser.add_argument("--cards", dest="count", type=int, metavar="N", help="how many of them a run used")
+    parser.add_argument("--runs-on-card", type=int, metavar="N", help="how many trained on a card at the same time")
     parser.add_argument("--seconds", type=float, help="that the whole run took")
     options = parser.parse_args(argv)
     if options.name and len(options.runs) > 1:

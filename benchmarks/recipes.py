@@ -5,10 +5,11 @@
 
 A variant is a name and fields of the configuration; `config=FILE[:ARGUMENT]` among them is another configuration than
 --config. --variants names a JSON file of many: {"rate2": {"optimizer.learning_rate": 0.002}}. Each is a run of
-`train.py`, on the next free one of the --gpus (without: one at a time, on all devices there are). The same command
-again resumes what was interrupted, trains what failed once more, and shows what is done. In the output folder,
-NAME.json has the run's `eval/test.json`, what it took and what it was made with, NAME.log what it printed, and NAME/ is
-its work directory. `keep_results.py` makes a file of docs/results of them.
+`train.py`, on the next free one of the --gpus (without: one at a time, on all devices there are). A GPU that is named
+twice trains two at a time: while one compiles or is tested, the other has all of it. The same command again
+resumes what was interrupted, trains what failed once more, and shows what is done. In the output folder, NAME.json has
+the run's `eval/test.json`, what it took and what it was made with, NAME.log what it printed, and NAME/ is its work
+directory. `keep_results.py` makes a file of docs/results of them.
 """
 
 import argparse
@@ -72,7 +73,9 @@ def _flag(value: Any) -> str:
     return str(tuple(value)) if isinstance(value, list) else str(value)
 
 
-def run_variant(variant: Variant, output: Path, gpu: str | None = None, commit: str | None = None) -> dict[str, Any]:
+def run_variant(
+    variant: Variant, output: Path, gpu: str | None = None, commit: str | None = None, runs_on_card: int = 1
+) -> dict[str, Any]:
     """Train a variant, or resume it, unless it is done.
 
     Args:
@@ -80,10 +83,11 @@ def run_variant(variant: Variant, output: Path, gpu: str | None = None, commit: 
       output: the folder of all.
       gpu: the number of the GPU to train on; None for all devices there are.
       commit: of the code; None where it is not known.
+      runs_on_card: how many share the GPU, and its memory.
 
     Returns:
-      `arguments`; `seconds` of all its starts together; `commit`, `card` and `versions` of the last one, see
-      `provenance`; `results`, as in `eval/test.json`, or None; and `failure`, its last line, or None.
+      `arguments`; `seconds` of all its starts together; `commit`, `card`, `runs_on_card` and `versions` of the last
+      one, see `provenance`; `results`, as in `eval/test.json`, or None; and `failure`, its last line, or None.
     """
     file, workdir, arguments = output / f"{variant.name}.json", output / variant.name, list(variant.arguments)
     seconds = 0.0
@@ -99,6 +103,9 @@ def run_variant(variant: Variant, output: Path, gpu: str | None = None, commit: 
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
+    if runs_on_card > 1:
+        # Each process takes three quarters of a GPU's memory otherwise.
+        environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / runs_on_card:.2f}")
     command = [sys.executable, str(ROOT / "train.py"), *variant.arguments, f"--workdir={workdir}"]
     started = time.monotonic()
     with (output / f"{variant.name}.log").open("a") as log:
@@ -113,6 +120,7 @@ def run_variant(variant: Variant, output: Path, gpu: str | None = None, commit: 
         "seconds": seconds + time.monotonic() - started,
         "commit": commit,
         "card": card_in(printed),
+        "runs_on_card": runs_on_card,
         "versions": versions(),
         "results": json.loads(results.read_text()) if failure is None else None,
         "failure": failure,
@@ -138,7 +146,7 @@ def run_all(
         try:
             print(f"{variant.name} begins{'' if gpu is None else f' on GPU {gpu}'}", file=sys.stderr, flush=True)
             try:
-                record = run_variant(variant, output, gpu, commit)
+                record = run_variant(variant, output, gpu, commit, max(gpus.count(gpu) if gpu else 1, 1))
             except (OSError, ValueError, KeyError) as error:
                 # The others, and their table, are not its fault.
                 record = _failed(variant, f"{type(error).__name__}: {error}")
@@ -228,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--variants", type=Path, metavar="FILE", help="JSON: names to fields and their values")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="of all variants")
     parser.add_argument("--seeds", default="", metavar="N,N", help="each variant with each (default: its own)")
-    parser.add_argument("--gpus", default="", metavar="N,N", help="train on each of these at the same time")
+    parser.add_argument("--gpus", default="", metavar="N,N", help="on each of these at a time; 0,0: two on one")
     parser.add_argument(
         "--reach", type=float, metavar="MAXF", help="also: when validation first had this maxF, defective"
     )

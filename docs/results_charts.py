@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from learning_curves import Curve, chart
-from results_tables import RESULTS, Run, at, by_seeds, minutes, runs_in, without_fields
+from results_tables import RESULTS, Run, at, by_seeds, minutes, rate, runs_in, without_fields
 
 
 def _percent_of_masks(run: Run) -> float:
@@ -44,7 +44,7 @@ _VARIED: Mapping[str, tuple[str, Callable[[Run], float | None], str]] = {
 }
 _OF_RUNS: Mapping[str, tuple[Callable[[Run], float | None], str]] = {
     "minutes": (minutes, "minutes of the whole run"),
-    "rate": (at("images_per_second"), "images per second of training"),
+    "rate": (rate, "images per second of training"),
 }
 # The job of benchmarks/speed.py, which of its rows' figures, what to multiply it with, and the axis.
 _OF_SPEED: Mapping[str, tuple[str, str, float, str]] = {

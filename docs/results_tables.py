@@ -119,8 +119,21 @@ def at(path: str) -> Callable[[Mapping[str, Any]], Any]:
 
 
 def minutes(run: Run) -> float | None:
-    """How long a whole run took, with its start, its validations and its test; None where nobody knows."""
-    return None if run["seconds"] is None else run["seconds"] / 60
+    """How long a whole run took, with its start, its validations and its test; None where nobody knows.
+
+    Nobody does where others trained on the same card at the same time, as how long it would have taken alone.
+    """
+    return None if run["seconds"] is None or _shared(run) else run["seconds"] / 60
+
+
+def rate(run: Run) -> float | None:
+    """Images per second, the median while it trained; None where nobody knows, as for `minutes`."""
+    return None if _shared(run) else run.get("images_per_second")
+
+
+def _shared(run: Run) -> bool:
+    # Results of earlier versions do not say it, since no two shared a card.
+    return run.get("runs_on_card", 1) > 1
 
 
 # A column: its title, what it reads of a run and with how many digits.
@@ -134,7 +147,7 @@ _FIGURES: Sequence[tuple[str, Callable[[Run], Any], int]] = (
     ("gated map", at("results/image_level/gated_maximum/false_alarm_rate"), 3),
     ("head", at("results/image_level/class_head/false_alarm_rate"), 3),
     ("minutes", minutes, 1),
-    ("images/s", at("images_per_second"), 0),
+    ("images/s", rate, 0),
 )
 _OF_MAPS = (
     *(("MAE", "mae", 5), ("maxF", "max_f", 5), ("MAE, defective", "defective/mae", 5)),

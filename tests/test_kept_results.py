@@ -80,6 +80,7 @@ def test_a_run_is_kept_with_what_it_was_made_with(tmp_path: Path, capsys: pytest
     assert kept["command"] == COMMAND
     assert (kept["commit"], kept["seed"], kept["steps"], kept["seconds"]) == ("c0ffee", 1, 1000, 402.0)
     assert kept["card"] == {"kind": "NVIDIA H100 80GB HBM3", "count": 1}
+    assert kept["runs_on_card"] == 1
     assert kept["versions"] == {"dms_jax": "0.1.0", "jax": "0.11.2"}
     assert kept["images_per_second"] == 450
     assert kept["results"]["outputs"] == [measures(0.8 - 0.2), measures(0.8)]
@@ -150,6 +151,16 @@ def test_seeds_are_averaged(kept: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (own["minutes"], own["images/s"]) == ("6.6 ± 0.1", "450")
     assert own["card"] == "1 x NVIDIA H100 80GB HBM3"
     assert dict(zip(header, other, strict=True))["maxF"] == "0.8000"
+
+
+def test_what_a_run_took_that_shared_its_card_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = ["--output", str(tmp_path / "kept")]
+    assert keep_results.main([str(save_run(tmp_path, 1)), "--runs-on-card", "2", *output]) == 0
+    capsys.readouterr()
+    results_tables.main(["--results", str(tmp_path / "kept")])
+    header, _, row = rows(capsys.readouterr().out)
+    own = dict(zip(header, row, strict=True))
+    assert (own["minutes"], own["images/s"], own["maxF"]) == ("", "", "0.8000")
 
 
 def test_tables_of_outputs_and_classes(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import json, os, pathlib, sys
 flags = dict(argument[2:].split("=", 1) for argument in sys.argv[1:])
 workdir = pathlib.Path(flags["workdir"])
 print("on", os.environ.get("CUDA_VISIBLE_DEVICES"), *sys.argv[1:-1])
+print("memory", os.environ.get("XLA_PYTHON_CLIENT_MEM_FRACTION"))
 print("1 device(s): NVIDIA H100 80GB HBM3")
 if flags.get("config.batch_size") == "0":
     sys.exit("train.py: config.batch_size=0 is too small.")
@@ -61,6 +62,8 @@ def test_recipes_trains_all_variants_and_prints_a_table_though_one_fails(
     plain = json.loads((output / "plain.json").read_text())
     assert plain["results"]["max_f"] == 0.9
     assert (plain["commit"], plain["card"]) == ("c0ffee", {"kind": "NVIDIA H100 80GB HBM3", "count": 1})
+    assert plain["runs_on_card"] == 1
+    assert "memory None" in (output / "plain.log").read_text()
     assert set(plain["versions"]) == {"dms_jax", "jax"}
 
     # Again: what is done is not trained once more, what failed is.
@@ -81,6 +84,20 @@ def test_recipes_trains_all_variants_and_prints_a_table_though_one_fails(
     assert recipes.main(["--output", str(output), "--variant", "plain", "steps=60"]) == 1
     assert "plain.json is of --config=quickstart" in capsys.readouterr().out
     assert json.loads((output / "plain.json").read_text())["results"]["max_f"] == 0.9
+
+
+def test_a_gpu_that_is_named_twice_is_shared_and_its_memory_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "train.py").write_text(_TRAIN)
+    monkeypatch.setattr(recipes, "ROOT", tmp_path)
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_MEM_FRACTION", raising=False)
+    output = tmp_path / "search"
+    command = ["--output", str(output), "--config", "quickstart", "--seeds", "0,1", "--variant", "plain"]
+    assert recipes.main([*command, "--gpus", "3,3"]) == 0
+    for seed in (0, 1):
+        assert json.loads((output / f"plain-seed{seed}.json").read_text())["runs_on_card"] == 2
+        assert "memory 0.45" in (output / f"plain-seed{seed}.log").read_text()
 
 
 def test_recipes_takes_every_variant_with_every_seed() -> None:

@@ -124,6 +124,8 @@ class TestCost:
             (curve,) = results_charts.cost_curves(groups, results_charts._OF_RUNS[kind][0])
             assert (curve.name, curve.lines) == ("masks5", [])
             assert curve.points == [(cost, 0.3), (cost, 0.5)]
+            shared = run_of(0.7, runs_on_card=2)
+            assert results_charts.cost_curves({"shared": [shared]}, results_charts._OF_RUNS[kind][0]) == []
 
     def test_what_a_network_costs_is_of_the_benchmark(self, folder: Path) -> None:
         run = run_of(0.7)
