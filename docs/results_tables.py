@@ -3,6 +3,7 @@
     python docs/results_tables.py [NAME ...]              # a row for each run, or for the seeds of one together
     python docs/results_tables.py NAME ... --outputs      # every output of its network, Table 3 of the paper
     python docs/results_tables.py NAME ... --classes      # by class
+    python docs/results_tables.py NAME ... --table4       # beside the paper's Table 4
     python docs/results_tables.py [NAME ...] --chart FILE.svg
 
 A NAME is a file's, without .json; without its -seed<n> too, it is all of its seeds together: the mean, plus or minus
@@ -20,6 +21,7 @@ from typing import Any
 
 from learning_curves import Curve, chart
 
+from dms_jax.comparison.table4 import TABLE_4
 from dms_jax.runs.results import run_name
 
 RESULTS = Path(__file__).parent / "results"
@@ -175,6 +177,26 @@ def runs_table(groups: Mapping[str, Sequence[Run]]) -> str:
     return markdown(header, rows)
 
 
+def table4_table(groups: Mapping[str, Sequence[Run]]) -> str:
+    """A row for each network and split, those of a split together, beside what the paper has for all test images."""
+    columns = [column for column in _FIGURES if column[0] not in ("gated map", "head", "minutes", "images/s")]
+    header = ["split", "network", "seeds", *(title for title, _, _ in columns), "paper: MAE", "maxF"]
+    rows = []
+    for runs in sorted(groups.values(), key=lambda runs: runs[0]["results"]["dataset_config"]):
+        results = runs[0]["results"]
+        name = run_name(results)
+        row = [results["dataset_config"], name, ", ".join(str(run["seed"]) for run in runs)]
+        row += [cell([read(run) for run in runs], digits) for _, read, digits in columns]
+        published = TABLE_4.get("FCN" if name == "FCN-8s" else name)
+        # The paper's images: of another split, its figures say nothing.
+        if published is None or (results["dataset"], results["dataset_config"]) != ("mtdd", "paper"):
+            row += ["", ""]
+        else:
+            row += [f"{published.mae:.4f}", f"{published.max_f:.3f}"]
+        rows.append(row)
+    return markdown(header, rows)
+
+
 def outputs_table(runs: Sequence[Run]) -> str:
     """A row for each output of the network, coarse to final (Table 3 of the paper), gated and all-black maps."""
     last = len(runs[0]["results"]["outputs"]) - 1
@@ -232,6 +254,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="of a run, or of all its seeds (default: all)")
     parser.add_argument("--outputs", action="store_true", help="a table of every output, for each NAME")
     parser.add_argument("--classes", action="store_true", help="a table by class, for each NAME")
+    parser.add_argument("--table4", action="store_true", help="one table, beside the paper's Table 4")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the learning curves instead")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="(default: docs/results)")
     options = parser.parse_args(argv)
@@ -253,7 +276,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     tables = [of for wanted, of in ((options.outputs, outputs_table), (options.classes, classes_table)) if wanted]
-    if not tables:
+    if options.table4:
+        print(table4_table(groups))
+    elif not tables:
         print(runs_table(groups))
     for name, runs in groups.items():
         for table in tables:

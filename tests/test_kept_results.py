@@ -133,7 +133,7 @@ def kept(tmp_path: Path) -> Path:
 
 
 def rows(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines() if "|" in line]
+    return [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines() if "|" in line]
 
 
 def test_seeds_are_averaged(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,6 +161,29 @@ def test_what_a_run_took_that_shared_its_card_is_not_shown(tmp_path: Path, capsy
     header, _, row = rows(capsys.readouterr().out)
     own = dict(zip(header, row, strict=True))
     assert (own["minutes"], own["images/s"], own["maxF"]) == ("", "", "0.8000")
+
+
+def test_networks_stand_beside_table_4_of_the_paper_on_its_split_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep_results.main([str(save_run(tmp_path, 1)), "--output", str(tmp_path / "kept")])
+    tiles = json.loads((tmp_path / "kept" / "mtdd-tiles-bdms-seed1.json").read_text())
+    for network in ("bdms", "fcn8s", "mine.py:network"):
+        results = {**tiles["results"], "dataset_config": "paper", "network": network}
+        file = tmp_path / "kept" / f"paper-{network.partition('.')[0]}-seed1.json"
+        file.write_text(json.dumps({**tiles, "results": results}))
+    capsys.readouterr()
+    results_tables.main(["--table4", "--results", str(tmp_path / "kept")])
+    header, _, *table = rows(capsys.readouterr().out)
+    assert {len(row) for row in table} == {len(header)}
+    published = {(row[0], row[1]): row[-2:] for row in table}
+    assert published == {
+        ("paper", "BDMS"): ["0.0082", "0.934"],
+        ("paper", "FCN-8s"): ["0.0532", "0.898"],
+        ("paper", "network"): ["", ""],
+        ("tiles", "BDMS"): ["", ""],
+    }
+    assert table[0][header.index("maxF, defective")] == "0.7000"
 
 
 def test_tables_of_outputs_and_classes(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
