@@ -90,5 +90,5 @@ def _no_better_than_black(results: dict[str, Any]) -> str:
     return (
         f"These maps err no less than black ones (MAE {own:.4f} against {black:.4f}): train longer, see whether "
         "anything is left of defects at the network's size (a larger config.data.image_size, or "
-        "config.data.resize=tiles), and look at the report before you use them."
+        "config.data.resize=tiles where that is not set), and look at the report before you use them."
     )
