@@ -65,6 +65,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], description: Ma
     if path.suffix == ".safetensors":
         from safetensors.numpy import save
 
+        # safetensors 0.8 writes what lies in memory from an array's first element on, whatever its strides say.
         contiguous = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
         # Not its own `save_file`, whose files are readable to their owner alone, whatever the umask says.
         data = save(contiguous, metadata=dict(description))

@@ -36,6 +36,14 @@ def test_what_was_written_is_read(name: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_transposed_and_sliced_arrays_are_written_by_their_values(name: str, tmp_path: Path) -> None:
+    kernel = np.arange(72, dtype=np.float32).reshape(3, 3, 2, 4)
+    tensors = {"turned": kernel.transpose(3, 2, 0, 1), "sliced": kernel[:, ::2], "reversed": kernel[::-1]}
+    write_tensors(tmp_path / name, tensors, {})
+    assert_same(read_tensors(tmp_path / name), tensors)
+
+
 def test_files_of_both_kinds_may_be_read_by_whom_the_umask_says(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"")
     for name in ("w.pth", "w.safetensors"):
