@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
+from dms_jax.training.stacking import is_matrix_kernel, on_stacked_kernels
+
 OPTIMIZERS = ("sgd", "adamw", "muon")
 
 
@@ -117,20 +119,22 @@ def create_optimizer(config: OptimizerConfig, total_steps: int) -> optax.Gradien
 
 def _muon(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
     def matrices(params: Any) -> Any:
-        # The last axis, a kernel's outputs (a transposed one's inputs), against all others.
+        # The last axis, a kernel's outputs (a transposed one's inputs), against all others, for each of a stack.
         def matrix(path: Any, x: jax.Array) -> Any:
-            if not _ends_in(path, "kernel") or x.ndim < 2:
+            if not is_matrix_kernel(path, x):
                 return None
-            return optax.contrib.MuonDimensionNumbers(tuple(range(x.ndim - 1)), x.ndim - 1)
+            return optax.contrib.MuonDimensionNumbers(tuple(range(1, x.ndim - 1)), x.ndim - 1)
 
         return jax.tree_util.tree_map_with_path(matrix, params)
 
-    return optax.contrib.muon(
-        schedule,
-        weight_decay=config.weight_decay,
-        adam_b1=config.momentum,
-        muon_weight_dimension_numbers=matrices,
-        consistent_rms=0.2,
+    return on_stacked_kernels(
+        optax.contrib.muon(
+            schedule,
+            weight_decay=config.weight_decay,
+            adam_b1=config.momentum,
+            muon_weight_dimension_numbers=matrices,
+            consistent_rms=0.2,
+        )
     )
 
 
