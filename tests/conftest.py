@@ -22,7 +22,8 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flags}".strip()
 # Arrays of different rank are brought together on purpose, or not at all.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
-# Several tests compile the same network.
+# Several tests compile the same network, or the same small part of it. JAX keeps only what took a second to compile.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache = tempfile.mkdtemp(prefix="dms-jax-tests-")
     atexit.register(shutil.rmtree, cache, ignore_errors=True)
