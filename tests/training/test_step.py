@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from drawn_state import drawn_state
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from tiny_network import FIELDS
@@ -49,12 +50,12 @@ def batch() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def initial() -> TrainState:
-    return create_state(BDMS(**FIELDS), OPTIMIZER, seed=0, average=True)
+    return drawn_state(BDMS(**FIELDS), OPTIMIZER, average=True)
 
 
 @pytest.fixture(scope="module")
 def short() -> TrainState:
-    return create_state(BDMS(**SHORT), OPTIMIZER, seed=0, average=True)
+    return drawn_state(BDMS(**SHORT), OPTIMIZER, average=True)
 
 
 def one_step(initial: TrainState, batch: dict[str, np.ndarray], devices: int) -> TrainState:
