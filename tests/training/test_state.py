@@ -62,7 +62,8 @@ def test_the_average_begins_as_a_copy_of_the_variables() -> None:
 
 
 def test_the_tests_draw_such_states_by_numpy() -> None:
-    ours, theirs = new_state(average=True), drawn_state(BDMS(**FIELDS), OPTIMIZER, average=True)
+    states = new_state(average=True), drawn_state(BDMS(**FIELDS), OPTIMIZER, average=True)
+    ours, theirs = jax.device_get(states)
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     pairs = zip(jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True)
     for (path, one), other in pairs:
