@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import hypothesis
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -22,7 +23,8 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flags}".strip()
 # Arrays of different rank are brought together on purpose, or not at all.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
-# Several tests compile the same network.
+# Several tests compile the same network, or the same small part of it. JAX keeps only what took a second to compile.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache = tempfile.mkdtemp(prefix="dms-jax-tests-")
     atexit.register(shutil.rmtree, cache, ignore_errors=True)
@@ -37,3 +39,16 @@ gc.set_threshold(200_000, 10, 10)
 # How long an example takes says nothing on a machine that does something else beside.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_what_was_traced():
+    """Else the objects that each file's networks leave are gone through in all later files.
+
+    The program does so whenever it asks for a full collection, and whenever it looks for what Orbax has left.
+    """
+    before = sys.getallocatedblocks()
+    yield
+    if "jax" in sys.modules and sys.getallocatedblocks() - before > 200_000:
+        sys.modules["jax"].clear_caches()
+        gc.collect()

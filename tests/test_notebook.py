@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_network import FIELDS
+from tiny_network import SIZE
 
 from dms_jax.models.dms import SIZES
 
@@ -23,7 +23,7 @@ def test_it_runs_from_top_to_bottom(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    monkeypatch.setitem(SIZES, "small", {name: value for name, value in FIELDS.items() if name != "num_classes"})
+    monkeypatch.setitem(SIZES, "small", SIZE)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     code = [cell.replace('"--config.steps=1000"', ", ".join(map(repr, SHORTER))) for cell in CODE]

@@ -19,6 +19,24 @@ def drawn(*shapes: tuple[int, ...], seed: int = 0) -> list[np.ndarray]:
     return [random.standard_normal(shape) for shape in shapes]
 
 
+def drawn_single(*shapes: tuple[int, ...], seed: int = 0) -> list[np.ndarray]:
+    """Standard normal arrays, float32. By NumPy: JAX would compile the drawing of each shape."""
+    return [np.asarray(a, np.float32) for a in drawn(*shapes, seed=seed)]
+
+
+def with_gradients(
+    function: Callable[..., jax.Array], cotangent: np.ndarray, *arrays: np.ndarray
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    """A function's value y and the gradients of <cotangent, y> by its arrays: one program instead of dozens."""
+
+    @jax.jit
+    def compute(cotangent: jax.Array, *arrays: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        y, pull_back = jax.vjp(function, *arrays)
+        return y, pull_back(cotangent)
+
+    return compute(cotangent, *arrays)
+
+
 def random_variables(model: nn.Module, images: Any, *, seed: int = 1) -> Any:
     """Variables in which nothing is at its initial 0 or 1, float64: kernels by He's scale, the others in 0.5..1.5."""
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))

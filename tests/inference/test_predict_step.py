@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_state import drawn_state
 from jax.experimental.layout import Layout
 from jax.sharding import NamedSharding, PartitionSpec
 from tiny_network import FIELDS
@@ -25,7 +26,6 @@ from dms_jax.runs.validation import make_eval_step
 from dms_jax.runtime.cuda_graphs import jit_prediction, program
 from dms_jax.runtime.devices import data_mesh, local_rows, replicate, shard_batch
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
-from dms_jax.training.state import create_state
 from dms_jax.training.step import abstract_batch
 
 BATCH = 8
@@ -39,7 +39,7 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def variables() -> Any:
-    return create_state(BDMS(**FIELDS), OPTIMIZER, seed=0).inference_variables
+    return drawn_state(BDMS(**FIELDS), OPTIMIZER).inference_variables
 
 
 def test_prediction_is_the_sigmoid_in_8_bits(variables: Any, images: np.ndarray) -> None:
@@ -133,7 +133,7 @@ def test_what_is_traced_ahead_is_not_traced_again(gpu: bool) -> None:
 @pytest.mark.slow
 def test_prediction_without_class_heads_has_no_probabilities(images: np.ndarray) -> None:
     model = BDMS(**FIELDS, ablation="b")
-    state = create_state(model, OPTIMIZER, seed=0)
+    state = drawn_state(model, OPTIMIZER)
     mesh = data_mesh(jax.devices()[:1])
     step = make_predict_step(model, mesh)
     prepared = step.prepare(replicate(state.inference_variables, mesh))

@@ -173,7 +173,7 @@ def test_other_schedules_run(schedule: tuple[str, ...]) -> None:
 
 def test_the_steps_run_by_hand_are_the_network() -> None:
     model = BDMS(**TINY)
-    images = jax.random.normal(jax.random.key(1), (2, 47, 64, 3))
+    (images,) = twins.drawn_single((2, 47, 64, 3))
     output, variables = applied(model, images)
     f = output.features
     fields = {"num_classes": 3, "residual_channels": 4}
@@ -216,7 +216,7 @@ def test_values_that_are_not_known_are_refused(fields: dict, message: str) -> No
 @pytest.mark.parametrize("frozen", ["backbone", "all"])
 def test_frozen_statistics_are_used_in_training_and_stay(frozen: str) -> None:
     model = SDMS(**TINY, frozen_statistics=frozen)
-    images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3)) + 1.0
+    images = twins.drawn_single((2, 48, 48, 3))[0] + 1
     expected, variables = applied(model, images)
     output, updates = jax.jit(lambda v: model.apply(v, images, train=True, mutable=["batch_stats"]))(variables)
     moved = {
@@ -234,7 +234,7 @@ def test_frozen_statistics_are_used_in_training_and_stay(frozen: str) -> None:
 
 
 def test_remat_keeps_less_for_the_same_gradients_and_statistics() -> None:
-    images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
+    (images,) = twins.drawn_single((2, 48, 48, 3))
     fields = {**TINY, "schedule": ("HF", "reset MF")}
     variables = drawn(SDMS(**fields), images)
 
@@ -278,7 +278,7 @@ def _temporary(compiled: jax.stages.Compiled) -> int:
 
 def test_gradients_reach_every_parameter_through_the_summed_loss() -> None:
     model = BDMS(**TINY)
-    images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
+    (images,) = twins.drawn_single((2, 48, 48, 3))
     variables = drawn(model, images)
 
     @jax.jit
@@ -297,7 +297,7 @@ def test_gradients_reach_every_parameter_through_the_summed_loss() -> None:
 def test_each_output_has_a_head_of_its_own() -> None:
     """The loss of output i alone moves its own residual block and class head, and no later one."""
     model = BDMS(**TINY)
-    images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
+    (images,) = twins.drawn_single((2, 48, 48, 3))
     variables = drawn(model, images)
 
     @jax.jit
@@ -349,7 +349,7 @@ def biases_of_maps(params: Any) -> list[float]:
 
 
 def test_saliency_begins_at_the_prior() -> None:
-    images = jax.random.normal(jax.random.key(1), (1, 64, 64, 3))
+    (images,) = twins.drawn_single((1, 64, 64, 3))
     output, variables = initialise(BDMS(**TINY, saliency_prior=0.02), images)
     assert biases_of_maps(variables["params"]) == pytest.approx([np.log(0.02 / 0.98), 0, 0, 0, 0, 0])
     # Each map is the one before with a random residual that is small against the bias of -3.9.
@@ -374,7 +374,7 @@ def test_without_refinement_every_map_has_the_prior(ablation: str) -> None:
 
 
 def test_another_backbone_gives_its_five_maps() -> None:
-    images = jax.random.normal(jax.random.key(1), (2, 47, 66, 3))
+    (images,) = twins.drawn_single((2, 47, 66, 3))
     model = DMS(**SHORT, backbone=Strided())
     output, variables = applied(model, images)
     assert set(variables["params"]["backbone"]) == {f"conv{i}" for i in range(5)} | {f"norm{i}" for i in range(1, 5)}
@@ -388,7 +388,7 @@ def test_another_backbone_gives_its_five_maps() -> None:
 
 @pytest.mark.parametrize("frozen", ["", "backbone"])
 def test_another_backbone_is_trained_with_the_rest(frozen: str) -> None:
-    images = jax.random.normal(jax.random.key(1), (2, 48, 48, 3))
+    (images,) = twins.drawn_single((2, 48, 48, 3))
     model = DMS(**SHORT, backbone=Strided(), frozen_statistics=frozen)
     variables = twins.random_variables(model, images)
 
@@ -412,7 +412,7 @@ def test_another_backbone_is_trained_with_the_rest(frozen: str) -> None:
 
 @pytest.mark.parametrize("backbone", [Strided(), Strided(normalises=False), ResNeXt((1, 1, 1, 1), 1, 64, 4)])
 def test_all_but_another_backbone_is_folded_for_prediction(backbone: nn.Module) -> None:
-    images = jax.random.normal(jax.random.key(1), (2, 33, 40, 3))
+    (images,) = twins.drawn_single((2, 33, 40, 3))
     model = DMS(**SHORT, backbone=backbone)
     variables = jax.tree.map(jnp.float32, twins.random_variables(model, images))
     predictor, fold = model.for_prediction()
@@ -447,7 +447,7 @@ def test_a_training_step_of_another_backbone_moves_all_of_it() -> None:
 
 
 def test_zero_initialised_bottlenecks_begin_as_their_shortcuts() -> None:
-    images = jax.random.normal(jax.random.key(0), (1, 32, 32, 3))
+    (images,) = twins.drawn_single((1, 32, 32, 3))
     fields = {**SHORT, "stage_sizes": (1, 2, 1, 1), "groups": 1, "width_per_group": 64, "base_channels": 8}
     plain, zero = (DMS(**fields, zero_init_residual=zero) for zero in (False, True))
     ours, theirs = (
@@ -462,7 +462,7 @@ def test_zero_initialised_bottlenecks_begin_as_their_shortcuts() -> None:
     assert differing == {f"['params']['backbone']['{block}']['norm3']['scale']" for block in blocks}
     assert not any(np.any(ours["params"]["backbone"][block]["norm3"]["scale"]) for block in blocks)
     block = Bottleneck(8, 16, groups=2, zero_init=True)
-    x = jax.random.normal(jax.random.key(2), (2, 5, 6, 16))
+    (x,) = twins.drawn_single((2, 5, 6, 16))
     y, variables = jax.jit(lambda: block.init_with_output(jax.random.key(3), x, train=True))()
     np.testing.assert_array_equal(y, jax.nn.relu(x))
     # Yet it learns: only the scale has a gradient at first.

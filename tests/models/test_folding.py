@@ -24,7 +24,7 @@ TINY = {
 
 @pytest.mark.parametrize(("network", "ablation"), [(BDMS, ""), (SDMS, "c"), (SDMS, "baseline")])
 def test_the_folded_network_predicts_the_same(network: type, ablation: str) -> None:
-    images = jax.random.normal(jax.random.key(2), (1, 33, 40, 3))
+    (images,) = twins.drawn_single((1, 33, 40, 3))
     model = network(**TINY, ablation=ablation)
     variables = jax.tree.map(jnp.float32, twins.random_variables(model, images))
     folded = fold_batch_norm(variables)

@@ -28,29 +28,30 @@ def nhwc(x: "torch.Tensor") -> np.ndarray:
 
 @pytest.mark.parametrize("size", [(5, 6), (9, 11), (10, 12), None])
 def test_transposed_block_is_that_of_pytorch_then_cropped(size: tuple[int, int] | None) -> None:
-    x = jax.random.normal(jax.random.key(0), (2, 5, 6, 3))
+    (x,) = twins.drawn_single((2, 5, 6, 3))
     block = TransposedConvBlock(4)
-    variables = block.init(jax.random.key(1), x, size, train=False)
+    variables = jax.jit(lambda: block.init(jax.random.key(1), x, size, train=False))()
     reference = torch.nn.ConvTranspose2d(3, 4, 4, 2, 1, bias=False)
     kernel = np.array(variables["params"]["conv"]["kernel"])
     reference.weight.data = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
     expected = torch.nn.functional.prelu(reference(nchw(x)) / np.sqrt(1 + 1e-5), torch.tensor(0.25))
     height, width = size or (10, 12)
-    result = block.apply(variables, x, size, train=False)
+    result = jax.jit(lambda v: block.apply(v, x, size, train=False))(variables)
     np.testing.assert_allclose(result, nhwc(expected[..., :height, :width]), atol=1e-5)
 
 
 def test_transposed_block_reaches_sizes_beyond_twice() -> None:
-    x = jax.random.normal(jax.random.key(0), (1, 5, 6, 3))
-    result, _ = TransposedConvBlock(4).init_with_output(jax.random.key(1), x, (20, 23), train=False)
+    (x,) = twins.drawn_single((1, 5, 6, 3))
+    block = TransposedConvBlock(4)
+    result, _ = jax.jit(lambda: block.init_with_output(jax.random.key(1), x, (20, 23), train=False))()
     assert result.shape == (1, 20, 23, 4)
 
 
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 2), (3, 6)])
 def test_training_updates_of_batch_norm_follow_pytorch(kernel: int, dilation: int) -> None:
-    x = 3 + 2 * jax.random.normal(jax.random.key(0), (4, 14, 15, 3))
+    x = 3 + 2 * twins.drawn_single((4, 14, 15, 3))[0]
     block = ConvBlock(5, kernel, dilation=dilation)
-    variables = block.init(jax.random.key(1), x, train=False)
+    variables = jax.jit(lambda: block.init(jax.random.key(1), x, train=False))()
     assert float(variables["params"]["prelu"]["negative_slope"]) == 0.25
     reference = torch.nn.Sequential(
         torch.nn.Conv2d(3, 5, kernel, padding=dilation * (kernel // 2), dilation=dilation, bias=False),
@@ -60,7 +61,7 @@ def test_training_updates_of_batch_norm_follow_pytorch(kernel: int, dilation: in
     weights = np.array(variables["params"]["conv"]["kernel"])
     reference[0].weight.data = torch.from_numpy(weights.transpose(3, 2, 0, 1).copy())
     expected = reference.train()(nchw(x))
-    result, updates = block.apply(variables, x, train=True, mutable=["batch_stats"])
+    result, updates = jax.jit(lambda v: block.apply(v, x, train=True, mutable=["batch_stats"]))(variables)
     np.testing.assert_allclose(result, nhwc(expected), atol=1e-4)
     statistics = updates["batch_stats"]["norm"]
     np.testing.assert_allclose(statistics["mean"], reference[1].running_mean, atol=1e-5)
@@ -71,8 +72,15 @@ def test_training_updates_of_batch_norm_follow_pytorch(kernel: int, dilation: in
 
 
 def test_initial_scale_of_the_backbone_is_he_normal_by_fan_out() -> None:
-    variables = ResNeXt(stage_sizes=(1, 1, 1, 1)).init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
-    kernel = variables["params"]["stage3_block1"]["conv2"]["kernel"]
+    model = ResNeXt(stage_sizes=(1, 1, 1, 1))
+
+    # As a program of its own, which draws no other kernel.
+    @jax.jit
+    def initial() -> jax.Array:
+        variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
+        return variables["params"]["stage3_block1"]["conv2"]["kernel"]
+
+    kernel = initial()
     assert kernel.shape == (3, 3, 16, 512)
     np.testing.assert_allclose(jnp.std(kernel), np.sqrt(2 / (512 * 9)), rtol=0.02)
     assert abs(float(jnp.mean(kernel))) < 1e-3
@@ -80,8 +88,7 @@ def test_initial_scale_of_the_backbone_is_he_normal_by_fan_out() -> None:
 
 @pytest.mark.parametrize("plain", [False, True])
 def test_several_maps_are_convolved_as_if_they_were_joined(plain: bool) -> None:
-    a = jax.random.normal(jax.random.key(0), (2, 6, 5, 4))
-    b = jax.random.normal(jax.random.key(1), (2, 6, 5, 1))
+    a, b = twins.drawn_single((2, 6, 5, 4), (2, 6, 5, 1))
     conv = Conv(3, 3, compute=Compute(plain=plain))
     variables = conv.init(jax.random.key(2), a, b)
     assert variables["params"]["kernel"].shape == (3, 3, 5, 3)

@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 functional = torch.nn.functional
 
 
-def to_torch(x: jax.Array, order: tuple[int, ...]) -> "torch.Tensor":
+def to_torch(x: np.ndarray, order: tuple[int, ...]) -> "torch.Tensor":
     return torch.from_numpy(np.array(x).transpose(order).copy()).requires_grad_()
 
 
@@ -38,15 +38,13 @@ def assert_same_with_gradients(
     gradient_tolerance: float,
 ) -> None:
     """Compare a function of two random images of three channels and a random kernel with PyTorch's."""
-    x = jax.random.normal(jax.random.key(0), (2, *size, 3))
-    kernel = jax.random.normal(jax.random.key(1), kernel_shape)
+    x, kernel = twins.drawn_single((2, *size, 3), kernel_shape)
     image, weight = to_torch(x, (0, 3, 1, 2)), to_torch(kernel, (3, 2, 0, 1))
     expected = reference(image, weight)
-    result, pull_back = jax.vjp(function, x, kernel)
-    np.testing.assert_allclose(result, from_torch(expected, (0, 2, 3, 1)), atol=1e-4)
-    g = jax.random.normal(jax.random.key(2), result.shape)
+    (g,) = twins.drawn_single(from_torch(expected, (0, 2, 3, 1)).shape, seed=1)
     expected.backward(to_torch(g, (0, 3, 1, 2)).detach())
-    dx, dk = pull_back(g)
+    result, (dx, dk) = twins.with_gradients(function, g, x, kernel)
+    np.testing.assert_allclose(result, from_torch(expected, (0, 2, 3, 1)), atol=1e-4)
     np.testing.assert_allclose(dx, from_torch(image.grad, (0, 2, 3, 1)), atol=gradient_tolerance)
     np.testing.assert_allclose(dk, from_torch(weight.grad, (2, 3, 1, 0)), atol=gradient_tolerance)
 
@@ -69,8 +67,7 @@ def test_transposed_convolution_is_that_of_pytorch(function: Callable[..., jax.A
 
 
 def test_a_strided_convolution_of_groups_and_few_channels_keeps_its_groups() -> None:
-    x = jax.random.normal(jax.random.key(0), (1, 8, 7, 6))
-    kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 4))
+    x, kernel = twins.drawn_single((1, 8, 7, 6), (3, 3, 3, 4))
     image, weight = to_torch(x, (0, 3, 1, 2)), to_torch(kernel, (3, 2, 0, 1))
     expected = functional.conv2d(image, weight, stride=2, padding=1, groups=2)
     for plain in (False, True):

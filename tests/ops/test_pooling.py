@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 every_size = pytest.mark.parametrize("size", [(1, 1), (2, 1), (4, 7), (9, 8), (8, 6), (7, 5)])
 
 
-def nchw(x: jax.Array) -> "torch.Tensor":
+def nchw(x: np.ndarray) -> "torch.Tensor":
     return torch.from_numpy(np.array(x).transpose(0, 3, 1, 2).copy())
 
 
@@ -26,25 +26,26 @@ def nhwc(x: "torch.Tensor") -> np.ndarray:
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (4, 7), (9, 8), (48, 47)])
 def test_max_pool_is_that_of_pytorch(size: tuple[int, int], plain: bool) -> None:
-    x = jax.random.normal(jax.random.key(0), (2, *size, 3)) - 5
+    x = twins.drawn_single((2, *size, 3))[0] - 5
     reference = nchw(x).requires_grad_()
     expected = torch.nn.functional.max_pool2d(reference, 3, 2, 1)
-    seed = jax.random.normal(jax.random.key(1), nhwc(expected).shape)
+    (seed,) = twins.drawn_single(nhwc(expected).shape, seed=1)
     expected.backward(nchw(seed))
-    result, pull_back = jax.vjp(partial(max_pool, plain=plain), x)
+    result, (gradient,) = twins.with_gradients(partial(max_pool, plain=plain), seed, x)
     np.testing.assert_array_equal(result, nhwc(expected))
-    np.testing.assert_allclose(*pull_back(seed), nhwc(reference.grad), atol=1e-6)
+    np.testing.assert_allclose(gradient, nhwc(reference.grad), atol=1e-6)
 
 
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (4, 7), (9, 8)])
 def test_equal_pixels_are_told_apart_as_by_pytorch(size: tuple[int, int], plain: bool) -> None:
-    x = jax.random.randint(jax.random.key(0), (2, *size, 3), 0, 3).astype(jnp.float32)
+    x = np.random.default_rng(0).integers(0, 3, (2, *size, 3)).astype(np.float32)
     reference = nchw(x).requires_grad_()
     expected = torch.nn.functional.max_pool2d(reference, 3, 2, 1)
-    seed = jax.random.normal(jax.random.key(1), nhwc(expected).shape)
+    (seed,) = twins.drawn_single(nhwc(expected).shape, seed=1)
     expected.backward(nchw(seed))
-    np.testing.assert_allclose(*jax.vjp(partial(max_pool, plain=plain), x)[1](seed), nhwc(reference.grad), atol=1e-6)
+    _, (gradient,) = twins.with_gradients(partial(max_pool, plain=plain), seed, x)
+    np.testing.assert_allclose(gradient, nhwc(reference.grad), atol=1e-6)
 
 
 @every_size
@@ -74,7 +75,7 @@ def test_a_map_that_its_gradient_computes_again_need_not_be_rounded_as_before() 
 
 @pytest.mark.parametrize("plain", [False, True])
 def test_it_keeps_the_type(plain: bool) -> None:
-    x = jax.random.normal(jax.random.key(0), (2, 7, 6, 3), jnp.bfloat16)
+    x = jnp.asarray(*twins.drawn_single((2, 7, 6, 3)), jnp.bfloat16)
     y, pull_back = jax.vjp(partial(max_pool, plain=plain), x)
     assert y.dtype == pull_back(y)[0].dtype == jnp.bfloat16
     np.testing.assert_array_equal(y.astype(jnp.float32), max_pool(x.astype(jnp.float32)))
@@ -84,14 +85,14 @@ def test_it_keeps_the_type(plain: bool) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (4, 7), (9, 8), (48, 47)])
 def test_halving_is_that_of_pytorch(size: tuple[int, int], plain: bool) -> None:
     # Some pixels of a window are equal, and all are negative: padding is never the largest.
-    x = jax.random.randint(jax.random.key(0), (2, *size, 3), -9, 0).astype(jnp.float32)
+    x = np.random.default_rng(0).integers(-9, 0, (2, *size, 3)).astype(np.float32)
     reference = nchw(x).requires_grad_()
     expected = torch.nn.functional.max_pool2d(reference, 2, ceil_mode=True)
-    seed = jax.random.normal(jax.random.key(1), nhwc(expected).shape)
+    (seed,) = twins.drawn_single(nhwc(expected).shape, seed=1)
     expected.backward(nchw(seed))
-    result, pull_back = jax.vjp(partial(halving_max_pool, plain=plain), x)
+    result, (gradient,) = twins.with_gradients(partial(halving_max_pool, plain=plain), seed, x)
     np.testing.assert_array_equal(result, nhwc(expected))
-    np.testing.assert_allclose(*pull_back(seed), nhwc(reference.grad), atol=1e-6)
+    np.testing.assert_allclose(gradient, nhwc(reference.grad), atol=1e-6)
 
 
 @every_size
@@ -101,6 +102,6 @@ def test_halving_has_the_derivatives_of_its_plain_twin(size: tuple[int, int]) ->
 
 
 def test_halving_keeps_the_type() -> None:
-    x = jax.random.normal(jax.random.key(0), (2, 7, 6, 3), jnp.bfloat16)
+    x = jnp.asarray(*twins.drawn_single((2, 7, 6, 3)), jnp.bfloat16)
     y, pull_back = jax.vjp(halving_max_pool, x)
     assert y.dtype == pull_back(y)[0].dtype == jnp.bfloat16

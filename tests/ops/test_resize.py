@@ -21,16 +21,17 @@ SIZES = [((1, 1), (4, 3)), ((5, 7), (9, 7)), ((10, 10), (19, 19)), ((3, 4), (75,
 def test_each_way_and_its_transpose_are_those_of_pytorch(
     way: object, source: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    x = jax.random.normal(jax.random.key(0), (2, *source, 3))
-    g = jax.random.normal(jax.random.key(1), (2, *size, 3))
+    x, g = twins.drawn_single((2, *source, 3), (2, *size, 3))
     image = torch.from_numpy(np.array(x).transpose(0, 3, 1, 2).copy()).requires_grad_()
     expected = torch.nn.functional.interpolate(image, size=size, mode="bilinear", align_corners=True)
     expected.backward(torch.from_numpy(np.array(g).transpose(0, 3, 1, 2).copy()))
     weights = [aligned_corner_weights(*sizes) for sizes in zip(source, size, strict=True)]
-    np.testing.assert_allclose(way(x, weights), expected.detach().numpy().transpose(0, 2, 3, 1), atol=1e-5)
+    resized = jax.jit(partial(way, weights=weights))(x)
+    np.testing.assert_allclose(resized, expected.detach().numpy().transpose(0, 2, 3, 1), atol=1e-5)
     gradient = image.grad.numpy().transpose(0, 2, 3, 1)
-    np.testing.assert_allclose(way(g, [w.T for w in weights]), gradient, atol=1e-4)
-    (ours,) = jax.vjp(lambda x: resize_aligned(x, size), x)[1](g)
+    transposed = jax.jit(partial(way, weights=[w.T for w in weights]))(g)
+    np.testing.assert_allclose(transposed, gradient, atol=1e-4)
+    _, (ours,) = twins.with_gradients(partial(resize_aligned, size=size), g, x)
     np.testing.assert_allclose(ours, gradient, atol=1e-4)
 
 
@@ -55,10 +56,10 @@ def test_what_a_gpu_makes_of_it_has_the_derivatives_of_its_plain_twin(
 @pytest.mark.parametrize("source", [(1, 1), (1, 4), (5, 7), (10, 10), (38, 19)])
 @pytest.mark.parametrize("size", [(1, 1), (4, 1), (9, 13), (75, 75)])
 def test_resize_is_bilinear_with_aligned_corners(source: tuple[int, int], size: tuple[int, int], plain: bool) -> None:
-    x = jax.random.normal(jax.random.key(0), (2, *source, 3))
+    (x,) = twins.drawn_single((2, *source, 3))
     image = torch.from_numpy(np.array(x).transpose(0, 3, 1, 2).copy())
     expected = torch.nn.functional.interpolate(image, size=size, mode="bilinear", align_corners=True)
-    result = resize_aligned(x, size, plain=plain)
+    result = jax.jit(partial(resize_aligned, size=size, plain=plain))(x)
     np.testing.assert_allclose(result, expected.numpy().transpose(0, 2, 3, 1), atol=1e-5)
 
 

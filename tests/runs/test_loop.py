@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError
 from dms_jax.models.dms import SIZES
 from dms_jax.runs import loop, model_selection, setup, testing, warm_up
-from dms_jax.runs.config import saved
+from dms_jax.runs.config import build, saved
 from dms_jax.runs.lock import locked
 from dms_jax.runs.loop import train
 from dms_jax.runs.monitoring.metrics_file import read_metrics
 from dms_jax.runs.testing import evaluate_run
 from dms_jax.runs.validation import Validation
 from dms_jax.runtime.garbage import gc_frozen
+from dms_jax.training.optimizer import create_optimizer
+from dms_jax.training.step import make_train_step
 
 TINY = {**SIZE, "schedule": ("HF", "MF", "LF", "reset LF")}
 STEPS = 5
@@ -39,9 +42,19 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
+# Of equal arguments the same functions, whose programs JAX then has already: each run would trace and load them anew.
+optimizer_once, train_step_once = cache(create_optimizer), cache(make_train_step)
+
+
+def make_tiny(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(SIZES, "small", TINY)
+    patch.setattr(loop, "create_optimizer", optimizer_once)
+    patch.setattr(build, "make_train_step", train_step_once)
+
+
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SIZES, "small", TINY)
+    make_tiny(monkeypatch)
 
 
 def tiny_config(data_dir: Path) -> ConfigDict:
@@ -76,7 +89,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
     """A run that nothing interrupted."""
     workdir = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "small", TINY)
+        make_tiny(patch)
         train(tiny_config(data_dir), workdir)
     return workdir
 

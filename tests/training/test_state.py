@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from drawn_state import drawn_state
 
 from dms_jax.models import BDMS
 from dms_jax.runtime.devices import data_mesh
@@ -58,6 +59,20 @@ def test_the_average_begins_as_a_copy_of_the_variables() -> None:
     assert all(jax.tree.leaves(jax.tree.map(np.array_equal, state.averaged["params"], state.params)))
     pointers = {leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state.params)}
     assert pointers.isdisjoint(leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state.averaged["params"]))
+
+
+def test_the_tests_draw_such_states_by_numpy() -> None:
+    states = new_state(average=True), drawn_state(BDMS(**FIELDS), OPTIMIZER, average=True)
+    ours, theirs = jax.device_get(states)
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    pairs = zip(jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True)
+    for (path, one), other in pairs:
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
+        if "kernel" in jax.tree_util.keystr(path) and np.any(one):
+            # Saliency maps' have four values, and are larger here.
+            assert one.size < 10 or 0.5 < np.std(other) / np.std(one) < 2, jax.tree_util.keystr(path)
+        else:
+            np.testing.assert_array_equal(one, other, jax.tree_util.keystr(path))
 
 
 def test_networks_without_class_heads_have_no_metrics_of_classes() -> None:
