@@ -5,11 +5,11 @@
 # be it as polygons or as run lengths, and what a detector misses of them lowers its average precision.
 # Seen: with datumaro 1.13.12 every mask has iscrowd 1. With supervision 0.31.2 masks of one part without a hole have 0,
 # and the others have 1: a crack with a gap, one with a sound pixel inside, one of two parts that touch at a corner.
-# Both take "has to be written as run lengths" for "is a crowd", and COCOeval passes over crowds, as COCO describes it.
+# Both, by their sources, take "has to be written as run lengths" for "is a crowd", and COCOeval passes over crowds, as
+# COCO describes it.
 # So even a perfect prediction has no average precision at all by Datumaro's file (-1), and by supervision's a detector
 # that finds the one whole crack of four has 1.0. With iscrowd set to 0 in the files both have 1.0 for all of them and
-# 0.26 for that one. Loaders for training that leave crowds out do not learn from such defects either. Nothing warns of
-# it.
+# 0.26 for that one. Nothing warns of it.
 #
 # Needs Python 3.11 or later.
 set -euo pipefail

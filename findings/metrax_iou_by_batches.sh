@@ -6,9 +6,9 @@
 # Seen: with google-metrax 0.2.4 perfect predictions of five classes of defects have 1.00 in batches that hold all five,
 # 0.40 in batches of two images and 0.20 in batches of one: each batch counts once, and a class that is neither in it
 # nor predicted counts as missed (0 pixels of 0 + 1e-7). Of "defect or not", batches of sound images have 0, so that
-# half a test set of sound images costs half of the IoU if the images are sorted, and another part of it if they are
-# shuffled. It is described as a mean over batches; that an absent class has 0 is not said, and nothing warns of it. The
-# IoU of all images as one batch, or of pixels that are counted class by class, is the usual one.
+# half a test set of sound images costs half of the IoU where they come after the others. It is described as a mean over
+# batches; that an absent class has 0 is not said, and nothing warns of it. The IoU of all images as one batch, or of
+# pixels that are counted class by class, is the usual one.
 #
 # Needs Python 3.11 or later.
 set -euo pipefail

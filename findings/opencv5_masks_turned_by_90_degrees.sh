@@ -6,10 +6,8 @@
 # Seen: that is so with opencv-python-headless 4.14.0.94. With 5.0.0.93 the scratch of a uint8 mask is two pixels wide,
 # or is gone, depending on whether its column is even or odd, while the image that is turned beside it with INTER_LINEAR
 # still shows it; a mask of int16 keeps it. About the centre of such an image every pixel comes from half-way between
-# two, and halves are now rounded to the even one, so that every second row and column is lost and the others are
-# doubled. No warning says so. The transforms of albumentations 2.0.8 that turn by a matrix (Rotate, Affine) lose it
-# too; of OpenCV they ask for 4.9 or later, and pip takes 5. Both sides even, or both odd, go well, and so does
-# RandomRotate90.
+# two; it looks as if halves were now rounded to the even one. No warning says so. Rotate of albumentations 2.0.8, which
+# turns by a matrix, loses it too; it asks for OpenCV 4.9 or later, which 5 is.
 #
 # Needs Python 3.11 or later.
 set -euo pipefail
