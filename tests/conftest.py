@@ -43,9 +43,9 @@ hypothesis.settings.load_profile("untimed")
 
 @pytest.fixture(autouse=True, scope="module")
 def _forget_what_was_traced():
-    """Else the objects that each file's networks leave are gone through in all later files.
+    """Drops the objects that a file's networks leave, millions of them.
 
-    The program does so whenever it asks for a full collection, and whenever it looks for what Orbax has left.
+    dms_jax goes through all objects when it collects garbage and when it looks for what Orbax has left, in later files.
     """
     before = sys.getallocatedblocks()
     yield

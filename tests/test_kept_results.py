@@ -56,6 +56,7 @@ def save_run(folder: Path, seed: int, *, name: str = "", value: float = 0.8, fai
         "seconds": 390.0 + 12 * seed,
         "commit": "c0ffee",
         "card": {"kind": "NVIDIA H100 80GB HBM3", "count": 1},
+        "runs_on_card": 1,
         "versions": {"dms_jax": "0.1.0", "jax": "0.11.2"},
         "results": None if failure else results,
         "failure": failure,
@@ -105,6 +106,7 @@ def test_a_work_directory_by_itself_needs_to_be_told_its_command(
     kept = json.loads((tmp_path / "kept" / "mine.json").read_text())
     assert kept["command"] == "python train.py --config=sdms --workdir=DIR"
     assert (kept["card"], kept["seconds"], kept["commit"]) == ({"kind": "TPU v5", "count": None}, 60.0, None)
+    assert kept["runs_on_card"] is None
     assert kept["versions"] == {"dms_jax": "0.0.9", "jax": None}
 
 
@@ -176,7 +178,7 @@ def test_networks_stand_beside_table_4_of_the_paper_on_its_split_alone(
     results_tables.main(["--table4", "--results", str(tmp_path / "kept")])
     header, _, *table = rows(capsys.readouterr().out)
     assert {len(row) for row in table} == {len(header)}
-    published = {(row[0], row[1]): row[-2:] for row in table}
+    published = {(row[1], row[2]): row[-2:] for row in table}
     assert published == {
         ("paper", "BDMS"): ["0.0082", "0.934"],
         ("paper", "FCN-8s"): ["0.0532", "0.898"],

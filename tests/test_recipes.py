@@ -35,6 +35,7 @@ def test_recipes_trains_all_variants_and_prints_a_table_though_one_fails(
 ) -> None:
     (tmp_path / "train.py").write_text(_TRAIN)
     monkeypatch.setattr(recipes, "ROOT", tmp_path)
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_MEM_FRACTION", raising=False)
     output = tmp_path / "search"
     file = tmp_path / "variants.json"
     file.write_text(json.dumps({"scale": {"augment.scale": [0.5, 1.5]}, "gated": {"config": "bdms:seed"}}))
@@ -98,6 +99,16 @@ def test_a_gpu_that_is_named_twice_is_shared_and_its_memory_too(
     for seed in (0, 1):
         assert json.loads((output / f"plain-seed{seed}.json").read_text())["runs_on_card"] == 2
         assert "memory 0.45" in (output / f"plain-seed{seed}.log").read_text()
+
+    # One alone, and a share that is given.
+    assert recipes.main(["--output", str(output), "--config", "quickstart", "--variant", "one", "--gpus", "3,3"]) == 0
+    assert json.loads((output / "one.json").read_text())["runs_on_card"] == 1
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.2")
+    command = [*command[:4], "--variant", "a", "--variant", "b", "--variant", "c"]
+    assert recipes.main([*command, "--gpus", "0,1,0,1"]) == 0
+    for name in "abc":
+        assert json.loads((output / f"{name}.json").read_text())["runs_on_card"] == 2
+        assert "memory 0.2\n" in (output / f"{name}.log").read_text()
 
 
 def test_recipes_takes_every_variant_with_every_seed() -> None:

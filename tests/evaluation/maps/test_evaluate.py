@@ -145,8 +145,10 @@ def test_what_is_kept_grows_by_the_rows_alone(tmp_path):
 
     def kept_each_time(count):
         # A table of the interpreter's own, as that of all names, may grow meanwhile: by megabytes, but not twice.
-        folder = linked_folders(tmp_path, count)
-        return min(kept(folder, count) for _ in range(2))
+        folders = [tmp_path / f"{count}-{trial}" for trial in range(2)]
+        for folder in folders:
+            folder.mkdir()
+        return min(kept(linked_folders(folder, count), count) for folder in folders)
 
     few, many = kept_each_time(100), kept_each_time(500)
     # A row is a few numbers and a name; the counts of an image at 256 thresholds are 4 KB, its map more.
