@@ -54,7 +54,7 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
       `command`, `commit`, `seed`, `steps`, `batch_size`, `seconds` of all its starts, `card` (`kind` and `count`),
-      `runs_on_card` (how many trained on it at the same time), `versions`, `images_per_second` (the median while
+      `runs_on_card` (at most so many trained on it at the same time), `versions`, `images_per_second` (the median while
       training), `results` as in `eval/test.json`, `validation` (a dictionary for each: `step` and metrics) and
       `training` (at most 100 of `step` and `loss`). What nobody knows is None.
 
@@ -88,7 +88,7 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
             "batch_size": config["batch_size"],
             "seconds": record.get("seconds") if told["seconds"] is None else told["seconds"],
             "card": card if card["kind"] else None,
-            "runs_on_card": told["runs_on_card"] or record.get("runs_on_card") or 1,
+            "runs_on_card": told["runs_on_card"] or record.get("runs_on_card"),
             "versions": record.get("versions")
             or {"dms_jax": _read(workdir / DESCRIPTION_NAME, ("version",))["version"], "jax": None},
             "images_per_second": statistics.median(speeds) if speeds else None,

@@ -83,7 +83,7 @@ def run_variant(
       output: the folder of all.
       gpu: the number of the GPU to train on; None for all devices there are.
       commit: of the code; None where it is not known.
-      runs_on_card: how many share the GPU, and its memory.
+      runs_on_card: how many share the GPU at most, and its memory.
 
     Returns:
       `arguments`; `seconds` of all its starts together; `commit`, `card`, `runs_on_card` and `versions` of the last
@@ -140,13 +140,15 @@ def run_all(
     free: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     for gpu in gpus or (None,):
         free.put(gpu)
+    # At most: the last ones may have it for themselves.
+    shared = {gpu: min((gpus or (None,)).count(gpu), len(variants)) for gpu in gpus or (None,)}
 
     def run(variant: Variant) -> dict[str, Any]:
         gpu = free.get()
         try:
             print(f"{variant.name} begins{'' if gpu is None else f' on GPU {gpu}'}", file=sys.stderr, flush=True)
             try:
-                record = run_variant(variant, output, gpu, commit, max(gpus.count(gpu) if gpu else 1, 1))
+                record = run_variant(variant, output, gpu, commit, shared[gpu])
             except (OSError, ValueError, KeyError) as error:
                 # The others, and their table, are not its fault.
                 record = _failed(variant, f"{type(error).__name__}: {error}")

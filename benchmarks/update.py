@@ -1,10 +1,12 @@
 """Times the update of BDMS's parameters by each optimiser, in one run: python benchmarks/update.py [--size full].
 
 "muon, apart" is optax's Muon as it is, of each kernel by itself; "muon" is that of stacks of equally shaped kernels
-(`dms_jax/training/stacking.py`). Prints milliseconds of an update, and seconds to trace and compile it.
+(`dms_jax/training/stacking.py`). They take turns. Prints milliseconds of an update, the median and the least, and
+seconds to trace and compile it.
 """
 
 import argparse
+import statistics
 import sys
 import time
 from functools import partial
@@ -43,7 +45,9 @@ def main() -> int:
     """Time them, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=tuple(SIZES), default="full", help="of the network (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="that a repetition lasts (%(default)s)")
+    parser.add_argument("--only", metavar="NAME,NAME", help="of these optimisers (default: all)")
+    parser.add_argument("--turns", type=int, default=5, help="of each (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.2, help="that a turn lasts (%(default)s)")
     arguments = parser.parse_args()
     network = BDMS(num_classes=6, **SIZES[arguments.size])
     image = jnp.zeros((1, 64, 64, 3))
@@ -52,17 +56,26 @@ def main() -> int:
     params = jax.tree.map(lambda x: 0.02 * jax.random.normal(jax.random.key(x.size), x.shape), shapes)
     gradients = jax.tree.map(lambda x: 0.1 * x + 1e-3, params)
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, optax {optax.__version__}, BDMS {arguments.size}\n")
-    print("| optimiser | ms | trace, s | compile, s |")
-    print("| --- | --- | --- | --- |")
+    updates, preparing = {}, {}
     for name, optimizer in optimizers().items():
+        if arguments.only and name not in arguments.only.split(","):
+            continue
         state = jax.jit(optimizer.init)(params)
         started = time.perf_counter()
         lowered = jax.jit(optimizer.update).lower(gradients, state, params)
         traced = time.perf_counter()
         update = lowered.compile()
-        compiled = time.perf_counter()
-        milliseconds = 1e3 * seconds_per_call(partial(update, gradients, state, params), arguments.seconds)
-        print(f"| {name} | {milliseconds:.2f} | {traced - started:.1f} | {compiled - traced:.1f} |", flush=True)
+        preparing[name] = f"{traced - started:.1f} | {time.perf_counter() - traced:.1f}"
+        updates[name] = partial(update, gradients, state, params)
+        jax.block_until_ready(updates[name]())
+    times: dict[str, list[float]] = {name: [] for name in updates}
+    for _ in range(arguments.turns):
+        for name, call in updates.items():
+            times[name].append(1e3 * seconds_per_call(call, arguments.seconds, repetitions=1, warm=True))
+    print("| optimiser | ms | least | trace, s | compile, s |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, own in times.items():
+        print(f"| {name} | {statistics.median(own):.2f} | {min(own):.2f} | {preparing[name]} |")
     return 0
 
 

@@ -134,8 +134,8 @@ def rate(run: Run) -> float | None:
 
 
 def _shared(run: Run) -> bool:
-    # Results of earlier versions do not say it, since no two shared a card.
-    return run.get("runs_on_card", 1) > 1
+    # Results of earlier versions do not say it: nearly all of them had a card of their own.
+    return (run.get("runs_on_card") or 1) > 1
 
 
 # A column: its title, what it reads of a run and with how many digits.
@@ -178,14 +178,14 @@ def runs_table(groups: Mapping[str, Sequence[Run]]) -> str:
 
 
 def table4_table(groups: Mapping[str, Sequence[Run]]) -> str:
-    """A row for each network and split, those of a split together, beside what the paper has for all test images."""
+    """A row for each run with all its seeds, those of a split together, beside the paper's for all test images."""
     columns = [column for column in _FIGURES if column[0] not in ("gated map", "head", "minutes", "images/s")]
-    header = ["split", "network", "seeds", *(title for title, _, _ in columns), "paper: MAE", "maxF"]
+    header = ["run", "split", "network", "seeds", *(title for title, _, _ in columns), "paper: MAE", "maxF"]
     rows = []
-    for runs in sorted(groups.values(), key=lambda runs: runs[0]["results"]["dataset_config"]):
+    for own, runs in sorted(groups.items(), key=lambda group: group[1][0]["results"]["dataset_config"]):
         results = runs[0]["results"]
         name = run_name(results)
-        row = [results["dataset_config"], name, ", ".join(str(run["seed"]) for run in runs)]
+        row = [own, results["dataset_config"], name, ", ".join(str(run["seed"]) for run in runs)]
         row += [cell([read(run) for run in runs], digits) for _, read, digits in columns]
         published = TABLE_4.get("FCN" if name == "FCN-8s" else name)
         # The paper's images: of another split, its figures say nothing.
