@@ -11,8 +11,7 @@ import argparse
 import ast
 import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,12 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 import jax
 import jax.numpy as jnp
 from flops import forward_flops
+from timing import in_turns
 
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.models.dms import NETWORKS, SIZES
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
 from dms_jax.runtime.devices import data_mesh
-
-
-def in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call in each round; every call must have been made before."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            started = time.perf_counter()
-            jax.block_until_ready(call())
-            seconds[name].append(time.perf_counter() - started)
-    return seconds
 
 
 def fields_of(parts: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -34,6 +34,26 @@ def seconds_per_call(
     return statistics.median(times)
 
 
+def seconds_of_one(call: Callable[[], Any]) -> float:
+    """Time of one call, in seconds: nothing is queued before or behind it."""
+    start = time.perf_counter()
+    jax.block_until_ready(call())
+    return time.perf_counter() - start
+
+
+def in_turns(
+    calls: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    seconds_of: Callable[[Callable[[], Any]], float] = seconds_of_one,
+) -> dict[str, list[float]]:
+    """Seconds of each call in each round, as `seconds_of` measures it; every call must have been made before."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            seconds[name].append(seconds_of(call))
+    return seconds
+
+
 def latency(call: Callable[[], Any], budget: float = 1.0, most: int = 200) -> float:
     """Median time until a call's result is there, in seconds: nothing is queued behind it.
 
@@ -42,9 +62,7 @@ def latency(call: Callable[[], Any], budget: float = 1.0, most: int = 200) -> fl
     times: list[float] = []
     begin = time.perf_counter()
     while len(times) < 10 or (time.perf_counter() - begin < budget and len(times) < most):
-        start = time.perf_counter()
-        jax.block_until_ready(call())
-        times.append(time.perf_counter() - start)
+        times.append(seconds_of_one(call))
     return statistics.median(times)
 
 

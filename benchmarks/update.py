@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
-from timing import seconds_per_call
+from timing import in_turns, seconds_per_call
 
 from dms_jax.models.dms import BDMS, SIZES
 from dms_jax.training.optimizer import OPTIMIZERS, OptimizerConfig, create_optimizer
+from dms_jax.training.stacking import is_matrix_kernel
 
 _STEPS = 3500
 
@@ -27,8 +28,9 @@ def optimizers() -> dict[str, optax.GradientTransformation]:
     """Those of `OPTIMIZERS`, and Muon without stacks."""
 
     def matrix(path, x):
-        is_kernel = path[-1].key == "kernel" and x.ndim >= 2
-        return optax.contrib.MuonDimensionNumbers(tuple(range(x.ndim - 1)), x.ndim - 1) if is_kernel else None
+        if not is_matrix_kernel(path, x):
+            return None
+        return optax.contrib.MuonDimensionNumbers(tuple(range(x.ndim - 1)), x.ndim - 1)
 
     apart = optax.contrib.muon(
         1e-3,
@@ -68,14 +70,12 @@ def main() -> int:
         preparing[name] = f"{traced - started:.1f} | {time.perf_counter() - traced:.1f}"
         updates[name] = partial(update, gradients, state, params)
         jax.block_until_ready(updates[name]())
-    times: dict[str, list[float]] = {name: [] for name in updates}
-    for _ in range(arguments.turns):
-        for name, call in updates.items():
-            times[name].append(1e3 * seconds_per_call(call, arguments.seconds, repetitions=1, warm=True))
+    queued = partial(seconds_per_call, budget=arguments.seconds, repetitions=1, warm=True)
+    seconds = in_turns(updates, arguments.turns, queued)
     print("| optimiser | ms | least | trace, s | compile, s |")
     print("| --- | --- | --- | --- | --- |")
-    for name, own in times.items():
-        print(f"| {name} | {statistics.median(own):.2f} | {min(own):.2f} | {preparing[name]} |")
+    for name, own in seconds.items():
+        print(f"| {name} | {1e3 * statistics.median(own):.2f} | {1e3 * min(own):.2f} | {preparing[name]} |")
     return 0
 
 

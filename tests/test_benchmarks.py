@@ -9,6 +9,7 @@ import peer
 import prepare
 import pytest
 import sizes
+import timing
 import torch_peer
 import whole_run
 from flops import forward_flops
@@ -180,7 +181,7 @@ def test_the_unet_of_pytorch_learns_from_images_that_moved_with_their_masks() ->
 
 def test_networks_are_timed_in_turns() -> None:
     called: list[str] = []
-    seconds = sizes.in_turns({name: lambda name=name: called.append(name) for name in "ab"}, 3)
+    seconds = timing.in_turns({name: lambda name=name: called.append(name) for name in "ab"}, 3)
     assert called == [*"ababab"]
     assert {name: len(own) for name, own in seconds.items()} == {"a": 3, "b": 3}
 

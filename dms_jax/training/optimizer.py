@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from dms_jax.training.stacking import is_matrix_kernel, on_stacked_kernels
+from dms_jax.training.stacking import ends_in, is_matrix_kernel, on_stacked_kernels
 
 OPTIMIZERS = ("sgd", "adamw", "muon")
 
@@ -138,18 +138,14 @@ def _muon(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTr
     )
 
 
-def _ends_in(path: Any, name: str) -> bool:
-    return getattr(path[-1], "key", None) == name
-
-
 def _is_kernel(params):
     """Marks the parameters named 'kernel': convolutions' and dense layers'."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: _ends_in(path, "kernel"), params)
+    return jax.tree_util.tree_map_with_path(lambda path, _: ends_in(path, "kernel"), params)
 
 
 def _is_bias(params):
     """Marks the parameters named 'bias': dense layers', convolutions' and BatchNorm's."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: _ends_in(path, "bias"), params)
+    return jax.tree_util.tree_map_with_path(lambda path, _: ends_in(path, "bias"), params)
 
 
 def _is_not_bias(params):

@@ -64,7 +64,12 @@ def on_stacked_kernels(optimizer: optax.GradientTransformation) -> optax.Gradien
 
 def is_matrix_kernel(path: Any, leaf: jax.Array) -> bool:
     """Whether a leaf is a kernel of a convolution or a dense layer: a matrix of its last axis and all others."""
-    return getattr(path[-1], "key", None) == "kernel" and leaf.ndim >= 2
+    return ends_in(path, "kernel") and leaf.ndim >= 2
+
+
+def ends_in(path: Any, name: str) -> bool:
+    """Whether a leaf of a tree of variables has this name."""
+    return getattr(path[-1], "key", None) == name
 
 
 def _shape_name(x: jax.Array) -> str:
