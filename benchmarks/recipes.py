@@ -138,17 +138,18 @@ def run_all(
 ) -> dict[str, dict[str, Any]]:
     """Run all variants, as many at a time as there are GPUs; see `run_variant`."""
     free: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    for gpu in gpus or (None,):
-        free.put(gpu)
-    # At most: the last ones may have it for themselves.
-    shared = {gpu: min((gpus or (None,)).count(gpu), len(variants)) for gpu in gpus or (None,)}
+    places: list[str | None] = [*gpus] or [None]
+    for place in places:
+        free.put(place)
 
     def run(variant: Variant) -> dict[str, Any]:
         gpu = free.get()
         try:
             print(f"{variant.name} begins{'' if gpu is None else f' on GPU {gpu}'}", file=sys.stderr, flush=True)
             try:
-                record = run_variant(variant, output, gpu, commit, shared[gpu])
+                # At most: the last ones may have the GPU for themselves.
+                shared = min(places.count(gpu), len(variants))
+                record = run_variant(variant, output, gpu, commit, shared)
             except (OSError, ValueError, KeyError) as error:
                 # The others, and their table, are not its fault.
                 record = _failed(variant, f"{type(error).__name__}: {error}")
@@ -157,7 +158,7 @@ def run_all(
         finally:
             free.put(gpu)
 
-    with ThreadPoolExecutor(max(len(gpus), 1)) as threads:
+    with ThreadPoolExecutor(len(places)) as threads:
         records = threads.map(run, variants)
         return {variant.name: record for variant, record in zip(variants, records, strict=True)}
 
