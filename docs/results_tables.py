@@ -21,7 +21,7 @@ from typing import Any
 
 from learning_curves import Curve, chart
 
-from dms_jax.comparison.table4 import TABLE_4
+from dms_jax.comparison.report import published_numbers
 from dms_jax.runs.results import run_name
 
 RESULTS = Path(__file__).parent / "results"
@@ -187,12 +187,9 @@ def table4_table(groups: Mapping[str, Sequence[Run]]) -> str:
         name = run_name(results)
         row = [own, results["dataset_config"], name, ", ".join(str(run["seed"]) for run in runs)]
         row += [cell([read(run) for run in runs], digits) for _, read, digits in columns]
-        published = TABLE_4.get("FCN" if name == "FCN-8s" else name)
-        # The paper's images: of another split, its figures say nothing.
-        if published is None or (results["dataset"], results["dataset_config"]) != ("mtdd", "paper"):
-            row += ["", ""]
-        else:
-            row += [f"{published.mae:.4f}", f"{published.max_f:.3f}"]
+        of_paper = (results["dataset"], results["dataset_config"]) == ("mtdd", "paper")
+        published = published_numbers("FCN" if results["network"] == "fcn8s" else name, of_paper)
+        row += [f"{published.mae:.4f}", f"{published.max_f:.3f}"] if published else ["", ""]
         rows.append(row)
     return markdown(header, rows)
 
