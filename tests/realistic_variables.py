@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from drawn_state import INITIAL
 
 from dms_jax.models.layers import MOMENTUM
 from dms_jax.models.network import Network
@@ -28,7 +29,7 @@ def realistic_variables(model: Network, images: np.ndarray) -> Any:
         if name == "scale" and path[-2].key == "norm3":
             # As in trained networks, a bottleneck adds little to its shortcut; else rounding grows.
             return np.full(leaf.shape, 0.2, np.float32)
-        return np.full(leaf.shape, {"scale": 1, "var": 1, "negative_slope": 0.25, "mean": 0}[name], np.float32)
+        return np.full(leaf.shape, INITIAL[name], np.float32)
 
     variables = jax.tree_util.tree_map_with_path(fill, dict(shapes))
     step = jax.jit(lambda v: model.apply(v, normalize(images), train=True, mutable=["batch_stats"])[1])
