@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -103,7 +104,9 @@ def test_real_images_at_full_size() -> None:
     assert max(differences(predictor, model, variables, images[:1, :160, :224])) < 1e-4
 
 
-def test_openvino_computes_the_same() -> None:
+def test_openvino_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else its first import sends usage data from a forked process, of which JAX warns at whatever moment that is.
+    monkeypatch.setitem(sys.modules, "openvino_telemetry", None)
     openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
     model = BDMS(**FIELDS)
     variables = realistic_variables(model, RANDOM)
