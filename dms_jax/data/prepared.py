@@ -58,7 +58,7 @@ class PreparedDataset:
         """Opens a split.
 
         Args:
-          split: `train`, `validation` or `test`.
+          split: `train`, `validation` or `test`, or several of them, joined by `+`.
 
         Returns:
           Its examples, with random access.
@@ -67,7 +67,7 @@ class PreparedDataset:
           UsageError: there is no such split.
           UserError: its files are damaged.
         """
-        if split not in self.sizes:
+        if not set(split.split("+")) <= set(self.sizes):
             raise UsageError(f"split {split!r} is unknown: it is one of {', '.join(self.sizes)}.")
         ignores = bool(self.builder.info.metadata.get("ignores", False))
         return ExampleSource(self.builder, split, self.free_class, ignores)

@@ -8,9 +8,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dms_jax.data.examples import ExampleSource, defective_share, one_of_each_class
+from dms_jax.data.folds import fold_of_each
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.data.scarcity import Scarcity, make_scarce, without_classes
-from dms_jax.errors import UsageError, some_names
+from dms_jax.errors import UsageError, UserError, some_names
 
 # So many classes are named in a sentence; the others are counted.
 _NAMED = 5
@@ -53,7 +54,8 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
 
     `data.select_on` is "validation" (a tenth of the training groups is kept back for it), "test" (all of train is
     learnt from, and the best on test is reported, as the paper seems to have done) or "none" (all of train is learnt
-    from, and the last step is reported). `data.overfit` learns from a few training images and tests on them.
+    from, and the last step is reported). With `data.folds`, validation is one of so many parts of train and validation
+    together, and the others are learnt from. `data.overfit` learns from a few training images and tests on them.
 
     What is learnt from may be made scarce (`data.train_images`, `data.mask_share`); the classes `data.without` are in
     neither training nor validation. The test images are always all of them.
@@ -61,7 +63,7 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
     Raises:
       UserError: the images do not allow what is asked for.
     """
-    train, validation, test = (dataset.source(name) for name in ("train", "validation", "test"))
+    train, validation, test = (named_split(dataset, config, name) for name in ("train", "validation", "test"))
     if config.data.overfit:
         few = train.subset(one_of_each_class(train.labels(), config.data.overfit))
         none = "config.data.overfit leaves no images to choose one on"
@@ -70,7 +72,8 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
     seen = without_classes(validation, scarcity.without, "validation") if scarcity.without else validation
     if config.data.select_on == "validation":
         scarce = _make_scarce((train,), scarcity, dataset)
-        return Splits(scarce, seen, test, "test", "validation", seen, "validation")
+        name = f"fold {config.data.fold} of {config.data.folds}" if config.data.folds else "validation"
+        return Splits(scarce, seen, test, "test", "validation", seen, name)
     return Splits(
         train=_make_scarce((train, validation), scarcity, dataset),
         selection=test if config.data.select_on == "test" else None,
@@ -81,6 +84,28 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
         threshold=seen,
         threshold_name=f"validation ({'partly ' if scarcity.images else ''}learnt from)",
     )
+
+
+def named_split(dataset: PreparedDataset, config: ConfigDict, name: str) -> ExampleSource:
+    """`train`, `validation` or `test` of a run: the dataset's own, or with `data.folds` parts of the former two.
+
+    Raises:
+      UserError: there are more folds than groups of images, or a file is damaged.
+      UsageError: there is no such split.
+    """
+    folds = config.data.folds
+    if not folds or name not in ("train", "validation"):
+        return dataset.source(name)
+    both = dataset.source("train+validation")
+    groups = both.groups()
+    count = len(set(groups))
+    if folds > count:
+        raise UserError(
+            f"config.data.folds={folds}, but train and validation have {count} groups of images: choose {count} at "
+            "most."
+        )
+    is_chosen = fold_of_each(both.labels(), groups, folds) == config.data.fold
+    return both.subset(np.flatnonzero(is_chosen if name == "validation" else ~is_chosen))
 
 
 def _make_scarce(
@@ -117,7 +142,8 @@ def training_facts(splits: Splits, config: ConfigDict, free_class: int | None) -
 
     Returns:
       `images` to learn from; `masks`, how many of them have a mask that somebody had to draw, that is all known masks
-      but those of the defect-free class; `mask_share` and `without` (a list of names) of the configuration.
+      but those of the defect-free class; `mask_share` and `without` (a list of names) of the configuration, and with
+      `data.folds` `folds` and `fold`.
     """
     masks = sum(int(np.count_nonzero(source.has_masks() & ~_is_free(source, free_class))) for source in splits.train)
     return {
@@ -125,6 +151,7 @@ def training_facts(splits: Splits, config: ConfigDict, free_class: int | None) -
         "masks": masks,
         "mask_share": config.data.mask_share,
         "without": list(excluded_classes(config)),
+        **({"folds": config.data.folds, "fold": config.data.fold} if config.data.folds else {}),
     }
 
 
@@ -136,7 +163,7 @@ def _is_free(source: ExampleSource, free_class: int | None) -> np.ndarray:
 def scarcity_note(splits: Splits, config: ConfigDict, dataset: PreparedDataset) -> str | None:
     """A sentence on what the run learns from, class by class; None where that is all there is."""
     scarcity = scarcity_of(config, dataset.class_names)
-    if config.data.overfit or scarcity == Scarcity(seed=scarcity.seed):
+    if config.data.overfit or (scarcity == Scarcity(seed=scarcity.seed) and not config.data.folds):
         return None
     labels = np.concatenate([source.labels() for source in splits.train])
     masks = np.concatenate([source.has_masks() for source in splits.train])

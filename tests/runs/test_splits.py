@@ -7,9 +7,9 @@ from image_records import ImageRecords
 from ml_collections import ConfigDict
 
 from dms_jax.data.examples import ExampleSource
-from dms_jax.errors import UsageError
+from dms_jax.errors import UsageError, UserError
 from dms_jax.runs.config.defaults import default_config
-from dms_jax.runs.splits import Splits, choose_splits, scarcity_note, training_facts
+from dms_jax.runs.splits import Splits, choose_splits, named_split, scarcity_note, training_facts
 
 
 def source(rows: list[tuple[int, int]]) -> ExampleSource:
@@ -51,10 +51,13 @@ class Dataset(SimpleNamespace):
 @pytest.fixture
 def dataset() -> Dataset:
     sources = {}
-    for split, labels in (("train", LABELS), ("validation", [0, 1, 2]), ("test", [0, 1, 1, 2])):
+    of_splits = {"train": LABELS, "validation": [0, 1, 2], "test": [0, 1, 1, 2]}
+    for split, labels in (*of_splits.items(), ("train+validation", LABELS + of_splits["validation"])):
         images = [np.zeros((2, 2, 3), np.uint8)] * len(labels)
         masks = [np.full((2, 2), 255 * bool(label), np.uint8) for label in labels]
-        records = ImageRecords(images, masks, labels, groups=[f"{split}{i}" for i in range(len(labels))])
+        # Two images of a class are of one tile.
+        groups = [f"{split}{label}/{labels[:i].count(label) // 2}" for i, label in enumerate(labels)]
+        records = ImageRecords(images, masks, labels, groups=groups)
         sources[split] = ExampleSource(records, "train", 0)
     return Dataset(class_names=NAMES, free_class=0, sources=sources)
 
@@ -97,6 +100,45 @@ def test_where_validation_is_learnt_from_it_is_drawn_from_too(dataset: Dataset) 
     assert splits.threshold_name == "validation (partly learnt from)"
     whole = choose_splits(dataset, config_of(select_on="none"))
     assert (sum(map(len, whole.train)), whole.threshold_name) == (15, "validation (learnt from)")
+
+
+@pytest.mark.parametrize("folds", [2, 3])
+def test_folds_take_turns_at_validation(dataset: Dataset, folds: int) -> None:
+    parts = [choose_splits(dataset, config_of(folds=folds, fold=fold)) for fold in range(folds)]
+    everything = dataset.source("train+validation").names()
+    validated: list[str] = []
+    for fold, splits in enumerate(parts):
+        (train,), selection = splits.train, splits.selection
+        assert selection is not None
+        assert splits.threshold is selection
+        assert splits.threshold_name == f"fold {fold} of {folds}"
+        assert splits.test is dataset.source("test")
+        assert sorted(train.names() + selection.names()) == sorted(everything)
+        assert not set(train.groups()) & set(selection.groups())
+        validated += selection.names()
+        config = config_of(folds=folds, fold=fold)
+        for name, source in (("train", train), ("validation", selection), ("test", splits.test)):
+            assert named_split(dataset, config, name).names() == source.names()
+    assert sorted(validated) == sorted(everything)
+
+
+def test_a_run_of_a_fold_says_so(dataset: Dataset) -> None:
+    config = config_of(folds=2, fold=1, without="fray")
+    splits = choose_splits(dataset, config)
+    assert splits.selection is not None
+    assert 2 not in splits.train[0].labels().tolist() + splits.selection.labels().tolist()
+    facts = training_facts(splits, config, 0)
+    assert (facts["folds"], facts["fold"], facts["images"]) == (2, 1, len(splits.train[0]))
+    whole = config_of(folds=2, fold=1)
+    note = scarcity_note(choose_splits(dataset, whole), whole, dataset)
+    assert note is not None
+    assert note.startswith("this run learns from ")
+
+
+def test_more_folds_than_groups_of_images(dataset: Dataset) -> None:
+    with pytest.raises(UserError, match=r"folds=10, but train and validation have 9 groups .*: choose 9 at most"):
+        choose_splits(dataset, config_of(folds=10))
+    choose_splits(dataset, config_of(folds=9))
 
 
 def test_the_seed_of_the_run_decides_which(dataset: Dataset) -> None:

@@ -29,6 +29,8 @@ _AT_LEAST = {
     "tensorboard_images": 0,
     "data.image_size": 32,
     "data.overfit": 0,
+    "data.folds": 0,
+    "data.fold": 0,
     "data.train_images": 0,
     "data.workers": 0,
     "data.threads": 1,
@@ -62,7 +64,7 @@ _WITHIN = {
 # From 0 on, both ends included.
 _UP_TO = {"data.mask_share": 1, "evaluation.max_false_alarms": 1, "data.tile_overlap": LARGEST_OVERLAP}
 # What `data.overfit` has no use for: it takes its few images as they are.
-_NOT_OF_OVERFIT = ("data.train_images", "data.mask_share", "data.without")
+_NOT_OF_OVERFIT = ("data.train_images", "data.mask_share", "data.without", "data.folds")
 
 
 def check(config: ConfigDict, devices: int = 1) -> None:
@@ -124,6 +126,7 @@ def check(config: ConfigDict, devices: int = 1) -> None:
     for name in _NOT_OF_OVERFIT if fields["data.overfit"] else ():
         if fields[name] != defaults[name]:
             raise UsageError(f"config.{name}={fields[name]!r} is not for config.data.overfit: leave one of them out.")
+    _check_folds(fields)
     if config.batch_size % devices:
         raise UsageError(
             f"config.batch_size={config.batch_size} cannot be divided among {devices} devices: "
@@ -142,6 +145,20 @@ def check(config: ConfigDict, devices: int = 1) -> None:
     weights, outputs = fields["loss.output_weights"], build_model(config, num_classes=1).num_outputs
     if len(weights) not in (0, outputs):
         raise UsageError(f"config.loss.output_weights={weights} must have {outputs} weights, one for each output.")
+
+
+def _check_folds(fields: dict[str, Any]) -> None:
+    folds, fold = fields["data.folds"], fields["data.fold"]
+    if folds == 1:
+        raise UsageError("config.data.folds=1 leaves nothing to learn from: it must be at least 2, or 0 for none.")
+    if fold >= max(folds, 1):
+        needed = f"it must be below config.data.folds={folds}" if folds else "say how many there are: config.data.folds"
+        raise UsageError(f"config.data.fold={fold} is no fold: {needed}.")
+    if folds and fields["data.select_on"] != "validation":
+        raise UsageError(
+            f"config.data.folds={folds} is about validation, and config.data.select_on={fields['data.select_on']} "
+            "learns from all but test: leave one of them out."
+        )
 
 
 def check_saved(config: ConfigDict, workdir: Path, devices: int = 1) -> None:

@@ -64,6 +64,9 @@ def default_config() -> ConfigDict:
     config.data.balance = 0.0  # share of defective images in the batches; 0: as they come
     # What the best checkpoint is chosen by; test (as the paper seems to) and none (the last one) train on all of train.
     config.data.select_on = "validation"
+    # Of train and validation together, so many parts, of which one is for validation instead; 0: the dataset's own.
+    config.data.folds = 0
+    config.data.fold = 0  # which one: 0 to folds - 1
     # What of the training images is used; what the seed draws is part of what it draws where more is asked for.
     config.data.train_images = 0  # images of each class by its share, whole groups after one another; 0: all
     config.data.mask_share = 1.0  # share of the defective ones whose mask is used; the others teach their class alone

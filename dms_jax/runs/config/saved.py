@@ -41,6 +41,8 @@ _ADDED = {
     "tensorboard_images": 4,
     "augment.paste": 0.0,
     "data.cache": 0.0,
+    "data.fold": 0,
+    "data.folds": 0,
     "data.mask_share": 1.0,
     "data.mask_values": "",
     "data.train_images": 0,

@@ -281,7 +281,32 @@ class TestCheck:
         with pytest.raises(UsageError, match=rf"config\.evaluation\.metrics.*{message}"):
             check(changed(evaluation__metrics=tuple(f"{file}:{name}" for name in metrics)))
 
-    @pytest.mark.parametrize(("name", "value"), [("train_images", 9), ("mask_share", 0.5), ("without", "crack")])
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"folds": 1}, r"folds=1 leaves nothing to learn from: it must be at least 2, or 0"),
+            ({"folds": -1}, r"folds=-1 is too small"),
+            ({"folds": 4, "fold": -1}, r"fold=-1 is too small"),
+            ({"folds": 4, "fold": 4}, r"fold=4 is no fold: it must be below config\.data\.folds=4"),
+            ({"fold": 1}, r"fold=1 is no fold: say how many there are: config\.data\.folds"),
+            (
+                {"folds": 4, "select_on": "none"},
+                r"folds=4 is about validation, and config\.data\.select_on=none learns",
+            ),
+            (
+                {"folds": 4, "select_on": "test"},
+                r"folds=4 is about validation, and config\.data\.select_on=test learns",
+            ),
+        ],
+    )
+    def test_folds_that_cannot_be(self, fields, message):
+        check(changed(data__folds=4, data__fold=3))
+        with pytest.raises(UsageError, match=rf"config\.data\.{message}"):
+            check(changed(**{f"data__{name}": value for name, value in fields.items()}))
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("train_images", 9), ("mask_share", 0.5), ("without", "crack"), ("folds", 3)]
+    )
     def test_few_images_learnt_by_heart_are_not_made_fewer(self, name, value):
         check(changed(**{f"data__{name}": value}))
         with pytest.raises(UsageError, match=rf"config\.data\.{name}={value!r} is not for config\.data\.overfit"):
