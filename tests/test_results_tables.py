@@ -1,0 +1,184 @@
+"""The tables and the chart that are made of kept results."""
+
+import json
+import shlex
+from pathlib import Path
+from xml.etree import ElementTree
+
+import keep_results
+import pytest
+import results_tables
+from finished_runs import save_run
+from learning_curves import Curve, chart
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Two seeds of one run, and another run."""
+    files = [save_run(tmp_path, 0, value=0.8), save_run(tmp_path, 1, value=0.9), save_run(tmp_path, 7, name="other")]
+    keep_results.main([*map(str, files), "--output", str(tmp_path / "kept")])
+    return tmp_path / "kept"
+
+
+def rows(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines() if "|" in line]
+
+
+def test_seeds_are_averaged(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    results_tables.main(["--results", str(kept)])
+    header, _, both, other = rows(capsys.readouterr().out)
+    assert len(header) == len(both) == len(other)
+    own = dict(zip(header, both, strict=True))
+    assert list(own.values())[:6] == ["mtdd-tiles-bdms", "mtdd", "tiles", "BDMS", "scratch", "0, 1"]
+    assert own["MAE"] == "0.00850 ± 0.00050"
+    assert own["maxF, defective"] == "0.7500 ± 0.0500"
+    assert own["normal images that fire: map"] == own["head"] == "0.350 ± 0.050"
+    # No gated maps were measured.
+    assert own["gated map"] == ""
+    assert (own["minutes"], own["images/s"]) == ("6.6 ± 0.1", "450")
+    assert own["card"] == "1 x NVIDIA H100 80GB HBM3"
+    assert dict(zip(header, other, strict=True))["maxF"] == "0.8000"
+
+
+def test_what_a_run_took_that_shared_its_card_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = ["--output", str(tmp_path / "kept")]
+    assert keep_results.main([str(save_run(tmp_path, 1)), "--runs-on-card", "2", *output]) == 0
+    capsys.readouterr()
+    results_tables.main(["--results", str(tmp_path / "kept")])
+    header, _, row = rows(capsys.readouterr().out)
+    own = dict(zip(header, row, strict=True))
+    assert (own["minutes"], own["images/s"], own["maxF"]) == ("", "", "0.8000")
+
+
+def test_networks_stand_beside_table_4_of_the_paper_on_its_split_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep_results.main([str(save_run(tmp_path, 1)), "--output", str(tmp_path / "kept")])
+    tiles = json.loads((tmp_path / "kept" / "mtdd-tiles-bdms-seed1.json").read_text())
+    for network in ("bdms", "fcn8s", "mine.py:network"):
+        results = {**tiles["results"], "dataset_config": "paper", "network": network}
+        file = tmp_path / "kept" / f"paper-{network.partition('.')[0]}-seed1.json"
+        file.write_text(json.dumps({**tiles, "results": results}))
+    capsys.readouterr()
+    results_tables.main(["--table4", "--results", str(tmp_path / "kept")])
+    header, _, *table = rows(capsys.readouterr().out)
+    assert {len(row) for row in table} == {len(header)}
+    published = {(row[1], row[2]): row[-2:] for row in table}
+    assert published == {
+        ("paper", "BDMS"): ["0.0082", "0.934"],
+        ("paper", "FCN-8s"): ["0.0532", "0.898"],
+        ("paper", "network"): ["", ""],
+        ("tiles", "BDMS"): ["", ""],
+    }
+    assert table[0][header.index("maxF, defective")] == "0.7000"
+
+
+def test_tables_of_outputs_and_classes(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    results_tables.main(["other", "--outputs", "--classes", "--results", str(kept)])
+    table = rows(capsys.readouterr().out)
+    assert [row[0] for row in table] == [
+        "output",
+        "---",
+        "0",
+        "1 (final)",
+        "gated",
+        "all black",
+        "images of",
+        "---",
+        "free",
+    ]
+    assert table[2][1:5] == ["0.00600", "0.60000", "0.01200", "0.50000"]
+    assert table[5][1:5] == ["0.02370", "0.91600", "0.10000", "0.00000"]
+    assert table[8][1:] == ["226", "0.00080", "", "", "", "1.000", "0.250"]
+    results_tables.main(["mtdd-tiles-bdms", "--classes", "--results", str(kept)])
+    assert rows(capsys.readouterr().out)[2][1:3] == ["226", "0.00085 ± 0.00005"]
+
+
+def test_runs_that_are_no_seeds_of_one_are_refused(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        results_tables.main(["none", "--results", str(kept)])
+    assert "there is no none: the runs are mtdd-tiles-bdms-seed0," in capsys.readouterr().err
+    runs = results_tables.runs_in(kept)
+    changed = {**runs["other"], "command": runs["other"]["command"].replace("tiles", "paper")}
+    with pytest.raises(ValueError, match="differ in more than their seed"):
+        results_tables.by_seeds({"a-seed0": runs["other"], "a-seed1": changed})
+    with pytest.raises(ValueError, match="same seed"):
+        results_tables.by_seeds({"a-seed0": runs["other"], "a-seed1": runs["other"]})
+
+
+@pytest.mark.parametrize(
+    ("command", "recipe"),
+    [
+        ("python train.py --config=bdms:split=tiles,recipe=adamw", "adamw"),
+        ("python train.py --config=configs/sdms.py:ablation=a", "paper"),
+        ("python train.py --config=quickstart", "quickstart"),
+    ],
+)
+def test_the_recipe_of_a_command(command: str, recipe: str) -> None:
+    assert results_tables.recipe_of(command) == recipe
+
+
+def test_every_seed_has_a_line_in_the_colour_of_its_run(kept: Path, tmp_path: Path) -> None:
+    results_tables.main(["--chart", str(tmp_path / "curves.svg"), "--results", str(kept)])
+    svg = ElementTree.parse(tmp_path / "curves.svg").getroot()
+    lines = [path for path in svg.iter(f"{SVG}path") if path.get("fill") == "none"]
+    first, second, other = (path.get("stroke") for path in lines)
+    assert first == second != other
+    texts = [text.text for text in svg.iter(f"{SVG}text")]
+    assert texts[-2:] == ["mtdd-tiles-bdms", "other"]
+    assert [text for text in texts if text and text.isdigit()] == ["0", "200", "400", "600", "800", "1000"]
+    # maxF 0.25 at step 500, 0.5 at the last one: halfway across, and at the right end halfway up.
+    (x1, y1), (x2, y2) = (map(float, point.split()) for point in (lines[0].get("d") or "").strip("M").split("L"))
+    left, right = 60.0, 720 - 16.0
+    assert (x1, x2) == (pytest.approx((left + right) / 2, abs=0.1), pytest.approx(right, abs=0.1))
+    assert (y1, y2) == (pytest.approx(332 - 318 / 4, abs=0.1), pytest.approx(332 - 318 / 2, abs=0.1))
+
+
+def test_nothing_is_drawn_of_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(SystemExit):
+        results_tables.main(["--chart", str(tmp_path / "curves.svg"), "--results", str(tmp_path / "none")])
+    assert "nothing to draw" in capsys.readouterr().err
+    assert not (tmp_path / "curves.svg").exists()
+
+
+def test_names_are_escaped() -> None:
+    assert "a &lt; b" in chart([Curve("a < b", [[(1, 0.5)]])], "x", "y")
+
+
+def test_all_that_is_kept_can_be_shown() -> None:
+    runs = results_tables.runs_in(results_tables.RESULTS)
+    groups = results_tables.by_seeds(runs)
+    assert len(rows(results_tables.runs_table(groups))) == len(groups) + 2
+    for name, run in runs.items():
+        assert keep_results.portable(run) == run, name
+        assert keep_results.command_of(shlex.split(run["command"])) == run["command"]
+        results_tables.outputs_table([run])
+        results_tables.classes_table([run])
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"command": "x"}', b"\xff"])
+def test_a_file_that_is_no_kept_run_is_named(kept: Path, capsys: pytest.CaptureFixture[str], text: str | bytes) -> None:
+    (kept / "bad.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SystemExit, match="2"):
+        results_tables.main(["--results", str(kept)])
+    assert f"{kept / 'bad.json'} " in capsys.readouterr().err
+
+
+def test_what_a_table_lacks_is_named(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = kept / "other.json"
+    run = json.loads(file.read_text())
+    del run["results"]["outputs"]
+    file.write_text(json.dumps(run))
+    for arguments, message in (
+        (["--outputs"], "other has no outputs"),
+        (["--chart", str(tmp_path / "none" / "x.svg")], "x.svg"),
+        (["--results", str(tmp_path / "none")], "is not a folder"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            results_tables.main(["--results", str(kept), *arguments])
+        assert message in capsys.readouterr().err
