@@ -188,7 +188,7 @@ def table4_table(groups: Mapping[str, Sequence[Run]]) -> str:
         row = [own, results["dataset_config"], name, ", ".join(str(run["seed"]) for run in runs)]
         row += [cell([read(run) for run in runs], digits) for _, read, digits in columns]
         of_paper = (results["dataset"], results["dataset_config"]) == ("mtdd", "paper")
-        published = published_numbers("FCN" if results["network"] == "fcn8s" else name, of_paper)
+        published = published_numbers(name, of_paper)
         row += [f"{published.mae:.4f}", f"{published.max_f:.3f}"] if published else ["", ""]
         rows.append(row)
     return markdown(header, rows)

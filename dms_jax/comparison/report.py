@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,12 +13,25 @@ from dms_jax.tables import Cell, format_table
 
 # Differences that are less do not need a reason: the table has three digits.
 _SAME = 0.0006
+# Names of methods that Table 4 calls otherwise; its FCN is taken for FCN-8s, as in docs/comparison-networks.md.
+_OTHER_NAMES = {"fcn8s": "fcn"}
 
 
 def published_numbers(name: str, paper_split: bool) -> Published | None:
-    """The paper's numbers of a method, by a name in upper or lower case; None where they are of other images."""
-    by_name = {known.lower(): numbers for known, numbers in TABLE_4.items()}
-    return by_name.get(name.lower()) if paper_split else None
+    """The paper's numbers of a method; None where they are of other images.
+
+    Args:
+      name: the method's, in upper or lower case, with or without hyphens and the like: `U-Net`, `unet`, `FCN-8s`.
+      paper_split: see `comparison_text`.
+    """
+    by_name = {_plain(known): numbers for known, numbers in TABLE_4.items()}
+    plain = _plain(name)
+    return by_name.get(_OTHER_NAMES.get(plain, plain)) if paper_split else None
+
+
+def _plain(name: str) -> str:
+    # Other signs mean something: U-Net++ is not U-Net.
+    return re.sub(r"[ ._-]", "", name.lower())
 
 
 def comparison_text(rows: Sequence[Row], *, paper_split: bool) -> str:
