@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dms_jax.errors import UserError
 
 # So many files that can't be used are named in an error; the others are counted.
-_NAMED = 20
+NAMED = 20
 _SKIP = "--skip-bad (of dms-jax prepare) or config.data.skip_bad"
 
 
@@ -76,11 +76,11 @@ def refusal(sentences: Sequence[str]) -> str:
     """
     if len(sentences) == 1:
         return f"{sentences[0].removesuffix('.')}, or leave such files out with {_SKIP}."
-    more = len(sentences) - _NAMED
+    more = len(sentences) - NAMED
     return "\n".join(
         [
             f"{len(sentences)} files cannot be used: correct them, or leave such files out with {_SKIP}.",
-            *sentences[:_NAMED],
+            *sentences[:NAMED],
             *([f"{more} more cannot be used either."] if more > 0 else []),
         ]
     )

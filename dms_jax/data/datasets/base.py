@@ -222,23 +222,24 @@ def encode_example(
 
 
 def read_examples(
-    images: Iterable[LabelledImage], skipped: list[str] | None = None
+    images: Iterable[LabelledImage], skipped: list[str] | None = None, *, known_bad: Sequence[str] = ()
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Reads images from their files, several at a time, as a builder's generators yield them.
 
     Args:
       images: where they are and what they show.
       skipped: where given, images that can't be used are left out, and it gets a sentence about each.
+      known_bad: sentences about other files that can't be used, to be named with these; none where `skipped` is given.
 
     Yields:
       The key and the features of each, see `encode_example`, in the order of the images.
 
     Raises:
-      BadFilesError: files can't be read, or masks differ from their images in size, and `skipped` is not given; all
-        images have been tried.
+      BadFilesError: files can't be read, or masks differ from their images in size, and `skipped` is not given; or
+        `known_bad` names some. All images have been tried.
       UserError: none of the images can be used.
     """
-    usable, bad = False, []
+    usable, bad = False, [*known_bad]
     for labelled, example in in_threads(_example, images):
         if isinstance(example, UserError):
             bad.append(str(example))

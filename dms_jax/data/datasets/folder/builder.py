@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from dms_jax.data.class_names import FREE_NAMES, is_free_name
+from dms_jax.data.datasets.bad_files import NAMED
 from dms_jax.data.datasets.base import (
     LabelledImage,
     SurfaceDefectBuilder,
@@ -93,9 +94,31 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager
+        listing = list_images(self._root)
+        problems = listing.problems
+        if self._skipped is not None or len(problems) >= NAMED:
+            # Of so many, no other would be named, and it is rather the layout that is wrong: nothing need be read.
+            skip_or_raise(problems, self._skipped)
+            problems = ()
+        try:
+            splits = self._understand(listing)
+        except UserError:
+            # It may come of them alone.
+            skip_or_raise(problems, None)
+            raise
+        # They are named with those that can't be read, so that all can be corrected at once.
+        return {
+            split: self._generate_examples(members, problems if split == "train" else ())
+            for split, members in splits.items()
+        }
+
+    def _understand(self, listing: Listing) -> dict[str, list[LabelledImage]]:
+        """The images of each split; the classes are written to the dataset's metadata.
+
+        Raises:
+          UserError: there are too few images, or names of classes contradict each other.
+        """
         root = self._root
-        listing = list_images(root)
-        skip_or_raise(listing.problems, self._skipped)
         if self._skipped is not None:
             kept = {image.label for image in listing.images if image.mask_path is not None}
             lost = listing.masked - kept
@@ -121,7 +144,7 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
             free_class=free_class,
         )
         self._listing, self._images = listing, images
-        return {split: self._generate_examples(members) for split, members in splits.items()}
+        return splits
 
     def _check_contents(self, facts: Sequence[ImageFacts]) -> None:
         _refuse_masks_among_images(facts)
@@ -133,8 +156,10 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
             understood=understood(images, self.free_class, skipped=len(self._skipped or ())),
         )
 
-    def _generate_examples(self, images: Iterable[LabelledImage]) -> Iterator[tuple[str, dict[str, Any]]]:
-        return read_examples(images, self._skipped)
+    def _generate_examples(
+        self, images: Iterable[LabelledImage], known_bad: Sequence[str] = ()
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        return read_examples(images, self._skipped, known_bad=known_bad)
 
 
 def _refuse_masks_among_images(facts: Sequence[ImageFacts]) -> None:

@@ -397,6 +397,45 @@ class TestBadFiles:
         with pytest.raises(UserError, match=r"^[^\n]*x20\.png cannot be read [^\n]*$"):
             prepared(root)
 
+    def test_what_is_missing_is_named_with_what_cannot_be_read(self, prepared, tmp_path):
+        root = tmp_path / "parts"
+        for i in range(12):
+            add(root, f"images/{i:02}.png")
+            add(root, f"masks/{i:02}.png", spot())
+        (root / "masks/03.png").unlink()
+        (root / "images/05.png").write_text("no image")
+        add(root, "masks/07.png", spot(SIZE + 1))
+        with pytest.raises(UserError) as caught:
+            prepared(root)
+        first, missing, *others = str(caught.value).splitlines()
+        assert first.startswith("3 files cannot be used: ")
+        assert missing.startswith(f"{root}/images/03.png has no mask and lies in no class folder")
+        # In the order of their splits, which are chosen by a hash.
+        unread, size = sorted(others)
+        assert unread.startswith(f"{root}/images/05.png cannot be read as an image")
+        assert size.startswith(f"{root}/images/07.png is 14 x 12 pixels but its mask")
+        assert not [path for path in (tmp_path / "prepared").rglob("*") if "folder" in path.parts]
+        assert len(prepared(root, skip_bad=True).skipped) == 3
+
+    def test_files_in_the_wrong_place_are_named_without_reading_the_others(self, prepared, tmp_path):
+        """Where so many are named that no other would be."""
+        root = split_folders(tmp_path / "parts")
+        (root / "train/dent/1.png").write_text("no image")
+        for i in range(20):
+            add(root, f"masks/train/dent/x{i:02}.png", spot())
+        with pytest.raises(UserError) as caught:
+            prepared(root)
+        first, *named = str(caught.value).splitlines()
+        assert first.startswith("20 files cannot be used: ")
+        assert all("is a mask of no image" in line for line in named)
+
+    def test_what_may_come_of_bad_files_is_not_named_in_their_place(self, prepared, tmp_path):
+        root = tmp_path / "parts"
+        add(root, "images/1.png")
+        add(root, "masks/2.png", spot())
+        with pytest.raises(UserError, match=r"^2 files cannot be used"):
+            prepared(root)
+
     @pytest.mark.parametrize("kind", ["orphan", "unreadable"])
     def test_skipping_never_drops_all_masks_of_a_class(self, prepared, tmp_path, kind):
         root = make(tmp_path / "parts", {"dent": 12, "good": 12}, masked=("dent",))
