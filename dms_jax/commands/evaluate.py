@@ -139,6 +139,13 @@ def _evaluate_maps(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate_run(arguments: argparse.Namespace) -> None:
+    from dms_jax.inference.exported.forms import check_onnx_file
+    from dms_jax.runs.config.saved import load_run
+
+    # Before what imports JAX: a mistyped path is answered at once.
+    load_run(arguments.workdir)
+    if arguments.onnx:
+        check_onnx_file(arguments.onnx)
     from dms_jax.evaluation.result_files import write_image_table, write_results
     from dms_jax.runs.results import results_text
 

@@ -41,8 +41,9 @@ def run(arguments: argparse.Namespace) -> None:
       UsageError: flags that contradict each other, or the output is a folder.
       UserError: see `dms_jax.runs.exporting.export_run`.
     """
-    # Imported late: a mistyped flag is answered at once.
-    from dms_jax.runs.exporting import choose_form, export_run
+    # Imported late, and what imports JAX last: a mistyped flag is answered at once.
+    from dms_jax.inference.exported.forms import choose_form
+    from dms_jax.runs.config.saved import load_run
 
     output = arguments.output
     form = choose_form(output, arguments.format, int8=arguments.int8)
@@ -53,6 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
     for option in ("data_dir", "manual_dir"):
         if getattr(arguments, option) and not arguments.int8:
             raise UsageError(f"--{option.replace('_', '-')} has no meaning without --int8: leave it out.")
+    load_run(arguments.workdir)
+    from dms_jax.runs.exporting import export_run
+
     exported = export_run(
         arguments.workdir,
         output,

@@ -3,19 +3,20 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.pipeline import EvaluationBatch, evaluation_batches
-from dms_jax.errors import UsageError, UserError
+from dms_jax.errors import UserError
 from dms_jax.evaluation.evaluator import evaluate
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import no_threshold
 from dms_jax.inference.batching import Predict
 from dms_jax.inference.exported.extras import check_installed
+from dms_jax.inference.exported.forms import Form
 from dms_jax.inference.exported.jax_program import write_jax_program
 from dms_jax.inference.exported.metadata import ExportMetadata, Outputs
 from dms_jax.runs.config import build
@@ -23,8 +24,6 @@ from dms_jax.runs.open_run import OpenedRun, open_run
 from dms_jax.runs.testing import RunEvaluation, evaluate_network, open_splits
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
 
-Form = Literal["jax", "onnx"]
-SUFFIXES: dict[str, Form] = {".jaxexport": "jax", ".onnx": "onnx"}
 _CALIBRATION_IMAGES = 100
 
 
@@ -41,24 +40,6 @@ class ExportedRun:
     metadata: ExportMetadata
     step: int
     notes: tuple[str, ...] = ()
-
-
-def choose_form(output: Path, form: str | None, *, int8: bool) -> Form:
-    """Which kind of file to write.
-
-    Raises:
-      UsageError: neither the format nor the suffix says so, or they contradict each other, or INT8 is asked of
-        jax.export.
-    """
-    by_suffix = SUFFIXES.get(output.suffix)
-    if form is None and by_suffix is None:
-        raise UsageError(f"{output} must end in {' or '.join(SUFFIXES)}, or --format must say what to write.")
-    chosen = next(kind for kind in SUFFIXES.values() if kind == (form or by_suffix))
-    if by_suffix not in (None, chosen):
-        raise UsageError(f"--format={form} contradicts {output}, whose suffix says {by_suffix}: change one of them.")
-    if int8 and chosen != "onnx":
-        raise UsageError(f"--int8 has no meaning for {output}, a file of jax.export: name an .onnx file.")
-    return chosen
 
 
 def export_run(

@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 
 from dms_jax.errors import UserError, first_words
+from dms_jax.inference.exported.forms import check_onnx_file
 from dms_jax.inference.exported.metadata import ExportMetadata
 
 
@@ -30,8 +31,8 @@ class OnnxPredictor:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3  # errors alone
-        if isinstance(path, Path) and not path.is_file():
-            raise UserError(f"{path} is not there: name an ONNX file of dms-jax export.")
+        if isinstance(path, Path):
+            check_onnx_file(path)
         try:
             given = path if isinstance(path, bytes) else str(path)
             self._session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
