@@ -30,7 +30,7 @@ class RunDescription:
       plain: where a pixel of a map is called defective, chosen on validation.
       gated: the same for gated maps; None until the run is tested, or where there is no defect-free class.
       max_false_alarms: the share of normal validation images that may fire, as `dms-jax evaluate` was told, until it is
-        told otherwise; None for the configuration's.
+        told otherwise or the run trains on; None for the configuration's.
       value_range: see `ModelDescription`.
       version: of dms_jax that the run was made by.
       images: for each split, a hash of its images, see `dms_jax.runs.dataset.digests`; empty in earlier versions' runs.
