@@ -29,7 +29,7 @@ class OptimizerConfig:
       clip_norm: the gradient of all parameters together is shortened to this norm where it is longer; 0 never does.
 
     Raises:
-      ValueError: a field is out of its range, or "muon" needs a later optax; the message names it.
+      ValueError: a field is out of its range; the message names it.
     """
 
     name: str = "sgd"
@@ -45,8 +45,6 @@ class OptimizerConfig:
     def __post_init__(self):
         if self.name not in OPTIMIZERS:
             raise ValueError(f"name must be one of {', '.join(OPTIMIZERS)}, got {self.name!r}.")
-        if self.name == "muon" and not hasattr(optax.contrib, "MuonDimensionNumbers"):
-            raise ValueError("name='muon' needs a later optax, which knows kernels of convolutions: upgrade it.")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}.")
         if not 0 <= self.momentum < 1:

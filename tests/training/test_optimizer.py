@@ -265,12 +265,6 @@ def test_values_out_of_range_are_refused_by_name(field, value):
         OptimizerConfig(**{field: value})
 
 
-def test_an_optax_without_muon_for_convolutions_is_named(monkeypatch):
-    monkeypatch.delattr(optax.contrib, "MuonDimensionNumbers")
-    with pytest.raises(ValueError, match="needs a later optax"):
-        OptimizerConfig("muon")
-
-
 def test_a_run_of_no_steps_is_refused():
     with pytest.raises(ValueError, match="total_steps"):
         create_optimizer(OptimizerConfig(), 0)
