@@ -3,7 +3,7 @@
     python train.py --config=configs/compare.py:method=unet
     python train.py --config=configs/compare.py:method=unet,recipe=scratch,split=tiles
 
-Arguments: method=unet|fcn8s|r3net|basnet|dss|poolnet|egnet|picanet, size=full|small, recipe=paper|scratch|sgd,
+Arguments: method=unet|fcn8s|r3net|basnet|dss|poolnet|egnet|picanet, size=full|small, recipe=paper|scratch|adamw|sgd,
 dataset=mtdd|neu_seg|neu_det|crackforest|rsdds|kolektor_sdd2|folder|synthetic, split=... and backbone=..., the latter
 where the method has one (both as of `configs/bdms.py`), loss=shared|published: that of SDMS and BDMS, which the recipe
 says, or that of the method's own paper, and norm=..., none for a method that was published without BatchNorm.

@@ -12,6 +12,9 @@ from dms_jax.cli import main
 from dms_jax.commands.train import launch
 from dms_jax.models import Network, SaliencyOutput
 from dms_jax.references import resolve
+from dms_jax.runs.config.build import build_model
+from dms_jax.runs.config.checks import check
+from dms_jax.runs.config.defaults import RECIPES, network_config
 from dms_jax.runs.testing import evaluate_run
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
@@ -83,6 +86,16 @@ def test_a_backbone_trains_under_the_side_outputs(folder: Path, tmp_path: Path) 
     assert "backbone/Conv_4/kernel" in parameters
     assert "step1/residual" in parameters
     assert "step2/" not in parameters
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_goes_with_a_network_or_a_backbone_of_ones_own(name: str, folder: Path) -> None:
+    """Also where it sets what is about our own alone."""
+    for field, reference in (("network", "my_network.py:TwoStrides"), ("backbone", "my_backbone.py:Plain")):
+        config = network_config("bdms", f"recipe={name}")
+        config.model[field] = f"{folder}/{reference}"
+        check(config)
+        assert isinstance(build_model(config, num_classes=3), Network)
 
 
 def test_a_dataset_is_prepared_by_its_reference(

@@ -76,7 +76,8 @@ def build_model(
         "ablation": model.ablation,
         "frozen_statistics": model.frozen_statistics,
         "remat": model.remat,
-        "zero_init_residual": model.zero_init_residual,
+        # A recipe sets it for our backbones; those of others have no such thing.
+        "zero_init_residual": model.zero_init_residual and not is_reference(model.backbone),
         "saliency_prior": saliency_prior,
     }
     return _described("model", NETWORKS[model.network], {**fields, **options})

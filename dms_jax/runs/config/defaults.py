@@ -36,7 +36,8 @@ def default_config() -> ConfigDict:
     # Several devices normalise by the whole batch, as one would; False: each by its own images.
     config.model.shared_statistics = True
 
-    config.model.zero_init_residual = False  # each bottleneck of the backbone begins as its shortcut alone
+    # Each bottleneck of an SDMS's or BDMS's backbone begins as its shortcut alone; other networks pass over it.
+    config.model.zero_init_residual = False
     config.model.remat = False  # about half the memory in training, for more time: the same numbers
     # Where BatchNorm keeps the statistics that it started from: backbone or all; empty: nowhere.
     config.model.frozen_statistics = ""
@@ -223,9 +224,20 @@ def apply_paper_recipe(config: ConfigDict) -> None:
 
 
 def apply_scratch_recipe(config: ConfigDict) -> None:
+    """From random weights: Muon, and residual blocks that begin as their shortcut.
+
+    Otherwise as `apply_adamw_recipe`, for half of its steps. docs/training.md says what each of these does.
+    """
+    apply_adamw_recipe(config)
+    config.steps = 3_500
+    config.optimizer.name = "muon"
+    config.model.zero_init_residual = True
+
+
+def apply_adamw_recipe(config: ConfigDict) -> None:
     """From random weights: AdamW, soft IoU in the loss, and defects pasted on normal images.
 
-    Otherwise as `apply_sgd_recipe`. docs/training.md says what each of these does.
+    Otherwise as `apply_sgd_recipe`.
     """
     apply_sgd_recipe(config)
     config.optimizer.name = "adamw"
@@ -255,6 +267,6 @@ def apply_sgd_recipe(config: ConfigDict) -> None:
 RECIPES = {
     "paper": apply_paper_recipe,
     "scratch": apply_scratch_recipe,
+    "adamw": apply_adamw_recipe,
     "sgd": apply_sgd_recipe,
-    "adamw": apply_scratch_recipe,  # what it was called when the first results of it were kept
 }

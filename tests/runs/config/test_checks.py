@@ -58,6 +58,12 @@ def shapes(model):
     return [s.shape for s in outputs.saliency], [c.shape for c in outputs.classes], count
 
 
+def difference(before, after):
+    """The fields of the second configuration that the first has otherwise."""
+    before, after = flatten(before), flatten(after)
+    return {name: after[name] for name in after if after[name] != before[name]}
+
+
 class TestConfigFiles:
     def test_are_found(self):
         assert {"bdms", "sdms", "quickstart"} <= set(CONFIGS)
@@ -104,12 +110,17 @@ class TestConfigFiles:
         assert config.optimizer.learning_rate == get_config("bdms", "recipe=scratch").optimizer.learning_rate
 
     def test_recipes(self):
-        paper, adamw, sgd = (get_config("bdms", f"recipe={name}") for name in ("paper", "scratch", "sgd"))
-        assert get_config("bdms", "recipe=adamw") == adamw
+        paper, scratch, adamw, sgd = (
+            get_config("bdms", f"recipe={name}") for name in ("paper", "scratch", "adamw", "sgd")
+        )
         assert paper == get_config("bdms")
         assert (adamw.optimizer.name, sgd.optimizer.name, paper.optimizer.name) == ("adamw", "sgd", "sgd")
-        before, after = flatten(sgd), flatten(adamw)
-        assert {name: after[name] for name in after if after[name] != before[name]} == {
+        assert difference(adamw, scratch) == {
+            "model.zero_init_residual": True,
+            "optimizer.name": "muon",
+            "steps": 3500,
+        }
+        assert difference(sgd, adamw) == {
             "augment.paste": 0.5,
             "loss.iou_weight": 1.0,
             "optimizer.clip_norm": 1.0,
