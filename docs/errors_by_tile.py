@@ -1,0 +1,140 @@
+"""Prints which groups of test images get a wrong name: python docs/errors_by_tile.py RUN ... [--manual-dir DIR].
+
+A group is what shows the same thing, such as a tile of MTDD under several exposures. Of runs on one dataset, as of
+several seeds, a row for each group with a wrong name, most of them first: its images, their labels, how many of all
+names are wrong and what they are instead, the share of the images that fire by the map's maximum, and MAE and IoU of
+the maps. A RUN needs config.json, run.json, eval/test.csv and eval/test.json, and the dataset has to be prepared.
+"""
+
+import argparse
+import csv
+import json
+import statistics
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from results_tables import markdown
+
+from dms_jax.errors import UserError
+from dms_jax.runs.config.saved import load_run
+from dms_jax.runs.dataset import open_dataset
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """A row of `eval/test.csv`.
+
+    Attributes:
+      name: of the image.
+      label: its class.
+      predicted: the class that it was called.
+      fired: whether a pixel of its map is above the operating threshold.
+      mae: of its map.
+      iou: of its map at that threshold; None where it has no defect.
+    """
+
+    name: str
+    label: str
+    predicted: str
+    fired: bool
+    mae: float
+    iou: float | None
+
+
+def image_results(workdir: Path) -> list[ImageResult]:
+    """The test images of a run.
+
+    Raises:
+      UserError: it has not been tested.
+    """
+    try:
+        threshold = json.loads((workdir / "eval" / "test.json").read_text())["operating_threshold"]["value"]
+        with (workdir / "eval" / "test.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing: test the run first, with dms-jax evaluate.") from error
+    return [
+        ImageResult(
+            row["name"],
+            row["label"],
+            row["predicted"],
+            threshold is not None and float(row["maximum"]) > threshold,
+            float(row["mae"]),
+            float(row["iou"]) if row["defective"] == "1" else None,
+        )
+        for row in rows
+    ]
+
+
+def rows_of_groups(images: Iterable[ImageResult], group_of: Mapping[str, str]) -> list[list[str]]:
+    """The table's rows; see the module.
+
+    Args:
+      images: of all runs.
+      group_of: the group of each name.
+    """
+    groups: dict[str, list[ImageResult]] = defaultdict(list)
+    for image in images:
+        groups[group_of[image.name]].append(image)
+    wrong = {name: [image for image in own if image.label != image.predicted] for name, own in groups.items()}
+    rows = []
+    for name in sorted(groups, key=lambda name: (-len(wrong[name]), name)):
+        own = groups[name]
+        if not wrong[name]:
+            continue
+        labels = dict(sorted((image.name, image.label) for image in own))
+        ious = [image.iou for image in own if image.iou is not None]
+        rows.append(
+            [
+                name,
+                str(len(labels)),
+                _counted(labels.values()),
+                f"{len(wrong[name])} of {len(own)}",
+                _counted(image.predicted for image in wrong[name]),
+                f"{statistics.mean(image.fired for image in own):.2f}",
+                f"{statistics.mean(image.mae for image in own):.4f}",
+                f"{statistics.mean(ious):.3f}" if ious else "",
+            ]
+        )
+    return rows
+
+
+def _counted(names: Iterable[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in Counter(names).most_common())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the runs, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a work directory")
+    parser.add_argument("--manual-dir", metavar="DIR", help="where the dataset as published lies now")
+    parser.add_argument("--data-dir", metavar="DIR", help="where prepared datasets are kept now")
+    chosen = parser.parse_args(arguments)
+    try:
+        images = [image for run in chosen.runs for image in image_results(run)]
+        config = load_run(chosen.runs[0])
+        with config.unlocked():
+            config.data.manual_dir = chosen.manual_dir or config.data.manual_dir
+            config.data.data_dir = chosen.data_dir or config.data.data_dir
+        source = open_dataset(config).source("test")
+        group_of = dict(zip(source.names(), source.groups(), strict=True))
+        unknown = {image.name for image in images} - group_of.keys()
+        if unknown:
+            raise UserError(f"{min(unknown)} is no test image of {chosen.runs[0]}: name runs on one dataset.")
+    except UserError as error:
+        print(f"errors_by_tile.py: {error}", file=sys.stderr)
+        return 1
+    header = ["group", "images", "labels", "wrong", "called", "fired", "MAE", "IoU, defective"]
+    rows = rows_of_groups(images, group_of)
+    print(markdown(header, rows))
+    wrong = sum(image.label != image.predicted for image in images)
+    groups = len({group_of[image.name] for image in images})
+    print(f"\n{wrong} of {len(images)} names are wrong, in {len(rows)} of {groups} groups.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The table of groups whose images get a wrong name."""
+
+import csv
+import json
+from pathlib import Path
+
+import errors_by_tile
+import pytest
+from errors_by_tile import ImageResult, rows_of_groups
+
+from dms_jax.runs.config import saved
+from dms_jax.runs.config.defaults import default_config
+from dms_jax.runs.dataset import open_dataset
+
+COLUMNS = ("name", "label", "predicted", "defective", "maximum", "mae", "iou")
+
+
+def image(name: str, label: str, predicted: str, fired: bool = False, iou: float | None = None) -> ImageResult:
+    return ImageResult(name, label, predicted, fired, mae=0.25 if fired else 0.0, iou=iou)
+
+
+def test_a_row_for_each_group_with_a_wrong_name_the_worst_first() -> None:
+    group_of = {"a": "tile0", "b": "tile0", "c": "tile1", "d": "tile2", "e": "tile2"}
+    results = [
+        *(image("a", "crack", "free", True, 0.5), image("b", "crack", "crack", True, 0.7), image("c", "free", "free")),
+        *(image("a", "crack", "free", True, 0.5), image("b", "crack", "dent", False, 0.1), image("c", "free", "free")),
+        *(image("d", "free", "crack", True), image("e", "dent", "dent", False, 0.0)),
+    ]
+    assert rows_of_groups(results, group_of) == [
+        ["tile0", "2", "crack 2", "3 of 4", "free 2, dent 1", "0.75", "0.1875", "0.450"],
+        ["tile2", "2", "free 1, dent 1", "1 of 2", "crack 1", "0.50", "0.1250", "0.000"],
+    ]
+
+
+def test_groups_without_a_defect_have_no_iou() -> None:
+    assert rows_of_groups([image("a", "free", "crack")], {"a": "tile"})[0][-1] == ""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A tested run on drawn images, of which the first is called by another name."""
+    config = default_config()
+    config.data.dataset, config.data.data_dir = "synthetic", str(tmp_path / "data")
+    config.data.synthetic.images, config.data.synthetic.size = 30, 48
+    workdir = tmp_path / "run"
+    (workdir / "eval").mkdir(parents=True)
+    saved.save(config, workdir)
+    names = open_dataset(config).source("test").names()
+    rows = [dict(zip(COLUMNS, (name, "free", "free", 0, 99, 0.5, ""), strict=True)) for name in names]
+    rows[0]["predicted"], rows[0]["maximum"] = "blob", 101
+    with (workdir / "eval" / "test.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        table.writerows(rows)
+    (workdir / "eval" / "test.json").write_text(json.dumps({"operating_threshold": {"value": 100}}))
+    return workdir
+
+
+def test_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert errors_by_tile.main([str(run), str(run)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].endswith("| 1 | free 1 | 2 of 2 | blob 2 | 1.00 | 0.5000 |  |")
+    assert lines[-1].startswith("2 of ")
+
+
+def test_a_run_that_is_not_tested_or_is_on_other_images_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = run / "eval" / "test.csv"
+    text = table.read_text()
+    table.write_text(text.replace(text.splitlines()[1].split(",")[0], "elsewhere.png"))
+    assert errors_by_tile.main([str(run)]) == 1
+    assert "elsewhere.png is no test image of" in capsys.readouterr().err
+    table.unlink()
+    assert errors_by_tile.main([str(run)]) == 1
+    assert f"{table} is missing: test the run first" in capsys.readouterr().err
