@@ -4,7 +4,7 @@
     python benchmarks/smp_unet.py --dataset mtdd --manual-dir DIR --split tiles --steps 7000 --seed 0 --output maps/unet
     dms-jax compare --dataset mtdd --manual-dir DIR --split tiles --maps U-Net=maps/unet
 
-What a user of PyTorch would do instead, from random weights, under the budget of `recipe=scratch`: its optimizer, rate,
+What a user of PyTorch would do instead, from random weights, under the budget of `recipe=adamw`: its optimizer, rate,
 steps and batches, loss, transforms, average of the weights, and all of the training images (`data.select_on=none`).
 What it lacks are the defects pasted on normal images, and outputs to supervise but one map and one class. Images are
 squashed to a multiple of 32 pixels, which that U-Net wants. Prints a line of JSON.
@@ -29,7 +29,7 @@ from dms_jax.data.prepare import prepare
 from dms_jax.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from dms_jax.runs.config.defaults import network_config
 
-_RECIPE = network_config("bdms", "recipe=scratch")
+_RECIPE = network_config("bdms", "recipe=adamw")
 
 
 def main() -> int:
