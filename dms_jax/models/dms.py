@@ -13,12 +13,13 @@ from dms_jax.models.compute import Compute
 from dms_jax.models.folding import fold_batch_norm
 from dms_jax.models.layers import apply_module
 from dms_jax.models.network import SaliencyOutput, Variables
-from dms_jax.models.refinement import Join, RefinementState, RefinementStep
+from dms_jax.models.refinement import ClassPooling, Join, RefinementState, RefinementStep
 from dms_jax.models.resnext import ResNeXt
 from dms_jax.models.side_outputs import SideOutput
 from dms_jax.ops.resize import map_size, resize_aligned
 
 ABLATIONS = ("", "a", "b", "c", "d", "e", "baseline")
+CLASS_POOLINGS = ("average", "saliency")
 FEATURE_GROWTHS = ("concat", "reduce")
 FROZEN_STATISTICS = ("", "backbone", "all")
 SDMS_SCHEDULE = ("HF", "MF", "LF")
@@ -57,6 +58,8 @@ class DMS(nn.Module):
         the features anew (eq. 3) while the saliency map continues.
       ablation: "" for the standard network, or one of Table 2's: "a" no concatenation of features, "b" no class heads,
         "c" ASPP in HF, "d" addition instead of concatenation, "e" no residual refinement, "baseline" a, b and e.
+      class_pooling: what the class heads are given of the features: "average" or "saliency"; see
+        `dms_jax.models.refinement.RefinementStep`.
       feature_growth: "concat": a transition keeps all the channels it is given; "reduce": it gives `side_channels`.
       side_channels: channels of each side output.
       residual_channels: channels of the residual refinement blocks.
@@ -88,6 +91,7 @@ class DMS(nn.Module):
     num_classes: int
     schedule: Sequence[str] = BDMS_SCHEDULE
     ablation: Literal["", "a", "b", "c", "d", "e", "baseline"] = ""
+    class_pooling: ClassPooling = "average"
     feature_growth: Literal["concat", "reduce"] = "concat"
     side_channels: int = 256
     residual_channels: int = 128
@@ -111,6 +115,8 @@ class DMS(nn.Module):
             raise ValueError(f"num_classes={self.num_classes}: at least one class is needed.")
         if self.ablation not in ABLATIONS:
             raise ValueError(f"ablation={self.ablation!r}: known are {', '.join(map(repr, ABLATIONS))}.")
+        if self.class_pooling not in CLASS_POOLINGS:
+            raise ValueError(f"class_pooling={self.class_pooling!r}: known are {CLASS_POOLINGS}.")
         if self.feature_growth not in FEATURE_GROWTHS:
             raise ValueError(f"feature_growth={self.feature_growth!r}: known are {FEATURE_GROWTHS}.")
         if self.base_channels * self.width_per_group < 64:
@@ -209,6 +215,7 @@ class DMS(nn.Module):
         joins: dict[str, Join] = {"a": "replace", "baseline": "replace", "d": "add"}
         return RefinementStep(
             num_classes=self.num_classes if self.has_class_heads else None,
+            class_pooling=self.class_pooling,
             join=joins.get(self.ablation, "concat"),
             reset=self.schedule[index].startswith("reset "),
             transition="transposed" if enlarges else "conv",

@@ -17,6 +17,7 @@ from dms_jax.models.compute import Compute
 from dms_jax.models.layers import ConvBlock, TransposedConvBlock, prior_logit
 from dms_jax.ops.resize import map_size, resize_aligned
 
+ClassPooling = Literal["average", "saliency"]
 Join = Literal["concat", "add", "replace"]
 Transition = Literal["conv", "transposed", "none"]
 
@@ -93,6 +94,25 @@ class SaliencyHead(nn.Module):
         return jnp.sum(x.astype(jnp.float32) * kernel[..., 0][None], axis=-1, keepdims=True) + bias.reshape(1, 1, 1, 1)
 
 
+def pool_by_saliency(feature: jax.Array, saliency: jax.Array) -> jax.Array:
+    """What a feature is where the map is: sum(s F) / (1 + sum(s)), s the map's probabilities.
+
+    The global average of an image with a defect of a few pixels is that of the same surface without it. This is the
+    average over the defect, and about 0 where the map shows none: a 1 as large as one pixel of F stands for "nothing".
+    The map is taken as it is: what is made of this teaches the feature, and not the map.
+
+    Args:
+      feature: [B, h, w, C].
+      saliency: logits, [B, h, w, 1].
+
+    Returns:
+      float32 [B, C].
+    """
+    weight = jax.lax.stop_gradient(nn.sigmoid(saliency.astype(jnp.float32)))
+    seen = jnp.sum(weight * feature.astype(jnp.float32), axis=(1, 2))
+    return seen / (1 + jnp.sum(weight, axis=(1, 2)))
+
+
 class RefinementStep(nn.Module):
     """One step of the loop: F_i = phi(join(F_{i-1}, side)), S_i = up(S_{i-1}) + r(cat(F_i, up(S_{i-1}))).
 
@@ -100,7 +120,9 @@ class RefinementStep(nn.Module):
     and features that are smaller than the other are brought to its size first.
 
     Attributes:
-      num_classes: outputs of the class head on the global average of F; None for no head (ablation B).
+      num_classes: outputs of the class head on F, pooled; None for no head (ablation B).
+      class_pooling: of what the head is given: "average", the global average of F, as in the paper; "saliency", see
+        `pool_by_saliency`.
       join: "concat" along channels; "add" (ablation D); "replace": F_{i-1} is not used (ablation A).
       reset: F_i is the side output itself: no join and no transition (eq. 3, i = 3). S continues.
       transition: phi: "conv", a 3 x 3 block; "transposed", a 4 x 4 block of stride 2 where the next side output is
@@ -113,6 +135,7 @@ class RefinementStep(nn.Module):
     """
 
     num_classes: int | None
+    class_pooling: ClassPooling = "average"
     join: Join = "concat"
     reset: bool = False
     transition: Transition = "conv"
@@ -156,7 +179,10 @@ class RefinementStep(nn.Module):
                 saliency = block(feature, None, train=train)
         classes = None
         if self.num_classes is not None:
-            pooled = jnp.mean(feature, axis=(1, 2), dtype=jnp.float32)
+            if self.class_pooling == "saliency":
+                pooled = pool_by_saliency(feature, saliency)
+            else:
+                pooled = jnp.mean(feature, axis=(1, 2), dtype=jnp.float32)
             classes = nn.Dense(self.num_classes, name="classes")(pooled)
         return RefinementState(feature, saliency), StepOutput(saliency, classes)
 

@@ -199,6 +199,7 @@ def test_the_steps_run_by_hand_are_the_network() -> None:
     ("fields", "message"),
     [
         ({"ablation": "f"}, "ablation='f'"),
+        ({"class_pooling": "max"}, "class_pooling='max'"),
         ({"feature_growth": "grow"}, "feature_growth='grow'"),
         ({"schedule": ()}, "at least one step"),
         ({"schedule": ("XF",)}, "'XF'"),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dms_jax.models.refinement import RefinementState, RefinementStep, SaliencyHead
+from dms_jax.models.refinement import RefinementState, RefinementStep, SaliencyHead, pool_by_saliency
 
 
 def test_a_step_runs_alone_on_any_state() -> None:
@@ -49,3 +49,34 @@ def test_a_prior_is_that_of_the_head_of_any_step(refine: bool, is_first: bool) -
     head = params["saliency"] if is_first else params["residual"]["saliency"]
     assert head["bias"].tolist() == pytest.approx([np.log(0.02 / 0.98)])
     assert not params["classes"]["bias"].any()
+
+
+def test_a_class_head_sees_the_feature_where_the_map_is() -> None:
+    feature, logits = jnp.full((2, 8, 8, 3), 5.0), jnp.full((2, 8, 8, 1), -50.0)
+    feature = feature.at[0, 2, 3].set(jnp.array([1.0, 2.0, 3.0])).at[0, 2, 4].set(jnp.array([3.0, 2.0, 1.0]))
+    logits = logits.at[0, 2, 3:5].set(50.0)
+    # Two pixels and the one that stands for nothing; of the second image, whose map is black, nothing is seen.
+    np.testing.assert_allclose(pool_by_saliency(feature, logits), [[4 / 3, 4 / 3, 4 / 3], [0, 0, 0]], atol=1e-6)
+
+
+def test_what_is_seen_by_the_map_teaches_the_feature_alone() -> None:
+    feature, logits = jnp.ones((1, 4, 4, 2)), jnp.zeros((1, 4, 4, 1))
+    by_feature, by_map = jax.grad(lambda f, s: pool_by_saliency(f, s).sum(), argnums=(0, 1))(feature, logits)
+    np.testing.assert_allclose(by_feature, np.full((1, 4, 4, 2), 0.5 / (1 + 8)), rtol=1e-6)
+    assert not by_map.any()
+
+
+def test_the_same_parameters_serve_either_class_head() -> None:
+    state, side = RefinementState(jnp.ones((1, 4, 4, 3)), jnp.zeros((1, 4, 4, 1))), jnp.ones((1, 4, 4, 2))
+    average, seen = (
+        RefinementStep(2, class_pooling=pooling, residual_channels=4) for pooling in ("average", "saliency")
+    )
+    variables = average.init(jax.random.key(0), state, side, train=False)
+    head = jax.device_get(variables["params"]["classes"])
+    for step in (average, seen):
+        following, output = step.apply(variables, state, side, train=False)
+        by_average = np.asarray(following.feature).mean((1, 2))
+        by_map = np.asarray(pool_by_saliency(following.feature, following.saliency))
+        assert not np.allclose(by_average, by_map, rtol=1e-2)
+        expected = (by_map if step is seen else by_average) @ head["kernel"] + head["bias"]
+        np.testing.assert_allclose(output.classes, expected, rtol=1e-5)

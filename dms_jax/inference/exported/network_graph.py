@@ -62,7 +62,7 @@ class _NetworkWriter:
             if is_answer:
                 maps.append(to.resize(saliency[-1], self._pixels, f"step{i}/map"))
                 if model.has_class_heads:
-                    logits.append(self._classes(i, feature))
+                    logits.append(self._classes(i, feature, saliency[-1]))
         to.add("Sigmoid", [to.concatenate(maps, "maps").name], "saliency")
         results: dict[str, Any] = {"saliency": (FLOAT, ["B", len(maps), "H", "W"])}
         if logits:
@@ -182,13 +182,26 @@ class _NetworkWriter:
     def _head(self, x: Map, params: Params, name: str) -> Map:
         return self._to.conv(x, params["kernel"], params["bias"], name)
 
-    def _classes(self, i: int, feature: Map) -> str:
+    def _classes(self, i: int, feature: Map, saliency: Map) -> str:
         """The class logits of step i, [B, 1, K]."""
         to, params, name = self._to, self._params[f"step{i}"]["classes"], f"step{i}/classes"
-        pooled = to.add("Flatten", [to.mean(feature, f"{name}/mean").name], f"{name}/pooled")
+        if self._model.class_pooling == "saliency":
+            pooled = to.add("Flatten", [self._seen(feature, saliency, name)], f"{name}/pooled")
+        else:
+            pooled = to.add("Flatten", [to.mean(feature, f"{name}/mean").name], f"{name}/pooled")
         weights = [to.constant(f"{name}.{part}", params[part]) for part in ("kernel", "bias")]
         logits = to.add("Gemm", [pooled, *weights], name)
         return to.add("Unsqueeze", [logits, to.constant("axis1", np.array([1]))], f"{name}/logits")
+
+    def _seen(self, feature: Map, saliency: Map, name: str) -> str:
+        """`dms_jax.models.refinement.pool_by_saliency`, [B, C, 1, 1]."""
+        to, axes = self._to, self._to.constant("axes", np.array([2, 3]))
+        weight = to.add("Sigmoid", [saliency.name], f"{name}/weight")
+        weighted = to.add("Mul", [feature.name, weight], f"{name}/weighted")
+        total = to.add("ReduceSum", [weighted, axes], f"{name}/total", keepdims=1)
+        area = to.add("ReduceSum", [weight, axes], f"{name}/area", keepdims=1)
+        whole = to.add("Add", [area, to.constant("one", np.ones((1, 1, 1, 1), np.float32))], f"{name}/whole")
+        return to.add("Div", [total, whole], f"{name}/seen")
 
     def _block(self, x: Map, params: Params, name: str, dilation: int = 1) -> Map:
         conv = params["conv"]

@@ -74,6 +74,7 @@ def build_model(
         fields["schedule"] = tuple(model.schedule)
     fields |= {
         "ablation": model.ablation,
+        "class_pooling": model.class_pooling,
         "frozen_statistics": model.frozen_statistics,
         "remat": model.remat,
         # A recipe sets it for our backbones; those of others have no such thing.

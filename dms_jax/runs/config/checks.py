@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.data.framing import LARGEST_OVERLAP, MODES, SMALLEST_TILE
 from dms_jax.errors import UsageError, UserError, first_words
-from dms_jax.models.dms import ABLATIONS, FEATURE_GROWTHS, FROZEN_STATISTICS, NETWORKS, SIZES
+from dms_jax.models.dms import ABLATIONS, CLASS_POOLINGS, FEATURE_GROWTHS, FROZEN_STATISTICS, NETWORKS, SIZES
 from dms_jax.models.resnext import BACKBONES
 from dms_jax.references import is_reference
 from dms_jax.runs.config.build import augment_config, build_model, extra_metrics, loss_config, optimizer_config
@@ -43,6 +43,7 @@ _ONE_OF = {
     "model.size": tuple(SIZES),
     "model.backbone": ("", *BACKBONES),
     "model.ablation": ABLATIONS,
+    "model.class_pooling": CLASS_POOLINGS,
     "model.feature_growth": ("", *FEATURE_GROWTHS),
     "model.frozen_statistics": FROZEN_STATISTICS,
     "data.resize": MODES,
@@ -52,7 +53,9 @@ _ONE_OF = {
 }
 _MAY_BE_REFERENCES = ("model.network", "model.backbone")
 # What is about SDMS and BDMS alone: a network of the user's own has `model.options` instead.
-_OF_OUR_NETWORKS = ("size", "backbone", "ablation", "feature_growth", "schedule", "remat", "frozen_statistics")
+_OF_OUR_NETWORKS = (
+    *("size", "backbone", "ablation", "class_pooling", "feature_growth", "schedule", "remat", "frozen_statistics"),
+)
 _WITHIN = {
     "seed": (0, 2**32),  # JAX silently takes a larger seed for another one
     "data.balance": (0, 1),

@@ -36,6 +36,8 @@ def default_config() -> ConfigDict:
     # Several devices normalise by the whole batch, as one would; False: each by its own images.
     config.model.shared_statistics = True
 
+    # What the class heads see: average, of all features as in the paper, or saliency: of those where the map is.
+    config.model.class_pooling = "average"
     # Each bottleneck of an SDMS's or BDMS's backbone begins as its shortcut alone; other networks pass over it.
     config.model.zero_init_residual = False
     config.model.remat = False  # about half the memory in training, for more time: the same numbers

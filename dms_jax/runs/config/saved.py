@@ -54,6 +54,7 @@ _ADDED = {
     "loss.iou_weight": 0.0,
     "loss.pasted_weight": 0.0,
     "loss.ssim_weight": 0.0,
+    "model.class_pooling": "average",
     "model.shared_statistics": True,
     "model.zero_init_residual": False,
     "optimizer.clip_norm": 0.0,

@@ -65,6 +65,7 @@ NETWORKS = [
     DMS(**FIELDS, schedule=("LF", "HF", "reset MF", "LF")),
     DMS(**FIELDS, schedule=("HF", "LF", "MF"), ablation="d"),
     DMS(**FIELDS, schedule=("HF", "reset HF", "LF")),
+    SDMS(**FIELDS, class_pooling="saliency"),
 ]
 
 
