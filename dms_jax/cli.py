@@ -107,8 +107,9 @@ class _Shown(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """As the stream does."""
-        self._stream.flush()
+        """As the stream does, unless that is closed: Python flushes what is kept longer when it closes it."""
+        if not self._stream.closed:
+            self._stream.flush()
 
     def fileno(self) -> int:
         """That of the stream."""
