@@ -3,7 +3,8 @@
 A group is what shows the same thing, such as a tile of MTDD under several exposures. Of runs on one dataset, as of
 several seeds, a row for each group with a wrong name, most of them first: its images, their labels, how many of all
 names are wrong and what they are instead, the share of the images that fire by the map's maximum, and MAE and IoU of
-the maps. A RUN needs config.json, run.json, eval/test.csv and eval/test.json, and the dataset has to be prepared.
+the maps. Images without a label have no wrong name. A RUN needs config.json, run.json, eval/test.csv and
+eval/test.json, and its dataset has to be there, or what it is prepared from.
 """
 
 import argparse
@@ -20,7 +21,9 @@ from results_tables import markdown
 
 from dms_jax.errors import UserError
 from dms_jax.runs.config.saved import load_run
-from dms_jax.runs.dataset import open_dataset
+from dms_jax.runs.dataset import reopen_dataset
+from dms_jax.runs.description import DESCRIPTION_NAME, RunDescription
+from dms_jax.tables import harmless
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,29 @@ class ImageResult:
 
     Attributes:
       name: of the image.
-      label: its class.
-      predicted: the class that it was called.
+      label: its class; empty where it is unknown.
+      predicted: the class that it was called; empty where the network has no class heads.
       fired: whether a pixel of its map is above the operating threshold.
-      mae: of its map.
-      iou: of its map at that threshold; None where it has no defect.
+      mae: of its map; None where its mask is unknown.
+      iou: of its map at that threshold; None where it has no defect, or there is no threshold.
     """
 
     name: str
     label: str
     predicted: str
     fired: bool
-    mae: float
+    mae: float | None
     iou: float | None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether its name can be right or wrong."""
+        return bool(self.label and self.predicted)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it has a wrong name."""
+        return self.is_named and self.label != self.predicted
 
 
 def image_results(workdir: Path) -> list[ImageResult]:
@@ -52,7 +65,8 @@ def image_results(workdir: Path) -> list[ImageResult]:
     """
     try:
         threshold = json.loads((workdir / "eval" / "test.json").read_text())["operating_threshold"]["value"]
-        with (workdir / "eval" / "test.csv").open(newline="") as file:
+        # A file's name need not be UTF-8.
+        with (workdir / "eval" / "test.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = list(csv.DictReader(file))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: test the run first, with dms-jax evaluate.") from error
@@ -62,8 +76,8 @@ def image_results(workdir: Path) -> list[ImageResult]:
             row["label"],
             row["predicted"],
             threshold is not None and float(row["maximum"]) > threshold,
-            float(row["mae"]),
-            float(row["iou"]) if row["defective"] == "1" else None,
+            float(row["mae"]) if row["mae"] else None,
+            float(row["iou"]) if row["iou"] and row["defective"] == "1" else None,
         )
         for row in rows
     ]
@@ -79,27 +93,50 @@ def rows_of_groups(images: Iterable[ImageResult], group_of: Mapping[str, str]) -
     groups: dict[str, list[ImageResult]] = defaultdict(list)
     for image in images:
         groups[group_of[image.name]].append(image)
-    wrong = {name: [image for image in own if image.label != image.predicted] for name, own in groups.items()}
+    wrong = {name: [image for image in own if image.is_wrong] for name, own in groups.items()}
     rows = []
     for name in sorted(groups, key=lambda name: (-len(wrong[name]), name)):
         own = groups[name]
         if not wrong[name]:
             continue
-        labels = dict(sorted((image.name, image.label) for image in own))
+        labels = dict(sorted((image.name, image.label or "no label") for image in own))
+        maes = [image.mae for image in own if image.mae is not None]
         ious = [image.iou for image in own if image.iou is not None]
         rows.append(
             [
                 name,
                 str(len(labels)),
                 _counted(labels.values()),
-                f"{len(wrong[name])} of {len(own)}",
+                f"{len(wrong[name])} of {sum(image.is_named for image in own)}",
                 _counted(image.predicted for image in wrong[name]),
                 f"{statistics.mean(image.fired for image in own):.2f}",
-                f"{statistics.mean(image.mae for image in own):.4f}",
+                f"{statistics.mean(maes):.4f}" if maes else "",
                 f"{statistics.mean(ious):.3f}" if ious else "",
             ]
         )
     return rows
+
+
+def groups_of_test(workdir: Path, data_dir: str | None = None, manual_dir: str | None = None) -> dict[str, str]:
+    """The group of each test image, by its name as in `eval/test.csv`.
+
+    Args:
+      workdir: of a run.
+      data_dir: where prepared datasets are kept; None for where the run had it.
+      manual_dir: the dataset as published; None for where the run had it.
+
+    Raises:
+      UserError: there is no run, or its dataset cannot be had or has other images now.
+    """
+    config, description = load_run(workdir), RunDescription.load(workdir)
+    if description is None:
+        raise UserError(f"{workdir / DESCRIPTION_NAME} is missing: train the run anew.")
+    with config.unlocked():
+        config.data.manual_dir = manual_dir or config.data.manual_dir
+        config.data.data_dir = data_dir or config.data.data_dir
+    dataset, _ = reopen_dataset(config, description, elsewhere=bool(data_dir or manual_dir))
+    source = dataset.source("test")
+    return dict(zip(map(harmless, source.names()), source.groups(), strict=True))
 
 
 def _counted(names: Iterable[str]) -> str:
@@ -115,24 +152,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         images = [image for run in chosen.runs for image in image_results(run)]
-        config = load_run(chosen.runs[0])
-        with config.unlocked():
-            config.data.manual_dir = chosen.manual_dir or config.data.manual_dir
-            config.data.data_dir = chosen.data_dir or config.data.data_dir
-        source = open_dataset(config).source("test")
-        group_of = dict(zip(source.names(), source.groups(), strict=True))
+        group_of = groups_of_test(chosen.runs[0], chosen.data_dir, chosen.manual_dir)
         unknown = {image.name for image in images} - group_of.keys()
         if unknown:
             raise UserError(f"{min(unknown)} is no test image of {chosen.runs[0]}: name runs on one dataset.")
+        named = sum(image.is_named for image in images)
+        if not named:
+            raise UserError("no image has both a label and a predicted class, so that no name is right or wrong.")
     except UserError as error:
         print(f"errors_by_tile.py: {error}", file=sys.stderr)
         return 1
     header = ["group", "images", "labels", "wrong", "called", "fired", "MAE", "IoU, defective"]
     rows = rows_of_groups(images, group_of)
     print(markdown(header, rows))
-    wrong = sum(image.label != image.predicted for image in images)
+    wrong = sum(image.is_wrong for image in images)
     groups = len({group_of[image.name] for image in images})
-    print(f"\n{wrong} of {len(images)} names are wrong, in {len(rows)} of {groups} groups.")
+    print(f"\n{wrong} of {named} names are wrong, in {len(rows)} of {groups} groups.")
     return 0
 
 

@@ -1,16 +1,21 @@
 """The table of groups whose images get a wrong name."""
 
 import csv
+import itertools
 import json
 from pathlib import Path
 
 import errors_by_tile
+import numpy as np
 import pytest
 from errors_by_tile import ImageResult, rows_of_groups
+from PIL import Image
 
+from dms_jax.data.framing import Framing
 from dms_jax.runs.config import saved
 from dms_jax.runs.config.defaults import default_config
-from dms_jax.runs.dataset import open_dataset
+from dms_jax.runs.dataset import digests, open_dataset
+from dms_jax.runs.description import RunDescription
 
 COLUMNS = ("name", "label", "predicted", "defective", "maximum", "mae", "iou")
 
@@ -36,6 +41,16 @@ def test_groups_without_a_defect_have_no_iou() -> None:
     assert rows_of_groups([image("a", "free", "crack")], {"a": "tile"})[0][-1] == ""
 
 
+def test_an_image_without_a_label_has_no_wrong_name_and_one_without_a_mask_no_error() -> None:
+    group_of = {"a": "tile0", "b": "tile0", "c": "tile1"}
+    unmasked = ImageResult("a", "crack", "free", fired=False, mae=None, iou=None)
+    unlabelled = image("b", "", "free", True, 0.5)
+    assert rows_of_groups([unmasked, unlabelled, image("c", "", "crack")], group_of) == [
+        ["tile0", "2", "crack 1, no label 1", "1 of 1", "free 1", "0.50", "0.2500", "0.500"]
+    ]
+    assert rows_of_groups([unmasked], group_of)[0][-2:] == ["", ""]
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A tested run on drawn images, of which the first is called by another name."""
@@ -45,7 +60,9 @@ def run(tmp_path: Path) -> Path:
     workdir = tmp_path / "run"
     (workdir / "eval").mkdir(parents=True)
     saved.save(config, workdir)
-    names = open_dataset(config).source("test").names()
+    dataset = open_dataset(config)
+    RunDescription.of(dataset, Framing("squash", size=32), digests(dataset)).save(workdir)
+    names = dataset.source("test").names()
     rows = [dict(zip(COLUMNS, (name, "free", "free", 0, 99, 0.5, ""), strict=True)) for name in names]
     rows[0]["predicted"], rows[0]["maximum"] = "blob", 101
     with (workdir / "eval" / "test.csv").open("w", newline="") as file:
@@ -72,3 +89,58 @@ def test_a_run_that_is_not_tested_or_is_on_other_images_is_named(run: Path, caps
     table.unlink()
     assert errors_by_tile.main([str(run)]) == 1
     assert f"{table} is missing: test the run first" in capsys.readouterr().err
+
+
+def rewrite(run: Path, **cells: str) -> None:
+    """Put other cells into each line of the table of images."""
+    table = run / "eval" / "test.csv"
+    with table.open(newline="") as file:
+        rows = [{**row, **cells} for row in csv.DictReader(file)]
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_run_without_a_threshold_or_masks(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "eval" / "test.json").write_text(json.dumps({"operating_threshold": {"value": None}}))
+    rewrite(run, defective="1", iou="")
+    assert errors_by_tile.main([str(run)]) == 0
+    assert "| 1 | free 1 | 1 of 1 | blob 1 | 0.00 | 0.5000 |  |" in capsys.readouterr().out
+    rewrite(run, defective="", mae="")
+    assert errors_by_tile.main([str(run)]) == 0
+    assert "| 1 | free 1 | 1 of 1 | blob 1 | 0.00 |  |  |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("column", ["label", "predicted"])
+def test_a_network_without_class_heads_and_images_without_labels(
+    column: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(run, **{column: ""})
+    assert errors_by_tile.main([str(run)]) == 1
+    assert "no image has both a label and a predicted class" in capsys.readouterr().err
+
+
+def test_a_folder_that_has_changed_since_keeps_the_groups_that_the_run_began_with(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, rng = tmp_path / "mine", np.random.default_rng(0)
+    for split, name in itertools.product(("train", "test"), ("free", "crack")):
+        (folder / split / name).mkdir(parents=True)
+        for i in range(12):
+            Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(folder / split / name / f"{i}.png")
+    config = saved.load_run(run)
+    with config.unlocked():
+        config.data.dataset, config.data.manual_dir = "folder", str(folder)
+    saved.save(config, run)
+    dataset = open_dataset(config)
+    RunDescription.of(dataset, Framing("squash", size=32), digests(dataset)).save(run)
+    with (run / "eval" / "test.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        for name in dataset.source("test").names():
+            row = (name, name.split("/")[-2], "free", "", 0, "", "")
+            table.writerow(dict(zip(COLUMNS, row, strict=True)))
+    (folder / "test" / "crack" / "0.png").unlink()
+    assert errors_by_tile.main([str(run)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "12 of 24 names are wrong, in 12 of 24 groups."
