@@ -5,24 +5,41 @@ from collections.abc import Iterator
 import numpy as np
 from ml_collections import ConfigDict
 
+from dms_jax.data.datasets.base import SPLITS
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.inspect.summary import summarise
+from dms_jax.data.inspect.warnings import NO_OPERATING_THRESHOLD, class_warnings
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.data.vanishing import vanished_defects, vanishing_sentence
 from dms_jax.runs.config import build
-from dms_jax.runs.splits import Splits
+from dms_jax.runs.splits import Splits, named_split
 
 
 def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) -> tuple[str, ...]:
     """What `dms-jax prepare` warns of, and what is wrong with the images or steps of this run; one sentence each."""
     said = [
-        *summarise(dataset).warnings,
+        *_of_dataset(config, dataset),
         *_of_training(splits),
         *_of_selection(splits, len(dataset.class_names)),
         *_of_framing(config, splits),
         *_of_steps(config),
     ]
     return tuple(dict.fromkeys(said))
+
+
+def _of_dataset(config: ConfigDict, dataset: PreparedDataset) -> Iterator[str]:
+    """What `dms-jax prepare` warns of; with `data.folds`, of this run's training and validation, not the dataset's."""
+    warnings = summarise(dataset).warnings
+    if not config.data.folds:
+        yield from warnings
+        return
+    own = {split: dataset.source(split).labels().tolist() for split in SPLITS}
+    ours = {split: named_split(dataset, config, split) for split in SPLITS}
+    yield from class_warnings({split: source.labels().tolist() for split, source in ours.items()}, dataset.class_names)
+    if not _shows_defects(ours["validation"]):
+        yield NO_OPERATING_THRESHOLD
+    not_ours = {NO_OPERATING_THRESHOLD, *class_warnings(own, dataset.class_names)}
+    yield from (warning for warning in warnings if warning not in not_ours)
 
 
 def _of_training(splits: Splits) -> Iterator[str]:

@@ -72,8 +72,7 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
     seen = without_classes(validation, scarcity.without, "validation") if scarcity.without else validation
     if config.data.select_on == "validation":
         scarce = _make_scarce((train,), scarcity, dataset)
-        name = f"fold {config.data.fold} of {config.data.folds}" if config.data.folds else "validation"
-        return Splits(scarce, seen, test, "test", "validation", seen, name)
+        return Splits(scarce, seen, test, "test", "validation", seen, validation_name(config))
     return Splits(
         train=_make_scarce((train, validation), scarcity, dataset),
         selection=test if config.data.select_on == "test" else None,
@@ -84,6 +83,11 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
         threshold=seen,
         threshold_name=f"validation ({'partly ' if scarcity.images else ''}learnt from)",
     )
+
+
+def validation_name(config: ConfigDict) -> str:
+    """What the images of validation are, for sentences: those of the dataset, or a fold."""
+    return f"fold {config.data.fold} of {config.data.folds}" if config.data.folds else "validation"
 
 
 def named_split(dataset: PreparedDataset, config: ConfigDict, name: str) -> ExampleSource:

@@ -23,7 +23,7 @@ from dms_jax.runs.config import build
 from dms_jax.runs.dataset import reopen_dataset
 from dms_jax.runs.open_run import OpenedRun, open_run
 from dms_jax.runs.results import save_results
-from dms_jax.runs.splits import Splits, choose_splits, named_split, training_facts
+from dms_jax.runs.splits import Splits, choose_splits, named_split, training_facts, validation_name
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
 from dms_jax.runtime.devices import data_mesh
 
@@ -215,5 +215,5 @@ def open_splits(
     if split != splits.test_name:
         splits = replace(splits, test=named_split(dataset, config, split), test_name=split)
     if split == "validation":
-        splits = replace(splits, threshold_name="validation (these very images)")
+        splits = replace(splits, threshold_name=f"{validation_name(config)} (these very images)")
     return dataset, splits, notes

@@ -11,7 +11,7 @@ from dms_jax.data.examples import ExampleSource
 from dms_jax.runs import data_warnings as module
 from dms_jax.runs.config.defaults import default_config
 from dms_jax.runs.data_warnings import data_warnings
-from dms_jax.runs.splits import Splits
+from dms_jax.runs.splits import Splits, choose_splits
 
 
 def source_of(*marks: int, known: bool = True, label: int = 1, size: int = 40) -> ExampleSource:
@@ -96,3 +96,58 @@ def test_a_warm_up_that_the_steps_do_not_reach_the_end_of(monkeypatch: pytest.Mo
     (sentence,) = said(source_of(9), source_of(9), monkeypatch, steps=400, optimizer__warmup_steps=500)
     assert "config.optimizer.warmup_steps=500 steps, but config.steps=400 end before" in sentence
     assert sentence.endswith("such as --config.optimizer.warmup_steps=40.")
+
+
+def test_with_folds_the_classes_and_masks_of_the_fold_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dataset's own validation, here normal images alone, is validation no more."""
+    classes = ("good", "crack", "fray")
+
+    def part(labels: list[int]) -> ExampleSource:
+        masks = [np.full((40, 40), 0, np.uint8) for _ in labels]
+        for mask, label in zip(masks, labels, strict=True):
+            mask[: 9 * label] = 255
+        groups = [f"{label}/{i}" if label < 2 else "fray" for i, label in enumerate(labels)]
+        images = [np.zeros((40, 40, 3), np.uint8)] * len(labels)
+        return ExampleSource(ImageRecords(images, masks, labels, groups=groups), "train", free_class=0)
+
+    train, validation = [0] * 22 + [1] * 24 + [2] * 2, [0] * 4
+    sources = {"train": part(train), "validation": part(validation), "test": part([0, 1, 2])}
+    sources["train+validation"] = part(train + validation)
+    dataset = SimpleNamespace(class_names=classes, free_class=0, source=sources.__getitem__)
+    of_images = "2 images are defective everywhere."
+    few = "Classes with fewer than 10 training images: fray (2)."
+    own = (
+        few,
+        "Classes without an image in validation: crack, fray.",
+        of_images,
+        "No mask of validation shows a defect, so that no operating threshold can be chosen on it.",
+    )
+    monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=own))
+    config = default_config()
+    config.data.image_size = 32
+    said_of = []
+    for fold in range(2):
+        config.data.folds, config.data.fold = 2, fold
+        said_of.append(data_warnings(config, dataset, choose_splits(dataset, config)))
+    learnt = (few, "Classes without an image in validation: fray.", of_images)
+    validated = ("Classes without an image in train: fray.", of_images)
+    assert sorted(said_of) == sorted([learnt, validated])
+    config.data.folds, config.data.fold = 0, 0
+    assert set(own) < set(data_warnings(config, dataset, choose_splits(dataset, config)))
+
+
+def test_a_fold_without_a_defect_chooses_no_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, masks = [np.zeros((40, 40, 3), np.uint8)] * 4, [np.zeros((40, 40), np.uint8) for _ in range(4)]
+    masks[0][:9] = 255
+    records = ImageRecords(images, masks, [1, 0, 0, 0], groups=list("abcd"))
+    whole = ExampleSource(records, "train", free_class=0)
+    dataset = SimpleNamespace(class_names=("good", "crack"), free_class=0, source=lambda split: whole)
+    monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=()))
+    config = default_config()
+    config.data.image_size, config.data.folds = 32, 4
+    found = []
+    for fold in range(4):
+        config.data.fold = fold
+        warnings = data_warnings(config, dataset, choose_splits(dataset, config))
+        found.append(any("no operating threshold can be chosen" in warning for warning in warnings))
+    assert sorted(found) == [False, True, True, True]

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from dms_jax.data.examples import ExampleSource
 from dms_jax.errors import UsageError, UserError
+from dms_jax.runs import testing
 from dms_jax.runs.config.defaults import default_config
 from dms_jax.runs.splits import Splits, choose_splits, named_split, scarcity_note, training_facts
 
@@ -120,6 +121,20 @@ def test_folds_take_turns_at_validation(dataset: Dataset, folds: int) -> None:
         for name, source in (("train", train), ("validation", selection), ("test", splits.test)):
             assert named_split(dataset, config, name).names() == source.names()
     assert sorted(validated) == sorted(everything)
+
+
+def test_a_fold_that_is_evaluated_is_named(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testing, "reopen_dataset", lambda *arguments, **options: (dataset, ()))
+    for fields, name in (({"folds": 3, "fold": 1}, "fold 1 of 3"), ({}, "validation")):
+        run: Any = SimpleNamespace(config=config_of(**fields), description=None)
+        _, splits, _ = testing.open_splits(run, "validation")
+        assert splits.selection is not None
+        assert splits.threshold_name == f"{name} (these very images)"
+        assert splits.test_name == "validation"
+        assert splits.test.names() == splits.selection.names()
+        _, splits, _ = testing.open_splits(run, "train")
+        assert (splits.threshold_name, splits.test_name) == (name, "train")
+        assert splits.test.names() == splits.train[0].names()
 
 
 def test_a_run_of_a_fold_says_so(dataset: Dataset) -> None:

@@ -136,7 +136,9 @@ def _summary(dataset: PreparedDataset, images: Mapping[str, Sequence[ImageFacts]
         splits={split: _summarise_split(members, dataset.class_names) for split, members in images.items()},
         whole=_summarise_split(merged, dataset.class_names),
         warnings=(
-            *class_warnings(images, dataset.class_names),
+            *class_warnings(
+                {split: [image.label for image in members] for split, members in images.items()}, dataset.class_names
+            ),
             *mask_warnings(images, free),
             *copy_warnings(images),
             *range_warnings(images),

@@ -1,7 +1,7 @@
 """What is likely to be wrong with a dataset, by what is known of its images."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from dms_jax.data.facts import UNLABELLED, ImageFacts, mask_like
@@ -15,14 +15,17 @@ _DARK = 64
 _listed = partial(some_names, most=10)
 
 
-def class_warnings(images: Mapping[str, Sequence[ImageFacts]], class_names: Sequence[str]) -> Iterator[str]:
+NO_OPERATING_THRESHOLD = "No mask of validation shows a defect, so that no operating threshold can be chosen on it."
+
+
+def class_warnings(labels: Mapping[str, Iterable[int]], class_names: Sequence[str]) -> Iterator[str]:
     """What is likely to be wrong with the classes, one sentence each.
 
     Args:
-      images: what is known of the images of each split.
+      labels: of the images of each split.
       class_names: names of the classes, in the order of their indices.
     """
-    counts = {split: Counter(image.label for image in members) for split, members in images.items()}
+    counts = {split: Counter(members) for split, members in labels.items()}
     used = [name for label, name in enumerate(class_names) if any(count[label] for count in counts.values())]
     if len(used) == 1:
         yield f"{used[0]} is the only class, so that there is nothing to classify."
@@ -67,7 +70,7 @@ def mask_warnings(images: Mapping[str, Sequence[ImageFacts]], free_class: int | 
             "white are exchanged in these masks, invert them (or mask_values=0, if in all)."
         )
     if not any(image.pixels.defective for image in images["validation"]):
-        yield "No mask of validation shows a defect, so that no operating threshold can be chosen on it."
+        yield NO_OPERATING_THRESHOLD
 
 
 def range_warnings(images: Mapping[str, Sequence[ImageFacts]]) -> Iterator[str]:
