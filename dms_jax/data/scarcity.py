@@ -72,7 +72,7 @@ def make_scarce(
     Raises:
       UserError: there are fewer images than are asked for, or a class would have none, or no mask.
     """
-    sources = [_without(source, scarcity.without) for source in sources]
+    sources = [without_classes(source, scarcity.without) for source in sources]
     if not sum(map(len, sources)):
         raise UserError(
             "config.data.without leaves no training image: leave out fewer classes than the training images have."
@@ -84,27 +84,8 @@ def make_scarce(
     return tuple(source for source in sources if len(source))
 
 
-def without_classes(source: ExampleSource, labels: Sequence[int], split: str) -> ExampleSource:
-    """A source of the images of all classes but some.
-
-    Args:
-      source: the images.
-      labels: indices of the classes to leave out.
-      split: what the images are, for the error.
-
-    Raises:
-      UserError: no image is left of those that there are.
-    """
-    left = _without(source, labels)
-    if len(source) and not len(left):
-        raise UserError(
-            f"config.data.without leaves no image of {split}: leave out fewer classes, or choose by nothing with "
-            "config.data.select_on=none."
-        )
-    return left
-
-
-def _without(source: ExampleSource, labels: Sequence[int]) -> ExampleSource:
+def without_classes(source: ExampleSource, labels: Sequence[int]) -> ExampleSource:
+    """A source of the images of all classes but those of some indices; of none, if there is no other."""
     if not len(labels):
         return source
     return source.subset(np.flatnonzero(~np.isin(source.labels(), labels)))

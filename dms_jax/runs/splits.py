@@ -69,9 +69,19 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
         none = "config.data.overfit leaves no images to choose one on"
         return Splits((few,), few, few, "train", "train", threshold=None, threshold_name=none)
     scarcity = scarcity_of(config, dataset.class_names)
-    seen = without_classes(validation, scarcity.without, "validation") if scarcity.without else validation
+    seen = without_classes(validation, scarcity.without)
+    none_left = len(validation) > 0 and not len(seen)
     if config.data.select_on == "validation":
         scarce = _make_scarce((train,), scarcity, dataset)
+        if none_left:
+            folds = config.data.folds
+            otherwise = (
+                "take another config.data.fold" if folds else "choose by nothing with config.data.select_on=none"
+            )
+            raise UserError(
+                f"config.data.without leaves no image of {validation_name(config)}: leave out fewer classes, or "
+                f"{otherwise}."
+            )
         return Splits(scarce, seen, test, "test", "validation", seen, validation_name(config))
     return Splits(
         train=_make_scarce((train, validation), scarcity, dataset),
@@ -80,8 +90,12 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
         test_name="test",
         selected_on=config.data.select_on,
         # Never on test: rather on images that were learnt from, and so look better than others.
-        threshold=seen,
-        threshold_name=f"validation ({'partly ' if scarcity.images else ''}learnt from)",
+        threshold=None if none_left else seen,
+        threshold_name=(
+            "config.data.without leaves no images to choose one on"
+            if none_left
+            else f"validation ({'partly ' if scarcity.images else ''}learnt from)"
+        ),
     )
 
 

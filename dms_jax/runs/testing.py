@@ -214,6 +214,6 @@ def open_splits(
     splits = choose_splits(dataset, config)
     if split != splits.test_name:
         splits = replace(splits, test=named_split(dataset, config, split), test_name=split)
-    if split == "validation":
+    if split == "validation" and splits.threshold is not None:
         splits = replace(splits, threshold_name=f"{validation_name(config)} (these very images)")
     return dataset, splits, notes

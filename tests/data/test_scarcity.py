@@ -154,12 +154,10 @@ class TestWithout:
         (left,) = make_scarce([source], Scarcity(without=(1,), images=6, mask_share=0.5), CLASSES)
         assert Counter(left.labels().tolist())[1] == 0
         assert len(left) == 6
-        assert set(without_classes(source, (1,), "validation").labels().tolist()) == {0, 2}
+        assert set(without_classes(source, (1,)).labels().tolist()) == {0, 2}
 
     def test_all_of_them_are_not(self, source: ExampleSource) -> None:
         with pytest.raises(UserError, match=r"config\.data\.without leaves no training image: "):
             make_scarce([source], Scarcity(without=(0, 1, 2)), CLASSES)
-        with pytest.raises(UserError, match=r"config\.data\.without leaves no image of validation: .*select_on=none"):
-            without_classes(source, (0, 1, 2), "validation")
-        # Where there was none before, nothing is wrong.
-        assert len(without_classes(source.subset([]), (0,), "validation")) == 0
+        assert len(without_classes(source, (0, 1, 2))) == 0
+        assert without_classes(source, ()) is source

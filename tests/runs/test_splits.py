@@ -123,6 +123,28 @@ def test_folds_take_turns_at_validation(dataset: Dataset, folds: int) -> None:
     assert sorted(validated) == sorted(everything)
 
 
+def test_classes_that_all_of_validation_is_of(dataset: Dataset) -> None:
+    few = dataset.sources["validation"].subset([1, 2])
+    dataset.sources["validation"] = few
+    message = r"config\.data\.without leaves no image of validation: .*, or choose by nothing with .*select_on=none\."
+    with pytest.raises(UserError, match=message):
+        choose_splits(dataset, config_of(without="crack,fray"))
+    # Which is what was advised.
+    splits = choose_splits(dataset, config_of(without="crack,fray", select_on="none"))
+    assert splits.threshold is None
+    assert splits.threshold_name == "config.data.without leaves no images to choose one on"
+    assert [source.labels().tolist() for source in splits.train if len(source)] == [[0] * 6]
+    # With as many folds as groups, one of them is of one class.
+    refused = []
+    for fold in range(9):
+        try:
+            choose_splits(dataset, config_of(without="fray", folds=9, fold=fold))
+        except UserError as error:
+            refused.append(str(error))
+    assert len(refused) == 2
+    assert refused[0].endswith(" of 9: leave out fewer classes, or take another config.data.fold.")
+
+
 def test_a_fold_that_is_evaluated_is_named(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(testing, "reopen_dataset", lambda *arguments, **options: (dataset, ()))
     for fields, name in (({"folds": 3, "fold": 1}, "fold 1 of 3"), ({}, "validation")):
@@ -135,6 +157,14 @@ def test_a_fold_that_is_evaluated_is_named(dataset: Dataset, monkeypatch: pytest
         _, splits, _ = testing.open_splits(run, "train")
         assert (splits.threshold_name, splits.test_name) == (name, "train")
         assert splits.test.names() == splits.train[0].names()
+
+
+def test_why_there_is_no_threshold_is_said_of_validation_too(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testing, "reopen_dataset", lambda *arguments, **options: (dataset, ()))
+    run: Any = SimpleNamespace(config=config_of(overfit=2), description=None)
+    _, splits, _ = testing.open_splits(run, "validation")
+    assert (splits.threshold, splits.test_name) == (None, "validation")
+    assert splits.threshold_name == "config.data.overfit leaves no images to choose one on"
 
 
 def test_a_run_of_a_fold_says_so(dataset: Dataset) -> None:
