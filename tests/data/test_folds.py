@@ -54,3 +54,9 @@ def test_names_of_groups_that_look_alike_are_apart() -> None:
 def test_a_number_of_folds_that_cannot_be(folds: int) -> None:
     with pytest.raises(ValueError, match=f"20 groups cannot be {folds} folds"):
         fold_of_each(LABELS, GROUPS, folds)
+
+
+def test_the_folds_stay_as_they_are() -> None:
+    """A run that goes on must not learn from what it was validated by."""
+    groups = [f"surface{i}" for i in range(10)]
+    assert fold_of_each(np.array([0] * 6 + [1] * 4), groups, 3).tolist() == [0, 2, 1, 2, 1, 0, 2, 0, 0, 1]
