@@ -84,7 +84,9 @@ def group_copies(images: Sequence[ListedImage]) -> dict[str, str]:
     sizes = Counter(size_of(image.image_path) for image in images)
     groups, first_of = {}, {}
     for image in images:
-        alone = sizes[size_of(image.image_path)] == 1
+        # Empty files show nothing that could be the same: each of them is named by its reader.
+        size = size_of(image.image_path)
+        alone = sizes[size] == 1 or not size
         contents = image.name if alone else _contents_hash(image.image_path)
         groups[image.name] = first_of.setdefault(contents, image.name)
     return groups

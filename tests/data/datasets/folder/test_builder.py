@@ -429,6 +429,18 @@ class TestBadFiles:
         assert first.startswith("20 files cannot be used: ")
         assert all("is a mask of no image" in line for line in named)
 
+    def test_empty_files_are_no_copies_that_leave_nothing_to_split(self, prepared, tmp_path):
+        """As a disk leaves them that was full."""
+        root = make(
+            tmp_path / "parts", {f"{split}/{label}": 3 for split in ("train", "test") for label in ("dent", "ok")}
+        )
+        for path in root.glob("train/*/*.png"):
+            path.write_bytes(b"")
+        with pytest.raises(
+            UserError, match=r"^6 files cannot be used: (.|\n)*train/ok/2\.png cannot be read as an image"
+        ):
+            prepared(root)
+
     def test_what_may_come_of_bad_files_is_not_named_in_their_place(self, prepared, tmp_path):
         root = tmp_path / "parts"
         add(root, "images/1.png")
