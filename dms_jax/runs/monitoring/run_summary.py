@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.runs.config.saved import CONFIG_NAME
 from dms_jax.runs.monitoring.metrics_file import fixable
+from dms_jax.runs.splits import validation_name
 
 PARAMETERS_NAME = "parameters.txt"
 
@@ -46,10 +47,13 @@ def describe_run(config: ConfigDict, dataset: PreparedDataset, params: Any, work
         path.write_text(table + "\n")
     parts = {name: int(parameter_overview.count_parameters(tree)) for name, tree in params.items()}
     sizes = ", ".join(f"{count} {name}" for name, count in dataset.sizes.items())
+    folds = ""
+    if config.data.folds:
+        folds = f"; of train and validation together, {validation_name(config)} is for validation"
     lines = [
         f"configuration (also in {workdir / CONFIG_NAME}):",
         json.dumps(config.to_dict(), indent=2),
-        f"{dataset.name} ({dataset.config}): {sizes} images",
+        f"{dataset.name} ({dataset.config}): {sizes} images{folds}",
         *(f"skipped: {sentence}" for sentence in dataset.skipped),
         *dataset.notes,
         f"parameters (each one in {path}):",
