@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any, Self
@@ -165,7 +165,9 @@ class Interruptions:
     def _say(self, sentence: str) -> None:
         # Not behind a bar.
         start = "\n" if sys.stderr.isatty() else ""
-        print(f"{start}{self._program}: {sentence}", file=sys.stderr, flush=True)
+        # Ctrl-C ends a `tee` behind this process too: that nobody reads any more is no reason to go on.
+        with suppress(OSError, ValueError):
+            print(f"{start}{self._program}: {sentence}", file=sys.stderr, flush=True)
 
 
 def interrupted_code(received: list[int]) -> int:

@@ -55,6 +55,35 @@ def test_a_deferred_signal_is_noted(entered: bool, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == said
 
 
+_UNHEARD = """
+import signal, time
+from dms_jax.runtime.signals import Interruptions
+with Interruptions("program") as interruptions, interruptions.deferred() as received:
+    print("ready", flush=True)
+    while not received:
+        time.sleep(0.01)
+    interruptions.wait_until_acknowledged()
+    SECOND
+raise SystemExit(interruptions.exit_code)
+"""
+
+
+@pytest.mark.parametrize(("second", "code"), [("", 130), ("signal.raise_signal(15); time.sleep(60)", 143)])
+def test_signals_that_nobody_hears_of(second: str, code: int) -> None:
+    """Ctrl-C has ended the `tee` that would have read what is said."""
+    command = [sys.executable, "-c", _UNHEARD.replace("SECOND", second)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.stderr.close()
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(30) == code
+        finally:
+            process.kill()
+
+
 def test_after_what_was_deferred_a_signal_ends_the_rest() -> None:
     with Interruptions("program"):
         with collect_interruptions():
