@@ -151,6 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", metavar="DIR", help="where prepared datasets are kept now")
     chosen = parser.parse_args(arguments)
     try:
+        for run in chosen.runs:
+            load_run(run)
         images = [image for run in chosen.runs for image in image_results(run)]
         group_of = groups_of_test(chosen.runs[0], chosen.data_dir, chosen.manual_dir)
         unknown = {image.name for image in images} - group_of.keys()

@@ -144,3 +144,10 @@ def test_a_folder_that_has_changed_since_keeps_the_groups_that_the_run_began_wit
     (folder / "test" / "crack" / "0.png").unlink()
     assert errors_by_tile.main([str(run)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "12 of 24 names are wrong, in 12 of 24 groups."
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert errors_by_tile.main([str(tmp_path / "none")]) == 1
+    told = capsys.readouterr().err
+    assert str(tmp_path / "none") in told
+    assert "test the run first" not in told
