@@ -90,7 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"dms-jax: {printable(str(error))}: make room, or name another file or folder.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("dms-jax: interrupted.", file=sys.stderr)
+        # Who read this may have been interrupted too.
+        with contextlib.suppress(OSError):
+            print("dms-jax: interrupted.", file=sys.stderr)
         return interruptions.exit_code
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -61,7 +62,11 @@ def launch(
         except KeyboardInterrupt:
             # Within, so that a second signal does not come between.
             interruptions.wait_until_acknowledged()
-            print(f"{program}: interrupted: run the same command to resume from the last checkpoint.", file=sys.stderr)
+            # Who read this may have been interrupted too.
+            with contextlib.suppress(OSError):
+                print(
+                    f"{program}: interrupted: run the same command to resume from the last checkpoint.", file=sys.stderr
+                )
             return interruptions.exit_code
 
 

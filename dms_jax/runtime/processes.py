@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -92,7 +92,9 @@ class Processes:
 
     def say(self, sentence: str) -> None:
         """Tell the user why this process ends."""
-        print(f"{self.program}: {printable(sentence)}", file=sys.stderr, flush=True)
+        # Who reads this may have been interrupted too; the exit code says it then.
+        with suppress(OSError):
+            print(f"{self.program}: {printable(sentence)}", file=sys.stderr, flush=True)
         self._has_said = True
 
     def _tell(self, error: BaseException) -> None:

@@ -1,11 +1,14 @@
 """What all sub-commands share: how an option that none has is answered."""
 
+import errno
 import io
 import sys
 
 import pytest
 
 from dms_jax.cli import main
+from dms_jax.commands.train import launch
+from dms_jax.errors import InterruptionError
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,32 @@ def test_what_is_printed_to_may_be_closed_before_what_prints(monkeypatch, tmp_pa
     stream.close()
     kept[0].close()
     assert kept[0].closed
+
+
+class Unread(io.StringIO):
+    """Standard error whose reader has gone, as a `tee` that Ctrl-C ended too."""
+
+    def write(self, text):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+# ml_collections reads configuration files in a way that Python will drop one day.
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+@pytest.mark.parametrize("program", ["evaluate", "train", "failed"])
+def test_an_interruption_that_nobody_reads_of_has_its_exit_code(program, monkeypatch, tmp_path):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    def fail(*arguments):
+        raise InterruptionError("interrupted after step 5, which is saved: run the same command to resume.", 143)
+
+    monkeypatch.setattr(sys, "stderr", Unread())
+    if program == "evaluate":
+        monkeypatch.setattr("dms_jax.commands.evaluate.run", interrupt)
+        assert main(["evaluate", "--maps", str(tmp_path), "--masks", str(tmp_path)]) == 130
+    elif program == "train":
+        monkeypatch.setattr("dms_jax.commands.train._train", interrupt)
+        assert launch("", ["train.py"]) == 130
+    else:
+        monkeypatch.setattr("dms_jax.runs.loop.train", fail)
+        assert launch("", ["train.py", "--config=quickstart", f"--workdir={tmp_path}"]) == 143
