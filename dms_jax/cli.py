@@ -27,7 +27,7 @@ from dms_jax.commands import (
     report,
     train,
 )
-from dms_jax.errors import UserError
+from dms_jax.errors import UserError, tell
 from dms_jax.runtime.signals import Interruptions
 from dms_jax.tables import printable
 from dms_jax.version import __version__
@@ -79,20 +79,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(end="", flush=True)
     except UserError as error:
         for sentence in printable(str(error)).splitlines():
-            print(f"dms-jax: {sentence}", file=sys.stderr)
+            tell("dms-jax", sentence)
         return error.exit_code
     except BrokenPipeError:
         _discard_output()
-        print("dms-jax: what reads the output stopped before its end: let it read all, or use a file.", file=sys.stderr)
+        tell("dms-jax", "what reads the output stopped before its end: let it read all, or use a file.")
         return 1
     except OSError as error:
         _discard_output()
-        print(f"dms-jax: {printable(str(error))}: make room, or name another file or folder.", file=sys.stderr)
+        tell("dms-jax", f"{printable(str(error))}: make room, or name another file or folder.")
         return 1
     except KeyboardInterrupt:
-        # Who read this may have been interrupted too.
-        with contextlib.suppress(OSError):
-            print("dms-jax: interrupted.", file=sys.stderr)
+        tell("dms-jax", "interrupted.")
         return interruptions.exit_code
     return 0
 

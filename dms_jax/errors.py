@@ -1,7 +1,9 @@
 """Failures that the user can act on, and their wording."""
 
 import shlex
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -27,6 +29,15 @@ class InterruptionError(UserError):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def tell(program: str, sentence: str) -> None:
+    """Say on standard error why a program ends.
+
+    Where nobody reads it any more, as Ctrl-C ends a `tee` behind the program too, its exit code says it alone.
+    """
+    with suppress(OSError, ValueError):
+        print(f"{program}: {sentence}", file=sys.stderr, flush=True)
 
 
 def some_names(names: Sequence[str], most: int) -> str:

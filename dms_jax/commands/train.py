@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from dms_jax.errors import UserError
+from dms_jax.errors import UserError, tell
 from dms_jax.runtime.signals import Interruptions
 
 if TYPE_CHECKING:
@@ -62,11 +61,7 @@ def launch(
         except KeyboardInterrupt:
             # Within, so that a second signal does not come between.
             interruptions.wait_until_acknowledged()
-            # Who read this may have been interrupted too.
-            with contextlib.suppress(OSError):
-                print(
-                    f"{program}: interrupted: run the same command to resume from the last checkpoint.", file=sys.stderr
-                )
+            tell(program, "interrupted: run the same command to resume from the last checkpoint.")
             return interruptions.exit_code
 
 
@@ -106,7 +101,7 @@ def _train(argv: list[str], default_config: str, started: float, program: str, i
             join(cluster, program=program)
             interruptions.reinstall()
     except UserError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        tell(program, str(error))
         return error.exit_code
     # It ends when the others do: who leaves earlier takes them along.
     with Processes(program=program) if cluster is None else all_processes(program) as processes:

@@ -10,13 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
 import jax
 
-from dms_jax.errors import UserError, first_words
+from dms_jax.errors import UserError, first_words, tell
 from dms_jax.runtime.stopping import Stop, Store
 from dms_jax.tables import printable
 
@@ -92,9 +92,7 @@ class Processes:
 
     def say(self, sentence: str) -> None:
         """Tell the user why this process ends."""
-        # Who reads this may have been interrupted too; the exit code says it then.
-        with suppress(OSError):
-            print(f"{self.program}: {printable(sentence)}", file=sys.stderr, flush=True)
+        tell(self.program, printable(sentence))
         self._has_said = True
 
     def _tell(self, error: BaseException) -> None:

@@ -7,10 +7,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any, Self
+
+from dms_jax.errors import tell
 
 # Ctrl-C, `kill` and batch systems, and a terminal that is closed.
 _SIGNALS = tuple(
@@ -165,9 +167,7 @@ class Interruptions:
     def _say(self, sentence: str) -> None:
         # Not behind a bar.
         start = "\n" if sys.stderr.isatty() else ""
-        # Ctrl-C ends a `tee` behind this process too: that nobody reads any more is no reason to go on.
-        with suppress(OSError, ValueError):
-            print(f"{start}{self._program}: {sentence}", file=sys.stderr, flush=True)
+        tell(f"{start}{self._program}", sentence)
 
 
 def interrupted_code(received: list[int]) -> int:
