@@ -12,7 +12,7 @@ from dms_jax.data.inspect.warnings import NO_OPERATING_THRESHOLD, class_warnings
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.data.vanishing import vanished_defects, vanishing_sentence
 from dms_jax.runs.config import build
-from dms_jax.runs.splits import Splits, named_split
+from dms_jax.runs.splits import Splits, train_and_validation
 
 
 def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) -> tuple[str, ...]:
@@ -34,9 +34,10 @@ def _of_dataset(config: ConfigDict, dataset: PreparedDataset) -> Iterator[str]:
         yield from warnings
         return
     own = {split: dataset.source(split).labels().tolist() for split in SPLITS}
-    ours = {split: named_split(dataset, config, split) for split in SPLITS}
-    yield from class_warnings({split: source.labels().tolist() for split, source in ours.items()}, dataset.class_names)
-    if not _shows_defects(ours["validation"]):
+    train, validation = train_and_validation(dataset, config)
+    ours = {**own, "train": train.labels().tolist(), "validation": validation.labels().tolist()}
+    yield from class_warnings(ours, dataset.class_names)
+    if not _shows_defects(validation):
         yield NO_OPERATING_THRESHOLD
     not_ours = {NO_OPERATING_THRESHOLD, *class_warnings(own, dataset.class_names)}
     yield from (warning for warning in warnings if warning not in not_ours)

@@ -63,7 +63,8 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
     Raises:
       UserError: the images do not allow what is asked for.
     """
-    train, validation, test = (named_split(dataset, config, name) for name in ("train", "validation", "test"))
+    train, validation = train_and_validation(dataset, config)
+    test = dataset.source("test")
     if config.data.overfit:
         few = train.subset(one_of_each_class(train.labels(), config.data.overfit))
         none = "config.data.overfit leaves no images to choose one on"
@@ -105,15 +106,26 @@ def validation_name(config: ConfigDict) -> str:
 
 
 def named_split(dataset: PreparedDataset, config: ConfigDict, name: str) -> ExampleSource:
-    """`train`, `validation` or `test` of a run: the dataset's own, or with `data.folds` parts of the former two.
+    """`train`, `validation` or `test` of a run; see `train_and_validation`.
 
     Raises:
       UserError: there are more folds than groups of images, or a file is damaged.
       UsageError: there is no such split.
     """
-    folds = config.data.folds
-    if not folds or name not in ("train", "validation"):
+    if name not in ("train", "validation"):
         return dataset.source(name)
+    return train_and_validation(dataset, config)[name == "validation"]
+
+
+def train_and_validation(dataset: PreparedDataset, config: ConfigDict) -> tuple[ExampleSource, ExampleSource]:
+    """What a run may learn from and is validated by: the dataset's own, or with `data.folds` parts of both together.
+
+    Raises:
+      UserError: there are more folds than groups of images, or a file is damaged.
+    """
+    folds = config.data.folds
+    if not folds:
+        return dataset.source("train"), dataset.source("validation")
     both = dataset.source("train+validation")
     groups = both.groups()
     count = len(set(groups))
@@ -123,7 +135,7 @@ def named_split(dataset: PreparedDataset, config: ConfigDict, name: str) -> Exam
             "most."
         )
     is_chosen = fold_of_each(both.labels(), groups, folds) == config.data.fold
-    return both.subset(np.flatnonzero(is_chosen if name == "validation" else ~is_chosen))
+    return both.subset(np.flatnonzero(~is_chosen)), both.subset(np.flatnonzero(is_chosen))
 
 
 def _make_scarce(
