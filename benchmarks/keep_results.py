@@ -1,6 +1,6 @@
 """Keeps a run's results, its curves and what it was made with in one file of docs/results.
 
-    python benchmarks/keep_results.py runs/search/mtdd-tiles-bdms-scratch-seed0.json [MORE ...]
+    python benchmarks/keep_results.py runs/search/mtdd-tiles-bdms-adamw-seed0.json [MORE ...]
     python benchmarks/keep_results.py runs/mine --as mtdd-tiles-bdms-mine --command 'python train.py --config=...'
 
 Reads what `recipes.py` leaves: NAME.json and, of the work directory NAME/, config.json, run.json, metrics.jsonl and

@@ -28,6 +28,10 @@ RESULTS = Path(__file__).parent / "results"
 
 _SEED = re.compile(r"-seed\d+$")
 
+# Fields in which the commands of one run's seeds may differ: beside the seed, how often something is written down,
+# which no figure depends on.
+_OF_SEEDS = ("seed", "log_every", "checkpoint_every")
+
 # What every kept run has, whatever was measured.
 _KEYS = ("command", "seed", "seconds", "card", "results", "validation")
 _RESULT_KEYS = ("dataset", "dataset_config", "network", "size", "ablation")
@@ -57,7 +61,7 @@ def runs_in(folder: Path) -> dict[str, Run]:
 
 
 def by_seeds(runs: Mapping[str, Run], names: Sequence[str] = ()) -> dict[str, list[Run]]:
-    """Runs that differ in their seed alone, by the name that they have in common.
+    """Runs that differ in their seed alone, or in how often they wrote something, by the name that they share.
 
     Args:
       runs: by name.
@@ -73,8 +77,9 @@ def by_seeds(runs: Mapping[str, Run], names: Sequence[str] = ()) -> dict[str, li
         group = [runs[name]] if name in runs else [run for own, run in runs.items() if _SEED.sub("", own) == name]
         if not group:
             raise ValueError(f"there is no {name}: the runs are {', '.join(runs)}")
-        commands = {without_fields(run["command"], "seed") for run in group}
-        if len(commands) > 1:
+        commands = {without_fields(run["command"], *_OF_SEEDS) for run in group}
+        # The order in which a command sets its fields is of no account.
+        if len({frozenset(shlex.split(command)) for command in commands}) > 1:
             raise ValueError(f"the runs of {name} differ in more than their seed: {'; '.join(sorted(commands))}")
         if len({run["seed"] for run in group}) < len(group):
             raise ValueError(f"two runs of {name} have the same seed: remove one")

@@ -98,6 +98,17 @@ def test_tables_of_outputs_and_classes(kept: Path, capsys: pytest.CaptureFixture
     assert rows(capsys.readouterr().out)[2][1:3] == ["226", "0.00085 ± 0.00005"]
 
 
+def test_seeds_may_differ_in_how_often_they_wrote_something(kept: Path) -> None:
+    run = results_tables.runs_in(kept)["other"]
+    program, script, *flags = shlex.split(run["command"])
+    often = shlex.join([program, script, "--config.checkpoint_every=9", "--config.log_every=1", *reversed(flags)])
+    runs = {"a-seed0": run, "a-seed1": {**run, "seed": 1, "command": often}}
+    assert results_tables.by_seeds(runs) == {"a": list(runs.values())}
+    runs["a-seed1"]["command"] += " --config.evaluate_every=9"
+    with pytest.raises(ValueError, match="differ in more than their seed"):
+        results_tables.by_seeds(runs)
+
+
 def test_runs_that_are_no_seeds_of_one_are_refused(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         results_tables.main(["none", "--results", str(kept)])
