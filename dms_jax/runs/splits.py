@@ -108,13 +108,17 @@ def validation_name(config: ConfigDict) -> str:
 def named_split(dataset: PreparedDataset, config: ConfigDict, name: str) -> ExampleSource:
     """`train`, `validation` or `test` of a run; see `train_and_validation`.
 
+    The first two are without the classes `data.without`, and may so be empty; other images that a run does not learn
+    from are there.
+
     Raises:
       UserError: there are more folds than groups of images, or a file is damaged.
       UsageError: there is no such split.
     """
     if name not in ("train", "validation"):
         return dataset.source(name)
-    return train_and_validation(dataset, config)[name == "validation"]
+    source = train_and_validation(dataset, config)[name == "validation"]
+    return without_classes(source, scarcity_of(config, dataset.class_names).without)
 
 
 def train_and_validation(dataset: PreparedDataset, config: ConfigDict) -> tuple[ExampleSource, ExampleSource]:

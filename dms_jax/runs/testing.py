@@ -23,7 +23,14 @@ from dms_jax.runs.config import build
 from dms_jax.runs.dataset import reopen_dataset
 from dms_jax.runs.open_run import OpenedRun, open_run
 from dms_jax.runs.results import save_results
-from dms_jax.runs.splits import Splits, choose_splits, named_split, training_facts, validation_name
+from dms_jax.runs.splits import (
+    Splits,
+    choose_splits,
+    excluded_classes,
+    named_split,
+    training_facts,
+    validation_name,
+)
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
 from dms_jax.runtime.devices import data_mesh
 
@@ -71,7 +78,13 @@ def evaluate_network(
       step: after which the variables were saved.
       steps: that the run has trained.
       observe: called with each image that is tested on, in this process.
+
+    Raises:
+      UserError: there is no image to test on.
     """
+    if not len(splits.test):
+        reason = "config.data.without leaves" if excluded_classes(config) else "there is"
+        raise UserError(f"{reason} no image of {splits.test_name} to score: name another split.")
     extra_metrics = build.extra_metrics(config)
 
     def measure(
@@ -148,7 +161,7 @@ def evaluate_run(
 
     Args:
       workdir: of the run, finished or not.
-      split: `train`, `validation` or `test`.
+      split: `train`, `validation` or `test`; the first two without the classes `config.data.without`.
       data_dir: where prepared datasets are kept; None for where the run had it.
       manual_dir: the dataset's files as published; None for where the run had them.
       max_false_alarms: see `config.evaluation.max_false_alarms`, which it replaces, also for whoever
@@ -214,6 +227,10 @@ def open_splits(
     splits = choose_splits(dataset, config)
     if split != splits.test_name:
         splits = replace(splits, test=named_split(dataset, config, split), test_name=split)
+        if excluded := excluded_classes(config):
+            # The test images are always all of them.
+            kept = f"{split} is scored without the images of {', '.join(excluded)}, as config.data.without says."
+            notes = (*notes, kept)
     if split == "validation" and splits.threshold is not None:
         splits = replace(splits, threshold_name=f"{validation_name(config)} (these very images)")
     return dataset, splits, notes

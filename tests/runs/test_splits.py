@@ -159,6 +159,36 @@ def test_a_fold_that_is_evaluated_is_named(dataset: Dataset, monkeypatch: pytest
         assert splits.test.names() == splits.train[0].names()
 
 
+@pytest.mark.parametrize("fields", [{}, {"select_on": "none"}, {"folds": 2, "fold": 1}])
+def test_classes_that_were_left_out_are_scored_on_test_alone(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(testing, "reopen_dataset", lambda *arguments, **options: (dataset, ("Changed.",)))
+    run: Any = SimpleNamespace(config=config_of(without="fray", **fields), description=None)
+    for split in ("train", "validation"):
+        _, splits, notes = testing.open_splits(run, split)
+        assert set(splits.test.labels().tolist()) == {0, 1}
+        said = f"{split} is scored without the images of fray, as config.data.without says."
+        assert notes == ("Changed.", said)
+        if split == "validation":
+            # The threshold is chosen on "these very images".
+            assert splits.threshold is not None
+            assert splits.test.names() == splits.threshold.names()
+    _, splits, notes = testing.open_splits(run, "test")
+    assert (splits.test, notes) == (dataset.source("test"), ("Changed.",))
+
+
+def test_a_split_of_which_nothing_is_left(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testing, "reopen_dataset", lambda *arguments, **options: (dataset, ()))
+    dataset.sources["validation"] = dataset.sources["validation"].subset([1, 2])
+    config = config_of(without="crack,fray", select_on="none")
+    run: Any = SimpleNamespace(config=config, description=None)
+    opened: Any = testing.open_splits(run, "validation")[:2]
+    unused: Any = None
+    with pytest.raises(UserError, match=r"without leaves no image of validation to score: name another split\."):
+        testing.evaluate_network(unused, config, *opened, step=1, steps=1)
+
+
 def test_why_there_is_no_threshold_is_said_of_validation_too(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(testing, "reopen_dataset", lambda *arguments, **options: (dataset, ()))
     run: Any = SimpleNamespace(config=config_of(overfit=2), description=None)
