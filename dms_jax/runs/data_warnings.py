@@ -18,7 +18,7 @@ from dms_jax.runs.splits import Splits, train_and_validation
 def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) -> tuple[str, ...]:
     """What `dms-jax prepare` warns of, and what is wrong with the images or steps of this run; one sentence each."""
     said = [
-        *_of_dataset(config, dataset),
+        *_of_dataset(config, dataset, splits),
         *_of_training(splits),
         *_of_selection(splits, len(dataset.class_names)),
         *_of_framing(config, splits),
@@ -27,20 +27,25 @@ def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) 
     return tuple(dict.fromkeys(said))
 
 
-def _of_dataset(config: ConfigDict, dataset: PreparedDataset) -> Iterator[str]:
-    """What `dms-jax prepare` warns of; with `data.folds`, of this run's training and validation, not the dataset's."""
-    warnings = summarise(dataset).warnings
-    if not config.data.folds:
-        yield from warnings
-        return
+def _of_dataset(config: ConfigDict, dataset: PreparedDataset, splits: Splits) -> Iterator[str]:
+    """What `dms-jax prepare` warns of, but of the classes of what this run learns from, which may be less or more.
+
+    With `data.folds`, of this run's training and validation, not the dataset's.
+    """
     own = {split: dataset.source(split).labels().tolist() for split in SPLITS}
-    train, validation = train_and_validation(dataset, config)
-    ours = {**own, "train": train.labels().tolist(), "validation": validation.labels().tolist()}
-    yield from class_warnings(ours, dataset.class_names)
-    if not _shows_defects(validation):
-        yield NO_OPERATING_THRESHOLD
-    not_ours = {NO_OPERATING_THRESHOLD, *class_warnings(own, dataset.class_names)}
-    yield from (warning for warning in warnings if warning not in not_ours)
+    not_ours = set(class_warnings(own, dataset.class_names))
+    # `data.overfit` is meant to learn from few.
+    learnt = None if config.data.overfit else np.concatenate([source.labels() for source in splits.train]).tolist()
+    if config.data.folds:
+        train, validation = train_and_validation(dataset, config)
+        ours = {**own, "train": train.labels().tolist(), "validation": validation.labels().tolist()}
+        yield from class_warnings(ours, dataset.class_names, learnt)
+        not_ours.add(NO_OPERATING_THRESHOLD)
+        if not _shows_defects(validation):
+            yield NO_OPERATING_THRESHOLD
+    else:
+        yield from class_warnings(own, dataset.class_names, learnt)
+    yield from (warning for warning in summarise(dataset).warnings if warning not in not_ours)
 
 
 def _of_training(splits: Splits) -> Iterator[str]:

@@ -2,12 +2,14 @@
 
 import re
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from image_records import ImageRecords
 
 from dms_jax.data.examples import ExampleSource
+from dms_jax.data.inspect.warnings import class_warnings
 from dms_jax.runs import data_warnings as module
 from dms_jax.runs.config.defaults import default_config
 from dms_jax.runs.data_warnings import data_warnings
@@ -33,11 +35,12 @@ def said(
     **fields: int,
 ) -> tuple[str, ...]:
     monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=summary))
+    monkeypatch.setattr(module, "class_warnings", lambda *labels: ())
     splits = Splits((train,), selection, train, "test", "validation", None, "")
     config = default_config()
     config.data.image_size = 32
     config.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
-    return data_warnings(config, SimpleNamespace(class_names=classes), splits)
+    return data_warnings(config, SimpleNamespace(class_names=classes, source=lambda split: train), splits)
 
 
 def test_what_prepare_warns_of_comes_first_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +99,41 @@ def test_a_warm_up_that_the_steps_do_not_reach_the_end_of(monkeypatch: pytest.Mo
     (sentence,) = said(source_of(9), source_of(9), monkeypatch, steps=400, optimizer__warmup_steps=500)
     assert "config.optimizer.warmup_steps=500 steps, but config.steps=400 end before" in sentence
     assert sentence.endswith("such as --config.optimizer.warmup_steps=40.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "few"),
+    [
+        ({}, "crack (8)"),
+        ({"train_images": 25}, "crack (4), fray (6)"),
+        ({"without": "crack"}, None),
+        # All of validation is learnt from too: ten cracks.
+        ({"select_on": "none"}, None),
+        ({"select_on": "none", "train_images": 27}, "crack (5), fray (6)"),
+        ({"overfit": 3}, "crack (8)"),
+    ],
+)
+def test_classes_with_few_images_are_those_that_are_learnt_from(
+    fields: dict[str, Any], few: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = ("good", "crack", "fray")
+    labels = {"train": [0] * 30 + [1] * 8 + [2] * 12, "validation": [0, 1, 1, 2], "test": [0, 1, 2]}
+
+    def source(split: str) -> ExampleSource:
+        masks = [np.full((40, 40), 255 * bool(label), np.uint8) for label in labels[split]]
+        images = [np.zeros((40, 40, 3), np.uint8)] * len(masks)
+        return ExampleSource(ImageRecords(images, masks, labels[split]), "train", free_class=0)
+
+    sources = {split: source(split) for split in labels}
+    dataset = SimpleNamespace(class_names=classes, free_class=0, source=sources.__getitem__)
+    prepared = (*class_warnings(labels, classes), "2 images are defective everywhere.")
+    monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=prepared))
+    config = default_config()
+    config.data.image_size = 32
+    config.data.update(fields)
+    found = data_warnings(config, dataset, choose_splits(dataset, config))
+    sentence = f"Classes with fewer than 10 training images: {few}."
+    assert found == (*([sentence] if few else []), prepared[-1])
 
 
 def test_with_folds_the_classes_and_masks_of_the_fold_count(monkeypatch: pytest.MonkeyPatch) -> None:

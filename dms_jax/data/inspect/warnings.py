@@ -18,21 +18,25 @@ _listed = partial(some_names, most=10)
 NO_OPERATING_THRESHOLD = "No mask of validation shows a defect, so that no operating threshold can be chosen on it."
 
 
-def class_warnings(labels: Mapping[str, Iterable[int]], class_names: Sequence[str]) -> Iterator[str]:
+def class_warnings(
+    labels: Mapping[str, Iterable[int]], class_names: Sequence[str], learnt: Iterable[int] | None = None
+) -> Iterator[str]:
     """What is likely to be wrong with the classes, one sentence each.
 
     Args:
       labels: of the images of each split.
       class_names: names of the classes, in the order of their indices.
+      learnt: the labels of the images that are learnt from; None where they are those of `train`.
     """
     counts = {split: Counter(members) for split, members in labels.items()}
+    learnt_from = counts["train"] if learnt is None else Counter(learnt)
     used = [name for label, name in enumerate(class_names) if any(count[label] for count in counts.values())]
     if len(used) == 1:
         yield f"{used[0]} is the only class, so that there is nothing to classify."
     few = [
-        f"{name} ({counts['train'][label]})"
+        f"{name} ({learnt_from[label]})"
         for label, name in enumerate(class_names)
-        if 0 < counts["train"][label] < _FEW_TRAINING_IMAGES
+        if 0 < learnt_from[label] < _FEW_TRAINING_IMAGES
     ]
     if few:
         yield f"Classes with fewer than {_FEW_TRAINING_IMAGES} training images: {_listed(few)}."
