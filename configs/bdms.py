@@ -4,7 +4,7 @@
     python train.py --config=configs/bdms.py:recipe=scratch,split=tiles
 
 With recipe=scratch, 3500 steps take six minutes on an H200 that two runs share and, with --config.data.select_on=none,
-reach MAE 0.0058 and maxF 0.884 on the defective ones of the paper's test images (docs/results.md).
+reach MAE 0.0061 and maxF 0.873 on the defective ones of the paper's test images (docs/results.md).
 
 Arguments: dataset=mtdd|neu_seg|neu_det|crackforest|rsdds|kolektor_sdd2|folder|synthetic, split=paper|tiles (of
 neu_seg: published or grouped; of neu_det: hashed or folders), size=full|lite|medium|small,

@@ -53,9 +53,7 @@ _ONE_OF = {
 }
 _MAY_BE_REFERENCES = ("model.network", "model.backbone")
 # What is about SDMS and BDMS alone: a network of the user's own has `model.options` instead.
-_OF_OUR_NETWORKS = (
-    *("size", "backbone", "ablation", "class_pooling", "feature_growth", "schedule", "remat", "frozen_statistics"),
-)
+_OF_OUR_NETWORKS = ("size", "backbone", "ablation", "feature_growth", "schedule", "remat", "frozen_statistics")
 _WITHIN = {
     "seed": (0, 2**32),  # JAX silently takes a larger seed for another one
     "data.balance": (0, 1),

@@ -36,7 +36,8 @@ def default_config() -> ConfigDict:
     # Several devices normalise by the whole batch, as one would; False: each by its own images.
     config.model.shared_statistics = True
 
-    # What the class heads see: average, of all features as in the paper, or saliency: of those where the map is.
+    # What the class heads of SDMS and BDMS see: average, of all features as in the paper, or saliency: of those where
+    # the map is. Other networks pass over it.
     config.model.class_pooling = "average"
     # Each bottleneck of an SDMS's or BDMS's backbone begins as its shortcut alone; other networks pass over it.
     config.model.zero_init_residual = False
@@ -226,7 +227,7 @@ def apply_paper_recipe(config: ConfigDict) -> None:
 
 
 def apply_scratch_recipe(config: ConfigDict) -> None:
-    """From random weights: Muon, and residual blocks that begin as their shortcut.
+    """From random weights: Muon, residual blocks that begin as their shortcut, and class heads that see the defect.
 
     Otherwise as `apply_adamw_recipe`, for half of its steps. docs/training.md says what each of these does.
     """
@@ -234,6 +235,7 @@ def apply_scratch_recipe(config: ConfigDict) -> None:
     config.steps = 3_500
     config.optimizer.name = "muon"
     config.model.zero_init_residual = True
+    config.model.class_pooling = "saliency"
 
 
 def apply_adamw_recipe(config: ConfigDict) -> None:

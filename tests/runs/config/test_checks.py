@@ -116,6 +116,7 @@ class TestConfigFiles:
         assert paper == get_config("bdms")
         assert (adamw.optimizer.name, sgd.optimizer.name, paper.optimizer.name) == ("adamw", "sgd", "sgd")
         assert difference(adamw, scratch) == {
+            "model.class_pooling": "saliency",
             "model.zero_init_residual": True,
             "optimizer.name": "muon",
             "steps": 3500,
