@@ -10,7 +10,7 @@ from PIL import Image
 
 from dms_jax.data.image_files import IGNORED
 from dms_jax.evaluation.maps.evaluate import evaluate_maps
-from dms_jax.evaluation.measures.on_device import EvaluationMetrics, device_metrics
+from dms_jax.evaluation.measures.on_device import EvaluationMetrics, SaliencySums, device_metrics
 from dms_jax.runs.validation import make_eval_step
 from dms_jax.runtime.devices import data_mesh, shard_batch
 
@@ -73,6 +73,19 @@ def test_agrees_with_files_of_the_same_8_bit_maps(tmp_path, devices):
         assert metrics["defective"][name] == pytest.approx(expected["defective"][name], rel=1e-6)
     known = [(batch["probabilities"][i, -1].argmax(), batch["label"][i]) for batch, i in rows if batch["label"][i] >= 0]
     assert metrics["accuracy"] == np.mean([guess == label for guess, label in known])
+
+
+@pytest.mark.parametrize("value", [10, 250])
+def test_the_error_of_an_image_of_more_than_eight_million_pixels(value):
+    side = 2904  # 255 side**2 is more than an int32 holds
+    sums = SaliencySums.from_model_output(
+        maps=np.full((1, 1, side, side), value, np.uint8),
+        masks=np.zeros((1, side, side), np.uint8),
+        has_mask=np.array([True]),
+        contents=np.array([[0, 0, side, side]], np.int32),
+        valid=np.array([True]),
+    )
+    assert float(sums.mae[0]) == pytest.approx(value / 255, rel=1e-6)
 
 
 def test_every_output_has_its_sums():
