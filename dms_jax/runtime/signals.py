@@ -139,7 +139,7 @@ class Interruptions:
             self._previous_hook(unraisable)
             return
         self._repetitions += 1
-        self._repeat = threading.Timer(_MOMENT, _thread.interrupt_main, (self.received[0],))
+        self._repeat = threading.Timer(_MOMENT, _interrupt_main, (self.received[0],))
         self._repeat.start()
 
     def _acknowledge(self, reading: int) -> None:
@@ -168,6 +168,16 @@ class Interruptions:
         # Not behind a bar.
         start = "\n" if sys.stderr.isatty() else ""
         tell(f"{start}{self._program}", sentence)
+
+
+def _interrupt_main(number: int) -> None:
+    """Send this process's main thread a signal, also where it waits for something."""
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)
+    else:
+        # Windows has none; Python's own is noticed when the waiting is over.
+        _thread.interrupt_main(signal.Signals(number))
 
 
 def interrupted_code(received: list[int]) -> int:
