@@ -6,9 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from image_records import ImageRecords
+from ml_collections import ConfigDict
 from tiny_network import SIZE
 
 from dms_jax.data.cache import ExampleCache
@@ -76,29 +78,53 @@ def test_the_cache_is_in_gib_and_shared_out_among_workers(
     assert rooms == [expected]
 
 
-RECIPES = [("bdms", f"recipe={name}") for name in defaults.RECIPES if name not in ("sgd", "adamw")]
-# The paper's optimizer with the augmentation of scratch; the paper's recipe with the other network; and what
-# the README's first command and its tests train anyway.
-AGAIN = [("bdms", "recipe=sgd"), ("sdms", None), ("quickstart", None)]
+# The paper's optimizer with the augmentation of scratch; the optimizer that Muon leaves all but kernels to; the paper's
+# recipe with the other network; and what the README's first command and its tests train anyway.
+AGAIN = [("bdms", "recipe=sgd"), ("bdms", "recipe=adamw"), ("sdms", None), ("quickstart", None)]
 EXTRAS = {"loss.ssim_weight": 0.5, "loss.iou_on": "defective"}
+
+
+def tiny(name: str, argument: str | None, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> ConfigDict:
+    monkeypatch.setitem(SIZES, "small", SIZE)
+    config = importlib.import_module(f"configs.{name}").get_config(argument)
+    config.update_from_flattened_dict(fields)
+    config.model.size, config.model.schedule = "small", ("HF",)
+    config.batch_size, config.data.image_size = 4, 32
+    return config
+
+
+def test_every_recipe_is_here() -> None:
+    assert {f"recipe={name}" for name in defaults.RECIPES} == {
+        argument for _, argument in (*AGAIN, ("bdms", "recipe=paper"), ("bdms", "recipe=scratch")) if argument
+    }
+
+
+@pytest.mark.parametrize(("name", "argument"), AGAIN)
+def test_the_step_of_every_recipe_can_be_traced(
+    name: str, argument: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "compile_recorded", lambda step, mesh, *arguments, **_: step.eval_shape(*arguments))
+    config = tiny(name, argument, monkeypatch)
+    mesh = data_mesh(jax.devices()[:1])
+    model = build.build_model(config, 3, DATA_AXIS)
+    optimizer = create_optimizer(build.optimizer_config(config), config.steps)
+    state = abstract_state(model, optimizer, mesh, average=config.average_decay > 0)
+    after: Any = build.compile_train_step(config, model, optimizer, mesh, state)
+    assert jax.tree.map(jnp.shape, after.params) == jax.tree.map(jnp.shape, state.params)
 
 
 @pytest.mark.parametrize(
     ("name", "argument", "fields"),
     [
-        *((name, argument, {}) for name, argument in RECIPES),
+        ("bdms", "recipe=paper", {}),
+        ("bdms", "recipe=scratch", EXTRAS),
         *(pytest.param(name, argument, {}, marks=pytest.mark.slow) for name, argument in AGAIN),
-        ("bdms", "recipe=adamw", EXTRAS),
     ],
 )
 def test_every_recipe_trains_a_step(
     name: str, argument: str | None, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(SIZES, "small", SIZE)
-    config = importlib.import_module(f"configs.{name}").get_config(argument)
-    config.update_from_flattened_dict(fields)
-    config.model.size, config.model.schedule = "small", ("HF", "MF")
-    config.batch_size, config.data.image_size = 4, 32
+    config = tiny(name, argument, monkeypatch, **fields)
     mesh = data_mesh(jax.devices()[:1])
     model = build.build_model(config, 3, DATA_AXIS)
     optimizer = create_optimizer(build.optimizer_config(config), config.steps)
