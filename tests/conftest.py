@@ -25,9 +25,11 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 # Several tests compile the same network, or the same small part of it. JAX keeps only what took a second to compile.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = cache = tempfile.mkdtemp(prefix="dms-jax-tests-")
-    atexit.register(shutil.rmtree, cache, ignore_errors=True)
+# Beside it is what else several files of tests need; it never outlives them.
+if "DMS_JAX_TESTS" not in os.environ:
+    os.environ["DMS_JAX_TESTS"] = kept = tempfile.mkdtemp(prefix="dms-jax-tests-")
+    atexit.register(shutil.rmtree, kept, ignore_errors=True)
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(os.environ["DMS_JAX_TESTS"]) / "compiled"))
 
 # PyTorch's threads spin while they wait for each other: on a core that they share with other tests, for many times as
 # long as they compute.

@@ -5,9 +5,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from published_datasets import DATASETS, found_in
 
 ROOT = Path(__file__).parents[1]
-DATASETS = ROOT.parent / "shared" / "datasets"
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,8 @@ def real(name: str) -> Path:
     return DATASETS / name
 
 
-def test_mtdd(facts: ModuleType) -> None:
+def test_mtdd(facts: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts.mtdd, "find_images", lambda root: found_in(root.name))
     found = facts.mtdd_facts(real("mtdd"))
     assert (found["tiles of several classes"], found["their images"]) == (7, 56)
     assert found["their classes"]["MT_Blowhole/853"] == {"blowhole": 1, "fray": 2, "free": 11}
@@ -41,7 +42,8 @@ def test_mtdd(facts: ModuleType) -> None:
     )
 
 
-def test_neu_seg(facts: ModuleType) -> None:
+def test_neu_seg(facts: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts.neu_seg, "find_images", lambda root: found_in(root.name))
     found = facts.neu_seg_facts(real("neu_seg"))
     assert found["pairs of copies"] == 6788
     assert found["of these, with identical masks"] == pytest.approx(0.769, abs=5e-4)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import split_leaks
+from published_datasets import found_in
 
 from dms_jax.data.datasets.base import LabelledImage
 
@@ -67,6 +68,6 @@ def test_random_splits_are_averaged() -> None:
 def test_the_table_of_the_published_splits_is_what_is_counted() -> None:
     if not MTDD.is_dir():
         pytest.skip("needs ../shared/datasets/mtdd: the published files")
-    splits = split_leaks.published_splits(split_leaks.mtdd.find_images(MTDD))
+    splits = split_leaks.published_splits(found_in("mtdd"))
     rows = split_leaks.table_of({name: split_leaks.leak_of(parts) for name, parts in splits.items()})
     assert rows in (ROOT / "docs" / "data.md").read_text()

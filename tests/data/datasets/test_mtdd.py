@@ -12,11 +12,11 @@ import scipy.fft
 import scipy.ndimage
 import tensorflow_datasets as tfds
 from PIL import Image
+from published_datasets import found_in
 
 from dms_jax.data.datasets.archives import unpack
 from dms_jax.data.datasets.mtdd import (
     Mtdd,
-    find_images,
     group_names,
     paper_test_names,
     split_images,
@@ -67,7 +67,7 @@ def prepare_tiles(tmp_path, manual_dir, **options):
 
 @pytest.fixture(scope="module")
 def real_images():
-    return find_images(REAL)
+    return found_in("mtdd")
 
 
 def signs(path):

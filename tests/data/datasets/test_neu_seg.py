@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from published_datasets import found_in
 
 from dms_jax.data.datasets.neu_seg import find_images, label_of, read_annotation, split_images
 from dms_jax.data.prepare import prepare
@@ -61,7 +62,7 @@ def copy(tmp_path):
 
 @pytest.fixture(scope="module")
 def real_images():
-    return find_images(REAL)
+    return found_in("neu_seg")
 
 
 class TestImages:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hand_made_dataset import HandMadeDataset, make_example
 from PIL import Image
+from published_datasets import found_in
 
-from dms_jax.data.datasets.mtdd import Mtdd, find_images, split_images
+from dms_jax.data.datasets.mtdd import Mtdd, split_images
 from dms_jax.data.examples import defective_share
 from dms_jax.data.inspect.summary import summarise, summary_text
 from dms_jax.data.mask_files import read_pair
@@ -410,7 +411,7 @@ class _Files(HandMadeDataset):
 def test_real_images():
     if not REAL.is_dir():
         pytest.skip("needs ../shared/datasets/mtdd: the images of MTDD")
-    summary = summarise(_Files(**split_images(find_images(REAL), "paper")))
+    summary = summarise(_Files(**split_images(found_in("mtdd"), "paper")))
     assert summary.whole.classes == {"free": 952, "blowhole": 115, "break": 85, "crack": 57, "fray": 32, "uneven": 103}
     assert [summary.splits[split].images for split in SPLITS] == [1001, 117, 226]
     assert summary.splits["test"].defective_images == 74 / 226
