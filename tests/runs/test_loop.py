@@ -33,7 +33,7 @@ from dms_jax.runtime.garbage import gc_frozen
 from dms_jax.training.optimizer import create_optimizer
 from dms_jax.training.step import make_train_step
 
-TINY = {**SIZE, "schedule": ("HF", "MF", "LF", "reset LF")}
+TINY = {**SIZE, "schedule": ("HF", "reset MF")}
 STEPS = 5
 
 
@@ -110,7 +110,7 @@ def test_a_run_leaves_what_it_promises(whole: Path) -> None:
     assert results["images"] == 5
     # Every image, and the masks of those that are not of the defect-free class.
     assert results["trained_on"] == {"images": 20, "masks": 12, "mask_share": 1.0, "without": []}
-    assert len(results["outputs"]) == 4
+    assert len(results["outputs"]) == 2
     assert results["outputs"][-1]["mae"] == results["mae"]
     assert {"max_f", "accuracy", "defective", "operating_threshold"} <= results.keys()
     assert results["selected_on"] == results["operating_threshold"]["chosen_on"] == "validation"
@@ -118,7 +118,7 @@ def test_a_run_leaves_what_it_promises(whole: Path) -> None:
     page = (whole / "report.html").read_text()
     data = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])
     assert len(data["cards"]) == 5
-    assert all(len(card["maps"]) == 4 and card["image"] for card in data["cards"])
+    assert all(len(card["maps"]) == 2 and card["image"] for card in data["cards"])
     assert ">Loss<" in page
 
 
@@ -320,7 +320,7 @@ def test_a_finished_run_only_shows_its_results(
     before = (whole / "metrics.jsonl").read_bytes()
     results = train(tiny_config(data_dir), whole)
     assert results == json.loads((whole / "eval" / "test.json").read_text())
-    assert "3 (final)" in capsys.readouterr().out
+    assert "1 (final)" in capsys.readouterr().out
     assert (whole / "metrics.jsonl").read_bytes() == before
 
 
@@ -467,10 +467,15 @@ def test_a_folder_named_like_a_later_step_is_gone_round_before_anything_is_done(
 def test_a_run_without_a_report_resumes_one_with_it(whole: Path, tmp_path: Path, data_dir: Path) -> None:
     workdir = tmp_path / "copy"
     shutil.copytree(whole, workdir)
-    (workdir / "report.html").unlink()
+    # As of a run that was killed before its last step: with another number of steps, another program would be compiled.
+    shutil.rmtree(workdir / "checkpoints" / str(STEPS))
+    for file in (workdir / "report.html", workdir / "eval" / "test.json"):
+        file.unlink()
     config = tiny_config(data_dir)
-    config.steps, config.report, config.tensorboard_images = STEPS + 1, False, 0
+    config.report, config.tensorboard_images = False, 0
     train(config, workdir)
+    assert losses(workdir)[-1] == losses(whole)[-1]
+    assert (workdir / "eval" / "test.json").exists()
     assert not (workdir / "report.html").exists()
 
 

@@ -39,6 +39,17 @@ def get_config():
 """
 
 
+# For `python -c`: a process does not wait long for others that fail too, where none does.
+HASTY = """
+import runpy, sys
+from dms_jax.runtime import processes
+
+processes._GRACE = 1.0
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 class Runner:
     """Starts processes of a tiny run, which end with the test."""
 
@@ -48,9 +59,9 @@ class Runner:
         (folder / "tiny.py").write_text(CONFIG)
 
     def start(
-        self, workdir: str, *more: tuple[str, ...], count: int = 2, devices: int = 1
+        self, workdir: str, *more: tuple[str, ...], count: int = 2, devices: int = 1, program: tuple[str, ...] = ()
     ) -> list[subprocess.Popen[str]]:
-        """Start a run's processes; `more` are further arguments of each of them."""
+        """Start a run's processes; `more` are further arguments of each of them, and `program` of Python itself."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -71,7 +82,8 @@ class Runner:
                 processes.append(
                     subprocess.Popen(
                         [
-                            *(sys.executable, str(ROOT / "train.py"), f"--config={self.folder / 'tiny.py'}"),
+                            *(sys.executable, *program, str(ROOT / "train.py")),
+                            f"--config={self.folder / 'tiny.py'}",
                             *(f"--workdir={self.folder / workdir}", f"--config.data.data_dir={self.folder / 'data'}"),
                             *arguments,
                         ],
@@ -127,7 +139,8 @@ def test_processes_with_other_commands_are_refused_by_all(runner: Runner) -> Non
 def test_a_process_that_fails_ends_the_others_with_its_sentence(runner: Runner) -> None:
     # What a process reads with, such as the folder of its data, is its own affair, and may be wrong there alone.
     (runner.folder / "file").write_text("")
-    processes = runner.start("run", (), (f"--config.data.data_dir={runner.folder / 'file'}",))
+    arguments = (), (f"--config.data.data_dir={runner.folder / 'file'}",)
+    processes = runner.start("run", *arguments, program=("-c", HASTY))
     assert runner.ends(processes) == [1, 1]
     said = [runner.said("run", index) for index in range(2)]
     *_, own = said[1].splitlines()
