@@ -23,7 +23,7 @@ def test_it_runs_from_top_to_bottom(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    monkeypatch.setitem(SIZES, "small", SIZE)
+    monkeypatch.setitem(SIZES, "small", {**SIZE, "schedule": ("HF", "reset MF")})
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     code = [cell.replace('"--config.steps=1000"', ", ".join(map(repr, SHORTER))) for cell in CODE]
@@ -32,7 +32,7 @@ def test_it_runs_from_top_to_bottom(
         exec(cell, names)
     assert "largest difference from the network" in capsys.readouterr().out
     assert (tmp_path / "runs" / "notebook" / "report.html").exists()
-    assert len(names["steps"]) == 6
+    assert len(names["steps"]) == 2
 
 
 def test_its_outputs_are_kept_and_name_no_machine() -> None:

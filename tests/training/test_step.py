@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from tiny_network import FIELDS
 
 from dms_jax.data.image_files import IGNORED
 from dms_jax.models import BDMS
+from dms_jax.models.dms import BDMS_SCHEDULE
 from dms_jax.models.preprocessing import normalize
 from dms_jax.runtime.cuda_graphs import program
 from dms_jax.runtime.devices import data_mesh, replicate, shard_batch
@@ -31,8 +33,8 @@ SEED = 7
 BATCH = 8
 DECAY = 0.5
 LOSS = LossConfig(class_weight=0.1)
-# Where the whole of BDMS adds nothing but compilation.
-SHORT = {**FIELDS, "schedule": ("HF", "reset MF")}
+# Each side output, and a second pass: where the whole of BDMS adds nothing but compilation.
+SHORT = {**FIELDS, "schedule": ("HF", "MF", "reset LF")}
 EVERYTHING = AugmentConfig(scale=(0.8, 1.2), shift=0.1, brightness=0.1, contrast=0.1, vertical_flip=True)
 # Without weight decay and momentum a step's change is the gradient itself.
 OPTIMIZER = create_optimizer(OptimizerConfig(learning_rate=1.0, momentum=0.0, weight_decay=0.0, power=0.0), 10)
@@ -50,16 +52,17 @@ def batch() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def initial() -> TrainState:
-    return drawn_state(BDMS(**FIELDS), OPTIMIZER, average=True)
-
-
-@pytest.fixture(scope="module")
-def short() -> TrainState:
     return drawn_state(BDMS(**SHORT), OPTIMIZER, average=True)
 
 
-def one_step(initial: TrainState, batch: dict[str, np.ndarray], devices: int) -> TrainState:
-    return one_step_each(initial, [batch], devices)[0]
+@pytest.fixture(scope="module")
+def whole() -> TrainState:
+    """Of the whole BDMS."""
+    return drawn_state(BDMS(**FIELDS), OPTIMIZER, average=True)
+
+
+def one_step(initial: TrainState, batch: dict[str, np.ndarray], devices: int, **fields: Any) -> TrainState:
+    return one_step_each(initial, [batch], devices, **fields)[0]
 
 
 def mesh_of(devices: int) -> Mesh:
@@ -70,7 +73,7 @@ def mesh_of(devices: int) -> Mesh:
 
 def train_step_on(mesh: Mesh, **fields: Any) -> Any:
     return make_train_step(
-        BDMS(**{**FIELDS, "axis_name": "data", **fields}),
+        BDMS(**{**SHORT, "axis_name": "data", **fields}),
         OPTIMIZER,
         mesh,
         loss=LOSS,
@@ -80,10 +83,12 @@ def train_step_on(mesh: Mesh, **fields: Any) -> Any:
     )
 
 
-def one_step_each(initial: TrainState, batches: list[dict[str, np.ndarray]], devices: int) -> list[TrainState]:
+def one_step_each(
+    initial: TrainState, batches: list[dict[str, np.ndarray]], devices: int, **fields: Any
+) -> list[TrainState]:
     """The states that one step from the initial state makes with each of the batches."""
     mesh = mesh_of(devices)
-    step = train_step_on(mesh)
+    step = train_step_on(mesh, **fields)
     states = []
     for batch in batches:
         # The step consumes its state: give it a copy.
@@ -97,12 +102,12 @@ def single(initial: TrainState, batch: dict[str, np.ndarray]) -> TrainState:
     return one_step(initial, batch, 1)
 
 
-def plain_loss(params: Any, batch_stats: Any, batch: dict[str, np.ndarray]) -> Any:
+def plain_loss(model: BDMS, params: Any, batch_stats: Any, batch: dict[str, np.ndarray]) -> Any:
     """Eqs. 4-5 written out, on the whole batch at once, without the project's loss or a mesh."""
     keys = example_keys(SEED, 0, jnp.arange(BATCH))
     images, masks = augment_batch(keys, batch["image"], batch["mask"], EVERYTHING)
     truth = (masks > 127).astype(jnp.float32)
-    output, updates = BDMS(**FIELDS).apply(
+    output, updates = model.apply(
         {"params": params, "batch_stats": batch_stats}, normalize(images), train=True, mutable=["batch_stats"]
     )
     loss = 0.0
@@ -121,25 +126,25 @@ def assert_close(a: Any, b: Any, tolerance: float) -> None:
         assert error < tolerance, (jax.tree_util.keystr(path), error)
 
 
+def assert_descends(model: BDMS, initial: TrainState, batch: dict[str, np.ndarray], stepped: TrainState) -> None:
+    (loss, batch_stats), gradient = jax.jit(jax.value_and_grad(partial(plain_loss, model), has_aux=True))(
+        initial.params, initial.batch_stats, batch
+    )
+    moved = jax.tree.map(lambda old, new: np.asarray(old) - new, initial.params, stepped.params)
+    assert jax.jit(optax.tree.norm)(gradient) > 0.1
+    assert_close(moved, jax.device_get(gradient), 2e-3)
+    assert_close(stepped.batch_stats, jax.device_get(batch_stats), 1e-4)
+    assert float(stepped.metrics["loss"].compute()) == pytest.approx(float(loss), rel=1e-5)
+    assert int(stepped.step) == 1
+
+
 def test_a_step_descends_the_gradient_of_the_papers_loss(
     initial: TrainState, batch: dict[str, np.ndarray], single: TrainState
 ) -> None:
-    (loss, batch_stats), gradient = jax.jit(jax.value_and_grad(plain_loss, has_aux=True))(
-        initial.params, initial.batch_stats, batch
-    )
-    moved = jax.tree.map(lambda old, new: np.asarray(old) - new, initial.params, single.params)
-    assert jax.jit(optax.tree.norm)(gradient) > 0.1
-    assert_close(moved, jax.device_get(gradient), 2e-3)
-    assert_close(single.batch_stats, jax.device_get(batch_stats), 1e-4)
-    assert float(single.metrics["loss"].compute()) == pytest.approx(float(loss), rel=1e-5)
-    assert int(single.step) == 1
+    assert_descends(BDMS(**SHORT), initial, batch, single)
 
 
-@pytest.mark.parametrize("devices", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_several_devices_compute_what_one_does(
-    initial: TrainState, batch: dict[str, np.ndarray], single: TrainState, devices: int
-) -> None:
-    several = one_step(initial, batch, devices)
+def assert_same_step(initial: TrainState, several: TrainState, single: TrainState) -> None:
     moves = [
         jax.tree.map(lambda old, new: np.asarray(old) - new, initial.params, state.params)
         for state in (several, single)
@@ -148,6 +153,21 @@ def test_several_devices_compute_what_one_does(
     assert_close(several.batch_stats, single.batch_stats, 1e-4)
     for name, average in single.metrics.items():
         assert float(several.metrics[name].compute()) == pytest.approx(float(average.compute()), rel=1e-4), name
+
+
+def test_several_devices_compute_what_one_does(
+    initial: TrainState, batch: dict[str, np.ndarray], single: TrainState
+) -> None:
+    assert_same_step(initial, one_step(initial, batch, 2), single)
+
+
+@pytest.mark.slow
+def test_a_step_of_the_whole_network_is_the_same_gradient_on_one_device_and_on_four(
+    whole: TrainState, batch: dict[str, np.ndarray]
+) -> None:
+    several, single = (one_step(whole, batch, devices, schedule=BDMS_SCHEDULE) for devices in (4, 1))
+    assert_descends(BDMS(**FIELDS), whole, batch, single)
+    assert_same_step(whole, several, single)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +180,7 @@ def own_steps() -> dict[int, Any]:
     }
 
 
-def test_devices_may_normalise_by_their_own_images(short: TrainState, own_steps: dict[int, Any]) -> None:
+def test_devices_may_normalise_by_their_own_images(initial: TrainState, own_steps: dict[int, Any]) -> None:
     """Then two devices with the same four images each compute what one does with these four."""
     random = np.random.default_rng(1)
     half = {
@@ -177,7 +197,7 @@ def test_devices_may_normalise_by_their_own_images(short: TrainState, own_steps:
         ("unlike", 2, unlike),
     ):
         mesh = mesh_of(devices)
-        state = replicate(copied(short), mesh)
+        state = replicate(copied(initial), mesh)
         state = jax.device_get(own_steps[devices](state, shard_batch(batch, mesh)))
         ends[name] = {"params": state.params, "batch_stats": state.batch_stats}
     assert_close(ends["two"], ends["one"], 1e-5)
@@ -210,7 +230,7 @@ def test_devices_exchange_sums_and_no_activations(initial: TrainState, batch: di
     assert gradients + 2 * statistics <= numbers < gradients + 2 * statistics + 50
 
 
-def test_frozen_statistics_stay_as_they_are_to_the_bit(short: TrainState) -> None:
+def test_frozen_statistics_stay_as_they_are_to_the_bit(initial: TrainState) -> None:
     """Where each device normalises by its own images: three times a third of them need not be the same."""
     mesh = mesh_of(3)
     random = np.random.default_rng(2)
@@ -219,36 +239,34 @@ def test_frozen_statistics_stay_as_they_are_to_the_bit(short: TrainState) -> Non
         "mask": np.zeros((3, 32, 32, 1), np.uint8),
         "label": np.zeros(3, np.int32),
     }
-    statistics = jax.tree.map(lambda x: random.uniform(0.5, 1.5, x.shape).astype(np.float32), short.batch_stats)
-    step = train_step_on(mesh, **SHORT, axis_name=None, frozen_statistics="all")
-    state = copied(short).replace(batch_stats=statistics)
+    statistics = jax.tree.map(lambda x: random.uniform(0.5, 1.5, x.shape).astype(np.float32), initial.batch_stats)
+    step = train_step_on(mesh, axis_name=None, frozen_statistics="all")
+    state = copied(initial).replace(batch_stats=statistics)
     after = step(replicate(state, mesh), shard_batch(batch, mesh)).batch_stats
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(after), statistics)
 
 
 def test_devices_that_normalise_by_their_own_images_exchange_once_a_module(
-    short: TrainState, batch: dict[str, np.ndarray], own_steps: dict[int, Any]
+    initial: TrainState, batch: dict[str, np.ndarray], own_steps: dict[int, Any]
 ) -> None:
     mesh = mesh_of(2)
-    compiled = program(own_steps[2], replicate(short, mesh), shard_batch(batch, mesh)).as_text()
+    compiled = program(own_steps[2], replicate(initial, mesh), shard_batch(batch, mesh)).as_text()
     kinds, numbers = exchanged(compiled)
     assert kinds == {"all-reduce"}
-    parts = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (short.params, short.batch_stats)]
+    parts = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (initial.params, initial.batch_stats)]
     # And a few metrics: the loss and its parts, and the weights of pixels and labels.
     assert sum(parts) <= numbers < sum(parts) + 50
-    assert len(re.findall(r" all-reduce(?:-start)?\(", compiled)) < 2 * len(short.params)
+    assert len(re.findall(r" all-reduce(?:-start)?\(", compiled)) < 2 * len(initial.params)
 
 
-def test_gradients_are_added_up_in_float32_and_in_a_few_pieces(
-    initial: TrainState, batch: dict[str, np.ndarray]
-) -> None:
+def test_gradients_are_added_up_in_float32_and_in_a_few_pieces(whole: TrainState, batch: dict[str, np.ndarray]) -> None:
     mesh = mesh_of(2)
-    step = train_step_on(mesh, dtype=jnp.bfloat16)
-    lowered = step.lower(replicate(initial, mesh), shard_batch(batch, mesh)).as_text()
+    step = train_step_on(mesh, schedule=BDMS_SCHEDULE, dtype=jnp.bfloat16)
+    lowered = step.lower(replicate(whole, mesh), shard_batch(batch, mesh)).as_text()
     exchanges = re.findall(r'"stablehlo.all_reduce".*?\}\) : \(tensor<(.*?)>\) ->', lowered, re.DOTALL)
     assert exchanges
     assert not [shape for shape in exchanges if not shape.endswith("f32")]
-    sizes = {module: sum(x.size for x in jax.tree.leaves(part)) for module, part in initial.params.items()}
+    sizes = {module: sum(x.size for x in jax.tree.leaves(part)) for module, part in whole.params.items()}
     assert sizes.keys() > {"backbone", "side_hf", "step0", "step5"}
     vectors = Counter(int(shape.split("x")[0]) for shape in exchanges if shape.count("x") == 1)
     assert not Counter(sizes.values()) - vectors
@@ -278,7 +296,7 @@ def test_the_average_moves_from_the_old_to_the_new_variables(initial: TrainState
 
 
 @pytest.mark.slow
-def test_metrics_add_up_over_steps(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+def test_metrics_add_up_over_steps(batch: dict[str, np.ndarray]) -> None:
     mesh = data_mesh(jax.devices()[:1])
     step = make_train_step(
         BDMS(**FIELDS, axis_name="data"),
@@ -298,12 +316,12 @@ def test_metrics_add_up_over_steps(initial: TrainState, batch: dict[str, np.ndar
     assert set(state.inference_variables) == {"params", "batch_stats"}
 
 
-def test_gradients_come_in_the_order_of_the_parameters(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+def test_gradients_come_in_the_order_of_the_parameters(whole: TrainState, batch: dict[str, np.ndarray]) -> None:
     """Each kernel's gradient is brought into it before the update, which else could not write in place."""
     mesh = data_mesh(jax.devices()[:1])
     step = make_train_step(BDMS(**FIELDS, axis_name="data"), OPTIMIZER, mesh, loss=LOSS, augment=EVERYTHING, seed=0)
-    lowered = step.trace(initial, batch).lower(lowering_platforms=("cuda",)).as_text()
-    kernels = sum(leaf.ndim > 1 for leaf in jax.tree.leaves(initial.params))
+    lowered = step.trace(whole, batch).lower(lowering_platforms=("cuda",)).as_text()
+    kernels = sum(leaf.ndim > 1 for leaf in jax.tree.leaves(whole.params))
     assert lowered.count("@LayoutConstraint") == kernels
 
 
@@ -324,21 +342,22 @@ def test_what_is_unknown_teaches_nothing(initial: TrainState, batch: dict[str, n
     assert_close(found.params, parts[0].params, 1e-6)
 
 
-def test_ignored_pixels_have_no_say_in_the_loss(short: TrainState, batch: dict[str, np.ndarray]) -> None:
+def test_ignored_pixels_have_no_say_in_the_loss(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
     mesh, model = data_mesh(jax.devices()[:1]), BDMS(**SHORT, axis_name="data")
     flips = AugmentConfig(rotation=0, vertical_flip=True)
     step = make_train_step(
         model, OPTIMIZER, mesh, loss=LOSS, augment=flips, seed=SEED, average_decay=DECAY, ignores=True
     )
 
-    def params_after(mask: np.ndarray, **more: np.ndarray) -> Any:
-        state = replicate(copied(short), mesh)
-        return jax.device_get(step(state, shard_batch({**batch, "mask": mask, **more}, mesh)).params)
+    def params_after(mask: np.ndarray, has_mask: np.ndarray | None = None) -> Any:
+        state = replicate(copied(initial), mesh)
+        known = np.ones(BATCH, bool) if has_mask is None else has_mask
+        return jax.device_get(step(state, shard_batch({**batch, "mask": mask, "has_mask": known}, mesh)).params)
 
     # Ignored everywhere, a mask is as good as unknown.
     every_other = np.arange(BATCH) % 2 == 0
     ignored = np.where(every_other[:, None, None, None], np.uint8(IGNORED), batch["mask"])
-    expected = params_after(batch["mask"], has_mask=~every_other)
+    expected = params_after(batch["mask"], ~every_other)
     assert_close(params_after(ignored), expected, 1e-6)
     with pytest.raises(AssertionError):
         assert_close(params_after(batch["mask"]), expected, 1e-6)
@@ -349,7 +368,7 @@ def test_ignored_pixels_have_no_say_in_the_loss(short: TrainState, batch: dict[s
         assert_close(params_after(np.where(part == batch["mask"], part, np.uint8(IGNORED))), params_after(part), 1e-6)
 
 
-def test_padding_has_no_say_in_the_loss(short: TrainState, batch: dict[str, np.ndarray]) -> None:
+def test_padding_has_no_say_in_the_loss(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
     mesh = data_mesh(jax.devices()[:1])
     model, flips = BDMS(**SHORT, axis_name="data"), AugmentConfig(rotation=0, vertical_flip=True)
     step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=flips, seed=SEED, average_decay=DECAY)
@@ -358,7 +377,7 @@ def test_padding_has_no_say_in_the_loss(short: TrainState, batch: dict[str, np.n
     outside[:, 4:24, 10:25] = False
 
     def loss(mask: np.ndarray) -> float:
-        state = replicate(copied(short), mesh)
+        state = replicate(copied(initial), mesh)
         return float(step(state, shard_batch({**batch, "mask": mask, "content": content}, mesh)).metrics["loss"].total)
 
     padded = np.where(outside, 255 - batch["mask"], batch["mask"])
@@ -368,7 +387,7 @@ def test_padding_has_no_say_in_the_loss(short: TrainState, batch: dict[str, np.n
 
 
 @pytest.mark.slow
-def test_several_devices_add_terms_and_paste_as_one_does(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+def test_several_devices_add_terms_and_paste_as_one_does(whole: TrainState, batch: dict[str, np.ndarray]) -> None:
     """With three images on each of two: the neighbour that fills a defect is then another device's."""
     part = {name: value[:6] for name, value in batch.items()}
     part["mask"] = np.where(np.arange(6)[:, None, None, None] % 3 == 0, part["mask"], 0)
@@ -379,7 +398,7 @@ def test_several_devices_add_terms_and_paste_as_one_does(initial: TrainState, ba
     for mesh in (mesh_of(1), mesh_of(2)):
         model = BDMS(**FIELDS, axis_name="data")
         step = make_train_step(model, OPTIMIZER, mesh, loss=loss, augment=augment, seed=SEED, average_decay=DECAY)
-        state = replicate(copied(initial), mesh)
+        state = replicate(copied(whole), mesh)
         states.append(jax.device_get(step(state, shard_batch(part, mesh))))
     one, two = states
     assert_close(two.params, one.params, 2e-3)
