@@ -1,6 +1,7 @@
 """A run's configuration as it is kept in its work directory."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -128,15 +129,20 @@ def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path) -> Non
     # The published datasets are the same wherever they lie; another folder of the user's own is another dataset.
     changeable = CHANGEABLE - {"data.manual_dir"} if now["data.dataset"] == "folder" else CHANGEABLE
     different = [
-        f"config.{name} (was {then.get(name)!r}, is {now.get(name)!r})"
-        for name in sorted(now.keys() | then.keys())
-        if name not in changeable and now.get(name) != then.get(name)
+        name for name in sorted(now.keys() | then.keys()) if name not in changeable and now.get(name) != then.get(name)
     ]
-    if different:
-        raise UserError(
-            f"{workdir} holds another run, which differs in {some_names(different, _NAMED)}: give the --config and the "
-            "fields that were given then, or choose another --workdir."
-        )
+    if not different:
+        return
+    # The same command may say so too, where a recipe has become another since: what was given then is no help there.
+    fix = "give the --config and the fields that were given then"
+    if len(different) <= _NAMED and all(name in now and name in then for name in different):
+        options = " ".join(shlex.quote(f"--config.{name}={then[name]}") for name in different)
+        fix = f"to go on with that one give {options}"
+    differences = [f"config.{name} (was {then.get(name)!r}, is {now.get(name)!r})" for name in different]
+    raise UserError(
+        f"{workdir} holds another run, which differs in {some_names(differences, _NAMED)}: {fix}, or choose another "
+        "--workdir."
+    )
 
 
 def _with_tuples(value: Any) -> Any:

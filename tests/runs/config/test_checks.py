@@ -3,6 +3,7 @@ import importlib
 import itertools
 import json
 import re
+import shlex
 from pathlib import Path
 
 import jax
@@ -16,6 +17,7 @@ from dms_jax.runs.config import build, checks, defaults, saved
 from dms_jax.runs.config.build import build_model
 from dms_jax.runs.config.checks import check
 from dms_jax.runs.config.fields import flatten
+from dms_jax.runs.config.flags import parse
 from dms_jax.runs.config.saved import CHANGEABLE, check_resumes, load, save
 
 CONFIGS = sorted(path.stem for path in (Path(__file__).parents[3] / "configs").glob("[!_]*.py"))
@@ -455,9 +457,10 @@ class TestCheckResumes:
             check_resumes(now, earlier, tmp_path)
         assert caught.value.exit_code == 1
         assert str(caught.value).startswith(f"{tmp_path} holds another run")
-        fix = "give the --config and the fields that were given then, or choose another --workdir."
+        option = shlex.quote(f"--config.{name}={was}")
+        fix = f"to go on with that one give {option}, or choose another --workdir."
         assert str(caught.value).endswith(f": {fix}")
-        assert str(caught.value).count("config.") == 1
+        assert str(caught.value).count("config.") == 2
 
     @pytest.mark.parametrize(("dataset", "refused"), [("folder", True), ("mtdd", False)])
     def test_another_folder_is_another_dataset(self, dataset, refused, tmp_path):
@@ -480,6 +483,20 @@ class TestCheckResumes:
     def test_the_same_run(self, name, argument, tmp_path):
         earlier = saved_and_loaded(get_config(name, argument), tmp_path)
         check_resumes(get_config(name, argument), earlier, tmp_path)
+
+    @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections, Python 3.11
+    @pytest.mark.parametrize("network", ["bdms", "sdms"])
+    def test_what_is_told_of_a_run_of_a_recipe_that_has_become_another_goes_on_with_it(self, network, tmp_path):
+        earlier = get_config(network, "recipe=adamw,split=tiles")
+        earlier.model.schedule = ("HF", "MF")
+        del earlier.model.class_pooling
+        earlier = saved_and_loaded(earlier, tmp_path)
+        command = ["train.py", f"--config={network}:recipe=scratch,split=tiles"]
+        with pytest.raises(UserError) as caught:
+            check_resumes(parse(command, "")[0], earlier, tmp_path)
+        told = str(caught.value).partition(" one give ")[2].partition(", or choose ")[0]
+        assert "--config.model.class_pooling=average" in shlex.split(told)
+        check_resumes(parse([*command, *shlex.split(told)], "")[0], earlier, tmp_path)
 
     def test_a_number_written_another_way_is_the_same(self, tmp_path):
         earlier = saved_and_loaded(changed(augment__scale=(1, 2)), tmp_path)
