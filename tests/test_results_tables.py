@@ -11,6 +11,9 @@ import results_tables
 from finished_runs import save_run
 from learning_curves import Curve, chart
 
+from dms_jax.runs.config.fields import flatten
+from dms_jax.runs.config.flags import parse
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -20,6 +23,21 @@ def kept(tmp_path: Path) -> Path:
     files = [save_run(tmp_path, 0, value=0.8), save_run(tmp_path, 1, value=0.9), save_run(tmp_path, 7, name="other")]
     keep_results.main([*map(str, files), "--output", str(tmp_path / "kept")])
     return tmp_path / "kept"
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections, Python 3.11
+def test_commands_of_kept_runs_are_still_those_of_different_runs() -> None:
+    runs: dict[str, list[str]] = {}
+    for name, run in results_tables.runs_in(results_tables.RESULTS).items():
+        # A recipe may have become another one since.
+        fields = flatten(parse(shlex.split(run["command"])[1:], "")[0])
+        own = {field: value for field, value in fields.items() if field not in ("log_every", "checkpoint_every")}
+        runs.setdefault(repr(sorted(own.items())), []).append(name)
+    alike = [names for names in runs.values() if len(names) > 1]
+    assert alike == [
+        ["mtdd-paper-bdms-reach-sgd-seed0", "mtdd-paper-bdms-sgd-seed0"],
+        ["mtdd-tiles-bdms-adamw-again-seed0", "mtdd-tiles-bdms-adamw-seed0"],
+    ]
 
 
 def rows(text: str) -> list[list[str]]:
