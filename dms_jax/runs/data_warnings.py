@@ -11,6 +11,7 @@ from dms_jax.data.inspect.summary import summarise
 from dms_jax.data.inspect.warnings import NO_OPERATING_THRESHOLD, class_warnings
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.data.vanishing import vanished_defects, vanishing_sentence
+from dms_jax.models.dms import DMS
 from dms_jax.runs.config import build
 from dms_jax.runs.splits import Splits, train_and_validation
 
@@ -20,6 +21,7 @@ def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) 
     said = [
         *_of_dataset(config, dataset, splits),
         *_of_training(splits),
+        *_of_class_heads(config, splits, len(dataset.class_names)),
         *_of_selection(splits, len(dataset.class_names)),
         *_of_framing(config, splits),
         *_of_steps(config),
@@ -57,6 +59,18 @@ def _of_training(splits: Splits) -> Iterator[str]:
         f"{reason}, so that the saliency map can learn nothing: put defective images with their masks into train (in "
         "a folder without train/ and test/, every class is shared out among the splits)."
     )
+
+
+def _of_class_heads(config: ConfigDict, splits: Splits, num_classes: int) -> Iterator[str]:
+    """Class heads that see the features where the map is, beside a map that never learns where that should be."""
+    model = build.build_model(config, num_classes)
+    pools = isinstance(model, DMS) and model.has_class_heads and model.class_pooling == "saliency"
+    labelled = any(np.any(source.labels() >= 0) for source in splits.train)
+    if pools and num_classes > 1 and labelled and not any(map(_shows_defects, splits.train)):
+        yield (
+            "The class heads see the features where the saliency map is, and so hardly anything of a defect that it "
+            "does not find: without masks of defects, train them with --config.model.class_pooling=average."
+        )
 
 
 def _of_selection(splits: Splits, num_classes: int) -> Iterator[str]:

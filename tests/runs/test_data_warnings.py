@@ -32,7 +32,7 @@ def said(
     monkeypatch: pytest.MonkeyPatch,
     summary: tuple[str, ...] = (),
     classes: tuple[str, ...] = ("good", "crack"),
-    **fields: int,
+    **fields: Any,
 ) -> tuple[str, ...]:
     monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=summary))
     monkeypatch.setattr(module, "class_warnings", lambda *labels: ())
@@ -54,6 +54,26 @@ def test_a_training_set_without_a_defect(known: bool, reason: str, monkeypatch: 
     """As MVTec AD is published, for methods that learn what is normal."""
     (sentence,) = said(source_of(0, 0, known=known), source_of(9), monkeypatch)
     assert sentence.startswith(f"No training image {reason}, so that the saliency map can learn nothing: ")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_class_heads_that_see_where_a_map_is_that_learns_nothing(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def warned(*marks: int, label: int = 1, classes: tuple[str, ...] = ("good", "crack"), **fields: Any) -> bool:
+        train = source_of(*marks, known=known or any(marks), label=label)
+        fields = {"model__class_pooling": "saliency", **fields}
+        sentences = said(train, source_of(9), monkeypatch, classes=classes, **fields)
+        return any(
+            sentence.endswith(" train them with --config.model.class_pooling=average.") for sentence in sentences
+        )
+
+    assert warned(0, 0)
+    assert warned(0, 0, model__network="sdms", model__ablation="a")
+    assert not warned(0, 9)
+    assert not warned(0, 0, label=-1)
+    assert not warned(0, 0, classes=("crack",))
+    assert not warned(0, 0, model__class_pooling="average")
+    assert not warned(0, 0, model__ablation="b")
+    assert not warned(0, 0, model__network="unet")
 
 
 @pytest.mark.parametrize(
