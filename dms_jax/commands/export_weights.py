@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace) -> None:
     description = {
         "network": config.model.network,
         "size": config.model.size,
-        "ablation": config.model.ablation,
-        "class_pooling": config.model.class_pooling,
+        "ablation": model.ablation,
+        "class_pooling": model.class_pooling,
         "input": f"RGB / 255, mean {tuple(IMAGENET_MEAN)}, standard deviation {tuple(IMAGENET_STD)}",
         "image_size": str(config.data.image_size),
         "step": str(step),
