@@ -19,7 +19,7 @@ from dms_jax.models.side_outputs import SideOutput
 from dms_jax.ops.resize import map_size, resize_aligned
 
 ABLATIONS = ("", "a", "b", "c", "d", "e", "baseline")
-CLASS_POOLINGS = ("average", "saliency")
+CLASS_POOLINGS = ("average", "saliency", "blend")
 FEATURE_GROWTHS = ("concat", "reduce")
 FROZEN_STATISTICS = ("", "backbone", "all")
 SDMS_SCHEDULE = ("HF", "MF", "LF")
@@ -58,7 +58,7 @@ class DMS(nn.Module):
         the features anew (eq. 3) while the saliency map continues.
       ablation: "" for the standard network, or one of Table 2's: "a" no concatenation of features, "b" no class heads,
         "c" ASPP in HF, "d" addition instead of concatenation, "e" no residual refinement, "baseline" a, b and e.
-      class_pooling: what the class heads are given of the features: "average" or "saliency"; see
+      class_pooling: what the class heads are given of the features: "average", "saliency" or "blend"; see
         `dms_jax.models.refinement.RefinementStep`.
       feature_growth: "concat": a transition keeps all the channels it is given; "reduce": it gives `side_channels`.
       side_channels: channels of each side output.

@@ -17,7 +17,7 @@ from dms_jax.models.compute import Compute
 from dms_jax.models.layers import ConvBlock, TransposedConvBlock, prior_logit
 from dms_jax.ops.resize import map_size, resize_aligned
 
-ClassPooling = Literal["average", "saliency"]
+ClassPooling = Literal["average", "saliency", "blend"]
 Join = Literal["concat", "add", "replace"]
 Transition = Literal["conv", "transposed", "none"]
 
@@ -94,23 +94,24 @@ class SaliencyHead(nn.Module):
         return jnp.sum(x.astype(jnp.float32) * kernel[..., 0][None], axis=-1, keepdims=True) + bias.reshape(1, 1, 1, 1)
 
 
-def pool_by_saliency(feature: jax.Array, saliency: jax.Array) -> jax.Array:
-    """What a feature is where the map is: sum(s F) / (1 + sum(s)), s the map's probabilities.
+def pool_by_saliency(feature: jax.Array, saliency: jax.Array, nothing: jax.Array | float = 0.0) -> jax.Array:
+    """What a feature is where the map is: (sum(s F) + n) / (1 + sum(s)), s the map's probabilities.
 
     The global average of an image with a defect of a few pixels is that of the same surface without it. This is the
-    average over the defect, and about 0 where the map shows none: a 1 as large as one pixel of F stands for "nothing".
+    average over the defect, and about n where the map shows none, which counts as much as one pixel of the defect.
     The map is taken as it is: what is made of this teaches the feature, and not the map.
 
     Args:
       feature: [B, h, w, C].
       saliency: logits, [B, h, w, 1].
+      nothing: n, what is seen where the map is black: [B, C], or a number.
 
     Returns:
       float32 [B, C].
     """
     weight = jax.lax.stop_gradient(nn.sigmoid(saliency.astype(jnp.float32)))
     seen = jnp.sum(weight * feature.astype(jnp.float32), axis=(1, 2))
-    return seen / (1 + jnp.sum(weight, axis=(1, 2)))
+    return (seen + nothing) / (1 + jnp.sum(weight, axis=(1, 2)))
 
 
 class RefinementStep(nn.Module):
@@ -121,8 +122,8 @@ class RefinementStep(nn.Module):
 
     Attributes:
       num_classes: outputs of the class head on F, pooled; None for no head (ablation B).
-      class_pooling: of what the head is given: "average", the global average of F, as in the paper; "saliency", see
-        `pool_by_saliency`.
+      class_pooling: of what the head is given: "average", the global average of F, as in the paper; "saliency", F where
+        the map is and 0 where it shows nothing (`pool_by_saliency`); "blend", the average instead of that 0.
       join: "concat" along channels; "add" (ablation D); "replace": F_{i-1} is not used (ablation A).
       reset: F_i is the side output itself: no join and no transition (eq. 3, i = 3). S continues.
       transition: phi: "conv", a 3 x 3 block; "transposed", a 4 x 4 block of stride 2 where the next side output is
@@ -183,6 +184,8 @@ class RefinementStep(nn.Module):
                 pooled = pool_by_saliency(feature, saliency)
             else:
                 pooled = jnp.mean(feature, axis=(1, 2), dtype=jnp.float32)
+            if self.class_pooling == "blend":
+                pooled = pool_by_saliency(feature, saliency, pooled)
             classes = nn.Dense(self.num_classes, name="classes")(pooled)
         return RefinementState(feature, saliency), StepOutput(saliency, classes)
 

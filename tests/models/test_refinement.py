@@ -1,10 +1,13 @@
 """A refinement step and its heads by themselves."""
 
+from itertools import combinations
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dms_jax.models.dms import CLASS_POOLINGS
 from dms_jax.models.refinement import RefinementState, RefinementStep, SaliencyHead, pool_by_saliency
 
 
@@ -66,17 +69,29 @@ def test_what_is_seen_by_the_map_teaches_the_feature_alone() -> None:
     assert not by_map.any()
 
 
-def test_the_same_parameters_serve_either_class_head() -> None:
+def test_the_average_stands_in_where_the_map_shows_nothing() -> None:
+    feature = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
+    average = feature.mean((1, 2))
+    black, white = jnp.full((2, 4, 4, 1), -40.0), jnp.full((2, 4, 4, 1), 40.0)
+    np.testing.assert_allclose(pool_by_saliency(feature, black, average), average, rtol=1e-6)
+    np.testing.assert_allclose(pool_by_saliency(feature, black), np.zeros((2, 3)), atol=1e-6)
+    # The average of all and itself once more.
+    np.testing.assert_allclose(pool_by_saliency(feature, white, average), average, rtol=1e-5)
+    # One pixel of the defect and the average weigh the same.
+    pixel = black.at[:, 1, 2].set(40.0)
+    np.testing.assert_allclose(pool_by_saliency(feature, pixel, average), (feature[:, 1, 2] + average) / 2, rtol=1e-5)
+
+
+def test_the_same_parameters_serve_every_class_head() -> None:
     state, side = RefinementState(jnp.ones((1, 4, 4, 3)), jnp.zeros((1, 4, 4, 1))), jnp.ones((1, 4, 4, 2))
-    average, seen = (
-        RefinementStep(2, class_pooling=pooling, residual_channels=4) for pooling in ("average", "saliency")
-    )
-    variables = average.init(jax.random.key(0), state, side, train=False)
+    steps = {pooling: RefinementStep(2, class_pooling=pooling, residual_channels=4) for pooling in CLASS_POOLINGS}
+    variables = steps["average"].init(jax.random.key(0), state, side, train=False)
     head = jax.device_get(variables["params"]["classes"])
-    for step in (average, seen):
+    for pooling, step in steps.items():
         following, output = step.apply(variables, state, side, train=False)
         by_average = np.asarray(following.feature).mean((1, 2))
         by_map = np.asarray(pool_by_saliency(following.feature, following.saliency))
-        assert not np.allclose(by_average, by_map, rtol=1e-2)
-        expected = (by_map if step is seen else by_average) @ head["kernel"] + head["bias"]
-        np.testing.assert_allclose(output.classes, expected, rtol=1e-5)
+        blended = np.asarray(pool_by_saliency(following.feature, following.saliency, by_average))
+        seen = {"average": by_average, "saliency": by_map, "blend": blended}
+        assert not any(np.allclose(seen[a], seen[b], rtol=1e-2) for a, b in combinations(seen, 2))
+        np.testing.assert_allclose(output.classes, seen[pooling] @ head["kernel"] + head["bias"], rtol=1e-5)

@@ -185,20 +185,26 @@ class _NetworkWriter:
     def _classes(self, i: int, feature: Map, saliency: Map) -> str:
         """The class logits of step i, [B, 1, K]."""
         to, params, name = self._to, self._params[f"step{i}"]["classes"], f"step{i}/classes"
-        if self._model.class_pooling == "saliency":
-            pooled = to.add("Flatten", [self._seen(feature, saliency, name)], f"{name}/pooled")
+        pooling = self._model.class_pooling
+        if pooling == "saliency":
+            seen = self._seen(feature, saliency, None, name)
         else:
-            pooled = to.add("Flatten", [to.mean(feature, f"{name}/mean").name], f"{name}/pooled")
+            seen = to.mean(feature, f"{name}/mean").name
+        if pooling == "blend":
+            seen = self._seen(feature, saliency, seen, name)
+        pooled = to.add("Flatten", [seen], f"{name}/pooled")
         weights = [to.constant(f"{name}.{part}", params[part]) for part in ("kernel", "bias")]
         logits = to.add("Gemm", [pooled, *weights], name)
         return to.add("Unsqueeze", [logits, to.constant("axis1", np.array([1]))], f"{name}/logits")
 
-    def _seen(self, feature: Map, saliency: Map, name: str) -> str:
-        """`dms_jax.models.refinement.pool_by_saliency`, [B, C, 1, 1]."""
+    def _seen(self, feature: Map, saliency: Map, nothing: str | None, name: str) -> str:
+        """`dms_jax.models.refinement.pool_by_saliency`, [B, C, 1, 1]; without `nothing`, that is 0."""
         to, axes = self._to, self._to.constant("axes", np.array([2, 3]))
         weight = to.add("Sigmoid", [saliency.name], f"{name}/weight")
         weighted = to.add("Mul", [feature.name, weight], f"{name}/weighted")
         total = to.add("ReduceSum", [weighted, axes], f"{name}/total", keepdims=1)
+        if nothing is not None:
+            total = to.add("Add", [total, nothing], f"{name}/total_and_nothing")
         area = to.add("ReduceSum", [weight, axes], f"{name}/area", keepdims=1)
         whole = to.add("Add", [area, to.constant("one", np.ones((1, 1, 1, 1), np.float32))], f"{name}/whole")
         return to.add("Div", [total, whole], f"{name}/seen")

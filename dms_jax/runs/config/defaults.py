@@ -36,8 +36,8 @@ def default_config() -> ConfigDict:
     # Several devices normalise by the whole batch, as one would; False: each by its own images.
     config.model.shared_statistics = True
 
-    # What the class heads of SDMS and BDMS see: average, of all features as in the paper, or saliency: of those where
-    # the map is. Other networks pass over it.
+    # What the class heads of SDMS and BDMS see: average, of all features as in the paper; saliency, those where the map
+    # is; or blend, the same and the average where the map shows nothing. Other networks pass over it.
     config.model.class_pooling = "average"
     # Each bottleneck of an SDMS's or BDMS's backbone begins as its shortcut alone; other networks pass over it.
     config.model.zero_init_residual = False

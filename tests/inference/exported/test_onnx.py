@@ -66,6 +66,7 @@ NETWORKS = [
     DMS(**FIELDS, schedule=("HF", "LF", "MF"), ablation="d"),
     DMS(**FIELDS, schedule=("HF", "reset HF", "LF")),
     SDMS(**FIELDS, class_pooling="saliency"),
+    SDMS(**FIELDS, class_pooling="blend"),
 ]
 
 
