@@ -64,7 +64,7 @@ class SaliencySums(metrics.Metric):
         pixels = true + misses.sum(-1, keepdims=True)
         true_positives = true - jnp.cumsum(hits, axis=-1)
         predicted = pixels - jnp.cumsum(hits + misses, axis=-1)
-        # From 2903 x 2903 pixels on, 255 times their number is no int32 any more: rows are added up as floats.
+        # From 2902 x 2902 pixels on, 255 times their number is no int32 any more: rows are added up as floats.
         rows = jnp.where(inside, jnp.abs(maps - masks), 0).sum(-1, dtype=jnp.int32)
         error = rows.astype(jnp.float32).sum(-1) / (255 * pixels[..., 0].astype(jnp.float32))
         counts = valid & has_mask
