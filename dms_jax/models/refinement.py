@@ -98,7 +98,7 @@ def pool_by_saliency(feature: jax.Array, saliency: jax.Array, nothing: jax.Array
     """What a feature is where the map is: (sum(s F) + n) / (1 + sum(s)), s the map's probabilities.
 
     The global average of an image with a defect of a few pixels is that of the same surface without it. This is the
-    average over the defect, and about n where the map shows none, which counts as much as one pixel of the defect.
+    average over the defect, in which n weighs as much as one pixel, and about n itself where the map shows none.
     The map is taken as it is: what is made of this teaches the feature, and not the map.
 
     Args:

@@ -30,9 +30,10 @@ def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) 
 
 
 def _of_dataset(config: ConfigDict, dataset: PreparedDataset, splits: Splits) -> Iterator[str]:
-    """What `dms-jax prepare` warns of, but of the classes of what this run learns from, which may be less or more.
+    """What `dms-jax prepare` warns of, with few images of a class counted where this run learns from.
 
-    With `data.folds`, of this run's training and validation, not the dataset's.
+    That may be fewer or more than the images of `train`. With `data.folds`, what is said of classes and of validation
+    is about this run's parts, not the dataset's.
     """
     own = {split: dataset.source(split).labels().tolist() for split in SPLITS}
     not_ours = set(class_warnings(own, dataset.class_names))

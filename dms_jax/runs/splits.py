@@ -108,8 +108,8 @@ def validation_name(config: ConfigDict) -> str:
 def named_split(dataset: PreparedDataset, config: ConfigDict, name: str) -> ExampleSource:
     """`train`, `validation` or `test` of a run; see `train_and_validation`.
 
-    The first two are without the classes `data.without`, and may so be empty; other images that a run does not learn
-    from are there.
+    The first two lack the classes of `data.without`, and may so be empty. Images that `data.train_images` keeps a run
+    from learning from are in them.
 
     Raises:
       UserError: there are more folds than groups of images, or a file is damaged.

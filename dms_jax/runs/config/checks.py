@@ -52,7 +52,8 @@ _ONE_OF = {
     "data.select_on": ("validation", "test", "none"),
 }
 _MAY_BE_REFERENCES = ("model.network", "model.backbone")
-# What is about SDMS and BDMS alone: a network of the user's own has `model.options` instead.
+# What is about SDMS and BDMS alone: a network of the user's own has `model.options` instead. What recipes set of theirs
+# (`class_pooling`, `zero_init_residual`) is passed over.
 _OF_OUR_NETWORKS = ("size", "backbone", "ablation", "feature_growth", "schedule", "remat", "frozen_statistics")
 _WITHIN = {
     "seed": (0, 2**32),  # JAX silently takes a larger seed for another one

@@ -133,7 +133,7 @@ def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path) -> Non
     ]
     if not different:
         return
-    # The same command may say so too, where a recipe has become another since: what was given then is no help there.
+    # Where a recipe has changed since, the very command that was given then ends here: only its fields help.
     fix = "give the --config and the fields that were given then"
     if len(different) <= _NAMED and all(name in now and name in then for name in different):
         options = " ".join(shlex.quote(f"--config.{name}={then[name]}") for name in different)
