@@ -25,7 +25,7 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 # Several tests compile the same network, or the same small part of it. JAX keeps only what took a second to compile.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-# Beside it is what else several files of tests need; it never outlives them.
+# The folder also holds what several test files share (`published_datasets`), and goes when they end.
 if "DMS_JAX_TESTS" not in os.environ:
     os.environ["DMS_JAX_TESTS"] = kept = tempfile.mkdtemp(prefix="dms-jax-tests-")
     atexit.register(shutil.rmtree, kept, ignore_errors=True)

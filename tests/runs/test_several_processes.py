@@ -39,7 +39,7 @@ def get_config():
 """
 
 
-# For `python -c`: a process does not wait long for others that fail too, where none does.
+# For `python -c`: here no other process fails too, so that one that does need not wait long for them.
 HASTY = """
 import runpy, sys
 from dms_jax.runtime import processes

@@ -116,7 +116,7 @@ def test_a_signal_in_a_callback_of_the_garbage_collector_is_not_lost(capsys: pyt
 
     def collect() -> None:
         gc.collect()
-        # It is not noticed only when something is over that is waited for.
+        # Longer than the test may take: the wait itself has to be interrupted.
         time.sleep(60)
 
     interruptions = Interruptions("program")
