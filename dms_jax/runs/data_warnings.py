@@ -20,7 +20,7 @@ def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) 
     """What `dms-jax prepare` warns of, and what is wrong with the images or steps of this run; one sentence each."""
     said = [
         *_of_dataset(config, dataset, splits),
-        *_of_training(splits),
+        *_of_training(config, splits),
         *_of_class_heads(config, splits, len(dataset.class_names)),
         *_of_selection(splits, len(dataset.class_names)),
         *_of_framing(config, splits),
@@ -51,13 +51,17 @@ def _of_dataset(config: ConfigDict, dataset: PreparedDataset, splits: Splits) ->
     yield from (warning for warning in summarise(dataset).warnings if warning not in not_ours)
 
 
-def _of_training(splits: Splits) -> Iterator[str]:
+def _of_training(config: ConfigDict, splits: Splits) -> Iterator[str]:
     if any(map(_shows_defects, splits.train)):
         return
     known = any(source.has_masks().any() for source in splits.train)
     reason = "No training image has a defect in its mask" if known else "No training image has a mask"
+    pasted = config.augment.paste > 0 and any(
+        np.any(source.has_masks() & ~source.defective()) for source in splits.train
+    )
+    effect = "can learn nothing but the defects that are drawn on normal images" if pasted else "can learn nothing"
     yield (
-        f"{reason}, so that the saliency map can learn nothing: put defective images with their masks into train (in "
+        f"{reason}, so that the saliency map {effect}: put defective images with their masks into train (in "
         "a folder without train/ and test/, every class is shared out among the splits)."
     )
 

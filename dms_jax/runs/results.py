@@ -56,9 +56,14 @@ def _results_file(workdir: Path, split: str) -> Path:
 def results_title(results: dict[str, Any]) -> str:
     """A line that says what was measured on what."""
     name = run_name(results)
+    by_mask, defective = results["images"], results["defective"]["images"]
+    counts = f"{by_mask} images, {defective} of them defective"
+    whole = results.get("image_level") or {}
+    if whole.get("truth") == "labels" and (labelled := whole["defective"] + whole["free"]) > by_mask:
+        # Maps are scored where the mask is known; classes where the label is.
+        counts = f"{labelled} images, {by_mask} of them with a known mask, {defective} of these defective"
     return (
-        f"{name} on {results['dataset']} ({results['dataset_config']}), {results['split']}: "
-        f"{results['images']} images, {results['defective']['images']} of them defective; "
+        f"{name} on {results['dataset']} ({results['dataset_config']}), {results['split']}: {counts}; "
         f"step {results['best_step']}, selected on {results['selected_on']}"
     )
 

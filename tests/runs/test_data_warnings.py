@@ -57,6 +57,14 @@ def test_a_training_set_without_a_defect(known: bool, reason: str, monkeypatch: 
 
 
 @pytest.mark.parametrize("known", [True, False])
+def test_a_map_that_learns_from_pasted_defects_alone(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are pasted where the mask is known and empty."""
+    (sentence,) = said(source_of(0, 0, known=known), source_of(9), monkeypatch, augment__paste=0.5)
+    effect = "can learn nothing but the defects that are drawn on normal images" if known else "can learn nothing"
+    assert f"so that the saliency map {effect}: " in sentence
+
+
+@pytest.mark.parametrize("known", [True, False])
 def test_class_heads_that_see_where_a_map_is_that_learns_nothing(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     def warned(*marks: int, label: int = 1, classes: tuple[str, ...] = ("good", "crack"), **fields: Any) -> bool:
         train = source_of(*marks, known=known or any(marks), label=label)

@@ -84,6 +84,16 @@ class TestText:
         title, *_ = results_text(results).splitlines()
         assert title == "SDMS on mtdd (tiles), test: 3 images, 2 of them defective; step 15, selected on validation"
 
+    def test_says_of_how_many_images_the_mask_is_known(self, results):
+        assert results["images"] == 3
+        for labelled, counts in (
+            (3, "3 images, 2 of them defective"),
+            (5, "5 images, 3 of them with a known mask, 2 of these defective"),
+        ):
+            whole = {**results["image_level"], "truth": "labels", "defective": labelled - 1, "free": 1}
+            title, *_ = results_text({**results, "image_level": whole}).splitlines()
+            assert title == f"SDMS on mtdd (tiles), test: {counts}; step 15, selected on validation"
+
     @pytest.mark.parametrize(
         ("size", "ablation", "name"),
         [("full", "", "BDMS"), ("lite", "", "BDMS lite"), ("full", "e", "BDMS (e)"), ("small", "c", "BDMS small (c)")],
