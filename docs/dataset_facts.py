@@ -15,6 +15,7 @@ from dms_jax.data.datasets.base import LabelledImage
 from dms_jax.data.datasets.near_duplicates import thumbnail
 from dms_jax.data.image_files import DEFECT_THRESHOLD, read_image
 from dms_jax.data.mask_files import read_mask
+from dms_jax.errors import UserError
 
 # How far masks of CrackForest are shifted to where the image is darkest, in pixels; and how wide the surroundings are
 # that a crack is compared with.
@@ -146,8 +147,12 @@ def main() -> None:
         (crackforest_facts, options.crackforest),
     ):
         if root is not None:
+            try:
+                facts = measure(root)
+            except UserError as error:
+                parser.error(str(error).rstrip("."))
             print(measure.__name__)
-            for what, found in measure(root).items():
+            for what, found in facts.items():
                 print(f"  {what}: {found}")
 
 

@@ -51,14 +51,18 @@ def paste_image(files: list[Path], *, size: int, shown: int, columns: int, seed:
 def main() -> None:
     """Read the flags and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="normal images (.jpg)")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="normal images")
+    # MTDD's masks are PNG files in the same folder.
+    parser.add_argument("--pattern", default="*.jpg", metavar="GLOB", help="which files of it (%(default)s)")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="PNG")
     parser.add_argument("--columns", type=int, default=8, help="images beside each other (%(default)s)")
     parser.add_argument("--rows", type=int, default=1, help="such rows (%(default)s)")
     parser.add_argument("--shown", type=int, default=110, help="side of an image in the picture (%(default)s)")
     parser.add_argument("--seed", type=int, default=4, help="decides what is pasted (%(default)s)")
     arguments = parser.parse_args()
-    files = sorted(arguments.images.glob("*.jpg"))
+    files = sorted(arguments.images.glob(arguments.pattern))
+    if not files:
+        parser.error(f"{arguments.images} holds no {arguments.pattern}: name others, as by --pattern '*.png'")
     count = arguments.columns * arguments.rows
     files = files[:: max(len(files) // count, 1)][:count]
     picture = paste_image(files, size=300, shown=arguments.shown, columns=arguments.columns, seed=arguments.seed)
