@@ -1,11 +1,10 @@
 """What is likely to be wrong with a run's images, or with what it does with them, to be said before its first step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from dms_jax.data.datasets.base import SPLITS
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.inspect.summary import summarise
 from dms_jax.data.inspect.warnings import NO_OPERATING_THRESHOLD, class_warnings
@@ -18,15 +17,14 @@ from dms_jax.runs.splits import Splits, train_and_validation
 
 def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) -> tuple[str, ...]:
     """What `dms-jax prepare` warns of, and what is wrong with the images or steps of this run; one sentence each."""
-    said = [
-        *_of_dataset(config, dataset, splits),
-        *_of_training(config, splits),
-        *_of_class_heads(config, splits, len(dataset.class_names)),
+    # Masks are looked at first: that brings the labels along, which would be read by themselves else.
+    of_run = [
+        *_of_training(config, splits, len(dataset.class_names)),
         *_of_selection(splits, len(dataset.class_names)),
         *_of_framing(config, splits),
         *_of_steps(config),
     ]
-    return tuple(dict.fromkeys(said))
+    return tuple(dict.fromkeys([*_of_dataset(config, dataset, splits), *of_run]))
 
 
 def _of_dataset(config: ConfigDict, dataset: PreparedDataset, splits: Splits) -> Iterator[str]:
@@ -35,43 +33,43 @@ def _of_dataset(config: ConfigDict, dataset: PreparedDataset, splits: Splits) ->
     That may be fewer or more than the images of `train`. With `data.folds`, what is said of classes and of validation
     is about this run's parts, not the dataset's.
     """
-    own = {split: dataset.source(split).labels().tolist() for split in SPLITS}
-    not_ours = set(class_warnings(own, dataset.class_names))
-    # `data.overfit` is meant to learn from few.
-    learnt = None if config.data.overfit else np.concatenate([source.labels() for source in splits.train]).tolist()
+    summary = summarise(dataset)
+    ours = {split: _labels_of(part.classes) for split, part in summary.splits.items()}
+    not_ours = set(class_warnings(ours, dataset.class_names))
+    of_validation: tuple[str, ...] = ()
     if config.data.folds:
         train, validation = train_and_validation(dataset, config)
-        ours = {**own, "train": train.labels().tolist(), "validation": validation.labels().tolist()}
-        yield from class_warnings(ours, dataset.class_names, learnt)
         not_ours.add(NO_OPERATING_THRESHOLD)
-        if not _shows_defects(validation):
-            yield NO_OPERATING_THRESHOLD
-    else:
-        yield from class_warnings(own, dataset.class_names, learnt)
-    yield from (warning for warning in summarise(dataset).warnings if warning not in not_ours)
+        of_validation = () if _shows_defects(validation) else (NO_OPERATING_THRESHOLD,)
+        ours |= {"train": train.labels().tolist(), "validation": validation.labels().tolist()}
+    # `data.overfit` is meant to learn from few.
+    learnt = None if config.data.overfit else np.concatenate([source.labels() for source in splits.train]).tolist()
+    yield from class_warnings(ours, dataset.class_names, learnt)
+    yield from of_validation
+    yield from (warning for warning in summary.warnings if warning not in not_ours)
 
 
-def _of_training(config: ConfigDict, splits: Splits) -> Iterator[str]:
+def _labels_of(counts: Mapping[str, int]) -> list[int]:
+    """The labels of so many images of each class, in the order of their indices."""
+    return [label for label, count in enumerate(counts.values()) for _ in range(count)]
+
+
+def _of_training(config: ConfigDict, splits: Splits, num_classes: int) -> Iterator[str]:
     if any(map(_shows_defects, splits.train)):
         return
     known = any(source.has_masks().any() for source in splits.train)
     reason = "No training image has a defect in its mask" if known else "No training image has a mask"
-    pasted = config.augment.paste > 0 and any(
-        np.any(source.has_masks() & ~source.defective()) for source in splits.train
-    )
+    # None of them shows a defect.
+    pasted = config.augment.paste > 0 and known
     effect = "can learn nothing but the defects that are drawn on normal images" if pasted else "can learn nothing"
     yield (
         f"{reason}, so that the saliency map {effect}: put defective images with their masks into train (in "
         "a folder without train/ and test/, every class is shared out among the splits)."
     )
-
-
-def _of_class_heads(config: ConfigDict, splits: Splits, num_classes: int) -> Iterator[str]:
-    """Class heads that see the features where the map is, beside a map that never learns where that should be."""
     model = build.build_model(config, num_classes)
     pools = isinstance(model, DMS) and model.has_class_heads and model.class_pooling == "saliency"
     labelled = any(np.any(source.labels() >= 0) for source in splits.train)
-    if pools and num_classes > 1 and labelled and not any(map(_shows_defects, splits.train)):
+    if pools and num_classes > 1 and labelled:
         yield (
             "The class heads see the features where the saliency map is, and so hardly anything of a defect that it "
             "does not find: without masks of defects, train them with --config.model.class_pooling=average."

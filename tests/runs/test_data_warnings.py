@@ -34,13 +34,22 @@ def said(
     classes: tuple[str, ...] = ("good", "crack"),
     **fields: Any,
 ) -> tuple[str, ...]:
-    monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=summary))
+    monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=summary, splits={}))
     monkeypatch.setattr(module, "class_warnings", lambda *labels: ())
     splits = Splits((train,), selection, train, "test", "validation", None, "")
     config = default_config()
     config.data.image_size = 32
     config.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
-    return data_warnings(config, SimpleNamespace(class_names=classes, source=lambda split: train), splits)
+    # Without a way to read it anew: what is counted is known already.
+    return data_warnings(config, SimpleNamespace(class_names=classes), splits)
+
+
+def summary_of(labels: dict[str, list[int]], classes: tuple[str, ...], warnings: tuple[str, ...]) -> SimpleNamespace:
+    parts = {
+        split: SimpleNamespace(classes={name: members.count(label) for label, name in enumerate(classes)})
+        for split, members in labels.items()
+    }
+    return SimpleNamespace(warnings=warnings, splits=parts)
 
 
 def test_what_prepare_warns_of_comes_first_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +164,7 @@ def test_classes_with_few_images_are_those_that_are_learnt_from(
     sources = {split: source(split) for split in labels}
     dataset = SimpleNamespace(class_names=classes, free_class=0, source=sources.__getitem__)
     prepared = (*class_warnings(labels, classes), "2 images are defective everywhere.")
-    monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=prepared))
+    monkeypatch.setattr(module, "summarise", lambda dataset: summary_of(labels, classes, prepared))
     config = default_config()
     config.data.image_size = 32
     config.data.update(fields)
@@ -176,8 +185,8 @@ def test_with_folds_the_classes_and_masks_of_the_fold_count(monkeypatch: pytest.
         images = [np.zeros((40, 40, 3), np.uint8)] * len(labels)
         return ExampleSource(ImageRecords(images, masks, labels, groups=groups), "train", free_class=0)
 
-    train, validation = [0] * 22 + [1] * 24 + [2] * 2, [0] * 4
-    sources = {"train": part(train), "validation": part(validation), "test": part([0, 1, 2])}
+    train, validation, test = [0] * 22 + [1] * 24 + [2] * 2, [0] * 4, [0, 1, 2]
+    sources = {"train": part(train), "validation": part(validation), "test": part(test)}
     sources["train+validation"] = part(train + validation)
     dataset = SimpleNamespace(class_names=classes, free_class=0, source=sources.__getitem__)
     of_images = "2 images are defective everywhere."
@@ -188,7 +197,8 @@ def test_with_folds_the_classes_and_masks_of_the_fold_count(monkeypatch: pytest.
         of_images,
         "No mask of validation shows a defect, so that no operating threshold can be chosen on it.",
     )
-    monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=own))
+    summary = summary_of({"train": train, "validation": validation, "test": test}, classes, own)
+    monkeypatch.setattr(module, "summarise", lambda dataset: summary)
     config = default_config()
     config.data.image_size = 32
     said_of = []
@@ -208,7 +218,8 @@ def test_a_fold_without_a_defect_chooses_no_threshold(monkeypatch: pytest.Monkey
     records = ImageRecords(images, masks, [1, 0, 0, 0], groups=list("abcd"))
     whole = ExampleSource(records, "train", free_class=0)
     dataset = SimpleNamespace(class_names=("good", "crack"), free_class=0, source=lambda split: whole)
-    monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=()))
+    summary = summary_of({split: [1, 0, 0, 0] for split in ("train", "validation", "test")}, dataset.class_names, ())
+    monkeypatch.setattr(module, "summarise", lambda dataset: summary)
     config = default_config()
     config.data.image_size, config.data.folds = 32, 4
     found = []
@@ -217,3 +228,15 @@ def test_a_fold_without_a_defect_chooses_no_threshold(monkeypatch: pytest.Monkey
         warnings = data_warnings(config, dataset, choose_splits(dataset, config))
         found.append(any("no operating threshold can be chosen" in warning for warning in warnings))
     assert sorted(found) == [False, True, True, True]
+
+
+def test_no_record_is_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading may take minutes where a dataset is large or far."""
+    train, selection = source_of(9, 8, 7), source_of(9, 8)
+    read = []
+    record = ExampleSource._record
+    monkeypatch.setattr(ExampleSource, "_record", lambda self, index: read.append(self) or record(self, index))
+    monkeypatch.setattr(module, "vanished_defects", lambda *arguments: [])
+    monkeypatch.setattr(module, "vanishing_sentence", lambda *arguments: None)
+    assert said(train, selection, monkeypatch) == ()
+    assert [read.count(source) for source in (train, selection)] == [3, 2]
