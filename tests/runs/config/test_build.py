@@ -43,16 +43,16 @@ def batches(sources: tuple[ExampleSource, ...], **fields: Any) -> list[dict[str,
 
 @pytest.mark.parametrize("balance", [0.0, 0.5])
 def test_they_are_the_same_from_the_cache(balance: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    sources = (source(0, 5), source(1, 3))
-    decoded: list[Any] = []
+    decoded: list[ExampleSource] = []
     example = ExampleSource.__getitem__
-    monkeypatch.setattr(ExampleSource, "__getitem__", lambda self, index: decoded.append(index) or example(self, index))
-    always = batches(sources, cache=0.0, balance=balance)
+    monkeypatch.setattr(ExampleSource, "__getitem__", lambda self, index: decoded.append(self) or example(self, index))
+    always = batches((source(0, 5), source(1, 3)), cache=0.0, balance=balance)
     assert len(decoded) >= 24
-    decoded.clear()
+    sources = (source(0, 5), source(1, 3))
     kept = batches(sources, cache=1.0, balance=balance)
-    # Each of the eight once; threads that ask for one at the same time may both decode it.
-    assert len(decoded) <= 16
+    # Each of the eight once; two threads that ask for one at the same time may both decode it. Threads of the first
+    # batches may still be reading ahead, from sources of their own.
+    assert 8 <= sum(any(one is mine for mine in sources) for one in decoded) <= 16
     for ours, theirs in zip(kept, always, strict=True):
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
