@@ -22,7 +22,7 @@ from dms_jax.runs.data_warnings import data_warnings
 from dms_jax.runs.finite_steps import FiniteSteps, debugs_nans
 from dms_jax.runs.hosts import agreed_results
 from dms_jax.runs.model_selection import ModelSelection
-from dms_jax.runs.monitoring.run_summary import announce_devices, describe_run, warn
+from dms_jax.runs.monitoring.run_summary import announce_devices, describe_run, keep_warnings, warn
 from dms_jax.runs.monitoring.writers import RunWriter
 from dms_jax.runs.reporting import next_steps
 from dms_jax.runs.results import results_text
@@ -129,7 +129,10 @@ class _Run:
         checkpoints.drop_best_after(done)
         if writes:
             # Looking at every mask takes a while, and a run that goes on has said it.
-            warn(data.notes, () if done else data_warnings(config, data.dataset, data.splits))
+            warnings = () if done else data_warnings(config, data.dataset, data.splits)
+            warn(data.notes, warnings)
+            if not done:
+                keep_warnings(warnings, workdir)
         prior = data.splits.defective_share() if config.model.saliency_prior and not done else None
         model = build.build_model(config, len(data.dataset.class_names), DATA_AXIS, saliency_prior=prior)
         optimizer_config = build.optimizer_config(config)

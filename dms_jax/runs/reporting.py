@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from dms_jax.evaluation.report.cards import CardMaker, worst
 from dms_jax.evaluation.report.gallery import Gallery
 from dms_jax.evaluation.report.kinds import shown_errors
 from dms_jax.evaluation.report.page import Report, write_report
+from dms_jax.inference.exported.extras import is_installed
 from dms_jax.runs.monitoring.metrics_file import METRICS_NAME, read_metrics
+from dms_jax.runs.monitoring.run_summary import WARNINGS_NAME
 from dms_jax.runs.results import results_title, run_name
 from dms_jax.runs.testing import RunEvaluation, evaluate_run
 
@@ -98,11 +101,16 @@ def report_at_the_end(cards: CardMaker, tested: RunEvaluation, workdir: Path) ->
 def next_steps(workdir: Path) -> str:
     """What to do with a finished run, a line each."""
     lines = []
+    warnings = workdir / WARNINGS_NAME
+    with suppress(OSError):
+        count = warnings.read_bytes().count(b"\n")
+        lines.append(f"Warned of before the first step: {count} thing{'s' * (count != 1)}, in {warnings}")
     report = workdir / REPORT_NAME
     if report.is_file():
         lines.append(f"Every test image, in a browser: {report}")
     lines.append(f"Predict images:  dms-jax predict {workdir_option(workdir)} --images FOLDER --output predictions")
-    lines.append(f"One-file model:  dms-jax export {workdir_option(workdir)} --output model.jaxexport")
+    extra = "" if is_installed("export") else "  (first: pip install -e '.[export]')"
+    lines.append(f"One-file model:  dms-jax export {workdir_option(workdir)} --output model.jaxexport{extra}")
     return "\n".join(lines)
 
 

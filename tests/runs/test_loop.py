@@ -27,6 +27,7 @@ from dms_jax.runs.config import build, saved
 from dms_jax.runs.lock import locked
 from dms_jax.runs.loop import train
 from dms_jax.runs.monitoring.metrics_file import read_metrics
+from dms_jax.runs.reporting import next_steps
 from dms_jax.runs.testing import evaluate_run
 from dms_jax.runs.validation import Validation
 from dms_jax.runtime.garbage import gc_frozen
@@ -429,6 +430,14 @@ def test_what_is_wrong_with_the_images_is_said_before_the_first_step(
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning: ")]
     assert any("Classes with fewer than 10 training images" in line for line in warnings)
     assert len(warnings) == len(set(warnings))
+    # And is there to be read at the end.
+    kept = (tmp_path / "warnings.txt").read_text().splitlines()
+    assert [f"Warning: {line}" for line in kept] == warnings
+    assert f"Warned of before the first step: {len(kept)} things, in {tmp_path}/warnings.txt" in next_steps(tmp_path)
+    monkeypatch.setattr(loop, "data_warnings", lambda *_: ())
+    with pytest.raises(UserError, match="far enough"):
+        train(config, tmp_path)
+    assert "Warned" not in next_steps(tmp_path)
 
 
 def test_a_second_run_in_a_work_directory_is_refused(

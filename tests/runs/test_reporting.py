@@ -9,6 +9,7 @@ from example_report import example_report
 from dms_jax.evaluation.report.cards import CardMaker
 from dms_jax.evaluation.scoring import Evaluation
 from dms_jax.evaluation.thresholds import given_threshold
+from dms_jax.inference.exported import extras
 from dms_jax.runs import reporting
 from dms_jax.runs.reporting import REPORT_NAME, next_steps, report_at_the_end
 from dms_jax.runs.testing import RunEvaluation
@@ -73,3 +74,12 @@ def test_what_goes_wrong_is_a_sentence(tested: RunEvaluation, tmp_path: Path, mo
     assert "browser" not in next_steps(tmp_path)
     assert f"dms-jax predict --workdir {tmp_path} " in next_steps(tmp_path)
     assert "dms-jax export --workdir 'runs/my run' --output " in next_steps(Path("runs/my run"))
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_export_that_is_proposed_works_or_says_what_it_needs(
+    installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda package: object() if installed else None)
+    last = next_steps(Path("run")).splitlines()[-1]
+    assert last.endswith("model.jaxexport" if installed else "model.jaxexport  (first: pip install -e '.[export]')")

@@ -8,6 +8,11 @@ from dms_jax.errors import UserError
 _PACKAGES = {"export": ("flatbuffers",), "onnx": ("onnx", "onnxruntime")}
 
 
+def is_installed(extra: str) -> bool:
+    """Whether all of an extra's packages can be imported: "export" or "onnx"."""
+    return all(find_spec(package) is not None for package in _PACKAGES[extra])
+
+
 def check_installed(extra: str, what: str) -> None:
     """Refuse what needs an extra that is not installed.
 

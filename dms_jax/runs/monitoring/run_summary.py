@@ -17,6 +17,7 @@ from dms_jax.runs.monitoring.metrics_file import fixable
 from dms_jax.runs.splits import validation_name
 
 PARAMETERS_NAME = "parameters.txt"
+WARNINGS_NAME = "warnings.txt"
 
 
 def announce_devices(mesh: Mesh) -> None:
@@ -37,6 +38,21 @@ def warn(notes: Sequence[str], warnings: Sequence[str]) -> None:
         print(f"Note: {sentence}", file=sys.stderr)
     for sentence in warnings:
         print(f"Warning: {sentence}", file=sys.stderr)
+
+
+def keep_warnings(warnings: Sequence[str], workdir: Path) -> None:
+    """Keep in the work directory what was warned of, for whoever comes back at the end; no file where nothing was.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    path = workdir / WARNINGS_NAME
+    with fixable(path, "written", "make room, or choose another --workdir"):
+        path.unlink(missing_ok=True)
+        if warnings:
+            # A file's name need not be UTF-8.
+            text = "".join(f"{sentence}\n" for sentence in warnings)
+            path.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def describe_run(config: ConfigDict, dataset: PreparedDataset, params: Any, workdir: Path) -> None:
