@@ -34,7 +34,7 @@ class ImageResult:
       name: of the image.
       label: its class; empty where it is unknown.
       predicted: the class that it was called; empty where the network has no class heads.
-      fired: whether a pixel of its map is above the operating threshold.
+      fired: whether a pixel of its map is above the operating threshold; None where there is none.
       mae: of its map; None where its mask is unknown.
       iou: of its map at that threshold; None where it has no defect, or there is no threshold.
     """
@@ -42,7 +42,7 @@ class ImageResult:
     name: str
     label: str
     predicted: str
-    fired: bool
+    fired: bool | None
     mae: float | None
     iou: float | None
 
@@ -75,7 +75,7 @@ def image_results(workdir: Path) -> list[ImageResult]:
             row["name"],
             row["label"],
             row["predicted"],
-            threshold is not None and float(row["maximum"]) > threshold,
+            None if threshold is None else float(row["maximum"]) > threshold,
             float(row["mae"]) if row["mae"] else None,
             float(row["iou"]) if row["iou"] and row["defective"] == "1" else None,
         )
@@ -102,6 +102,7 @@ def rows_of_groups(images: Iterable[ImageResult], group_of: Mapping[str, str]) -
         labels = dict(sorted((image.name, image.label or "no label") for image in own))
         maes = [image.mae for image in own if image.mae is not None]
         ious = [image.iou for image in own if image.iou is not None]
+        fired = [image.fired for image in own if image.fired is not None]
         rows.append(
             [
                 name,
@@ -109,7 +110,7 @@ def rows_of_groups(images: Iterable[ImageResult], group_of: Mapping[str, str]) -
                 _counted(labels.values()),
                 f"{len(wrong[name])} of {sum(image.is_named for image in own)}",
                 _counted(image.predicted for image in wrong[name]),
-                f"{statistics.mean(image.fired for image in own):.2f}",
+                f"{statistics.mean(fired):.2f}" if fired else "",
                 f"{statistics.mean(maes):.4f}" if maes else "",
                 f"{statistics.mean(ious):.3f}" if ious else "",
             ]

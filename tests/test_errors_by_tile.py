@@ -106,10 +106,10 @@ def test_a_run_without_a_threshold_or_masks(run: Path, capsys: pytest.CaptureFix
     (run / "eval" / "test.json").write_text(json.dumps({"operating_threshold": {"value": None}}))
     rewrite(run, defective="1", iou="")
     assert errors_by_tile.main([str(run)]) == 0
-    assert "| 1 | free 1 | 1 of 1 | blob 1 | 0.00 | 0.5000 |  |" in capsys.readouterr().out
+    assert "| 1 | free 1 | 1 of 1 | blob 1 |  | 0.5000 |  |" in capsys.readouterr().out
     rewrite(run, defective="", mae="")
     assert errors_by_tile.main([str(run)]) == 0
-    assert "| 1 | free 1 | 1 of 1 | blob 1 | 0.00 |  |  |" in capsys.readouterr().out
+    assert "| 1 | free 1 | 1 of 1 | blob 1 |  |  |  |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("column", ["label", "predicted"])

@@ -120,7 +120,10 @@ def _run_report(gallery: Gallery, tested: RunEvaluation, workdir: Path) -> Repor
     threshold = results["operating_threshold"]
     called = f"A pixel of a map is called defective above {threshold['value']}: {threshold['note']}."
     if threshold["value"] is None:
-        called = f"There is no operating threshold: {threshold['note']}."
+        called = (
+            f"There is no operating threshold: {threshold['note']}. Without one no map is a false alarm, and only a "
+            "black one misses its defect: what is fine here has the right class, of its map that says little."
+        )
     summary = [f"{results_title(results)}.", f"{called} A pixel of a mask is defective above {DEFECT_THRESHOLD}."]
     if results["gated"] is not None:
         gated = results["gated"]["operating_threshold"]

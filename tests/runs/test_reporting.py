@@ -52,7 +52,8 @@ def test_without_a_threshold_the_page_says_why(tested: RunEvaluation, tmp_path: 
     none = {"value": None, "chosen_on": None, "note": "no image has a defect"}
     untold = replace(tested, results={**tested.results, "operating_threshold": none})
     assert report_at_the_end(CardMaker(), untold, tmp_path) is None
-    assert "There is no operating threshold: no image has a defect." in (tmp_path / REPORT_NAME).read_text()
+    page = (tmp_path / REPORT_NAME).read_text()
+    assert "There is no operating threshold: no image has a defect. Without one no map is a false alarm" in page
 
 
 def test_what_goes_wrong_is_a_sentence(tested: RunEvaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
