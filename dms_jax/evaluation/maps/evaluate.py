@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dms_jax.data.class_names import FREE_NAMES
+from dms_jax.data.class_names import FREE_NAMES, in_free_folder
 from dms_jax.errors import UserError
 from dms_jax.evaluation.maps.files import MapPair, match_maps, read_map, read_truth, refuse, shortened
 from dms_jax.evaluation.maps.labels import Labels
@@ -53,7 +53,8 @@ def evaluate_maps(
     Args:
       maps: 8-bit grey images, 0 for sound and 255 for defective.
       masks: images of the same names, 0 for sound and 255 for defective; greys between count as they are in the
-        MAE, and are thresholded at > 127 otherwise.
+        MAE, and are thresholded at > 127 otherwise. Images of the defect-free class, by `labels` or else by the name
+        of a map's folder, need none.
       labels: the classes of the images, and possibly those that a method predicted.
       threshold: the operating threshold; without it, the metrics that need one are None.
       resize: bring maps of another size to that of their mask, by Pillow's bilinear filter.
@@ -62,7 +63,7 @@ def evaluate_maps(
     Raises:
       UserError: maps and masks do not match, or one of them cannot be scored as it stands; one sentence each.
     """
-    matching = match_maps(maps, masks)
+    matching = match_maps(maps, masks, in_free_folder if labels is None else labels.is_free)
     threshold = threshold or no_threshold("none was given, nor images to choose one on")
     names = [pair.name for pair in matching.pairs]
     classes = labels.match(names) if labels is not None else {}
@@ -72,7 +73,9 @@ def evaluate_maps(
     def score(pair: MapPair) -> ScoredImage | str:
         try:
             saliency_map, map_note = read_map(pair.map_path)
-            mask, mask_note = read_truth(pair.mask_path)
+            mask, mask_note = (
+                (np.zeros_like(saliency_map), None) if pair.mask_path is None else read_truth(pair.mask_path)
+            )
         except UserError as error:
             return str(error)
         for kind, note in (("map", map_note), ("mask", mask_note)):

@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from dms_jax.data.class_names import in_free_folder
 from dms_jax.data.image_files import DEFECT_THRESHOLD, IMAGE_SUFFIXES, load_image
 from dms_jax.data.mask_files import as_mask
-from dms_jax.errors import UserError
+from dms_jax.errors import UserError, some_names
 
 # How many sentences of one kind are shown before the rest is counted.
 _SHOWN = 10
@@ -29,7 +31,7 @@ class MapPair:
 
     name: str
     map_path: str
-    mask_path: str
+    mask_path: str | None
 
 
 @dataclass(frozen=True)
@@ -37,22 +39,30 @@ class Matching:
     """The pairs of two folders, in the order of names.
 
     Attributes:
-      pairs: every mask with its map.
-      notes: sentences on what was matched although the names differ, and on files that are no images.
+      pairs: every mask with its map, and every map of a defect-free image, which needs no mask.
+      notes: sentences on what was matched although the names differ, on maps without a mask, and on files that are no
+        images.
     """
 
     pairs: tuple[MapPair, ...]
     notes: tuple[str, ...]
 
 
-def match_maps(maps: Path, masks: Path) -> Matching:
+def match_maps(maps: Path, masks: Path, is_free: Callable[[str], bool] = in_free_folder) -> Matching:
     """Match the images of two folders, and of the folders in them, by their names without extension.
 
     Names that differ in nothing but spaces, or in how Unicode writes an accent, are one, where that is unambiguous.
 
+    Args:
+      maps: the folder of maps.
+      masks: the folder of masks.
+      is_free: whether the image of a map's name (its path in `maps`, without suffix) is defect-free, so that it needs
+        no mask; by default that is told by its folder.
+
     Raises:
       UserError: a folder is missing or has no image, one folder is the other or lies in it, two files of one folder
-        have one name, a mask has no map or a map no mask; one sentence each. One for all where no mask has a map.
+        have one name, a mask has no map, or the map of an image that may be defective no mask; one sentence each. One
+        for all where no mask has a map.
     """
     _refuse_nested(maps, masks)
     notes: list[str] = []
@@ -66,19 +76,29 @@ def match_maps(maps: Path, masks: Path) -> Matching:
         for name in found_masks
         if name not in partner
     ]
-    extra = found_maps.keys() - partner.values()
+    unmasked = found_maps.keys() - partner.values()
+    free = sorted(filter(is_free, unmasked))
+    extra = unmasked.difference(free)
     problems += [
         f"{found_maps[name]} has no mask in {masks}: add {name}.png there, or remove the map." for name in sorted(extra)
     ]
     refuse(problems)
-    pairs = [MapPair(name, found_maps[partner[name]], found_masks[name]) for name in found_masks]
+    pairs = [MapPair(name, found_maps[partner[name]], mask) for name, mask in found_masks.items()]
     notes += shortened(
         [
             f"{pair.map_path} is taken for the map of {pair.mask_path}, although the names differ."
             for pair in pairs
-            if partner[pair.name] != pair.name or _differ_in_case(pair.map_path, pair.mask_path)
+            if pair.mask_path and (partner[pair.name] != pair.name or _differ_in_case(pair.map_path, pair.mask_path))
         ]
     )
+    if free:
+        one = len(free) == 1
+        notes.append(
+            f"{len(free)} {'map has' if one else 'maps have'} no mask in {masks}, and "
+            f"{'counts as of a defect-free image' if one else 'count as of defect-free images'}: "
+            f"{some_names(free, _SHOWN)}."
+        )
+    pairs = sorted([*pairs, *(MapPair(name, found_maps[name], None) for name in free)], key=attrgetter("name"))
     return Matching(tuple(pairs), tuple(notes))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dms_jax.data.class_names import is_free_name
+from dms_jax.data.class_names import in_free_folder, is_free_name
 from dms_jax.errors import UserError
 from dms_jax.evaluation.maps.files import match_names, refuse, without_suffix
 from dms_jax.tables import read_csv
@@ -29,6 +29,11 @@ class Labels:
     class_names: tuple[str, ...]
     free_class: int | None
     classes: Mapping[str, tuple[int | None, int | None]]
+
+    def is_free(self, name: str) -> bool:
+        """Whether an image is of the defect-free class: by its label or, where it has none, its folder's name."""
+        label, _ = self.classes.get(name, (None, None))
+        return in_free_folder(name) if label is None else label == self.free_class
 
     def match(self, names: Iterable[str]) -> dict[str, tuple[int | None, int | None]]:
         """The classes of images, by names that may differ in spaces.

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dms_jax.data.class_names import in_free_folder
 from dms_jax.data.image_files import read_image
 from dms_jax.errors import UserError, some_names
 from dms_jax.evaluation.maps.files import list_images, match_names, read_map, read_truth, shortened
@@ -68,8 +69,8 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
 
     Args:
       folder: with `predictions.json`, `predictions.jsonl` and `maps/`; those of several shards are put together.
-      masks: images of the same names below it, 255 for defective; an image without one has an unknown truth. None to
-        show what was predicted, unscored.
+      masks: images of the same names below it, 255 for defective; an image without one has an unknown truth, unless
+        its folder's name says that it is defect-free. None to show what was predicted, unscored.
 
     Raises:
       UserError: it is no such folder, a file of it is missing or damaged, or no mask belongs to an image.
@@ -79,11 +80,13 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
     if not records:
         raise UserError(f"{folder} has no predicted image: name a folder that `dms-jax predict` wrote to.")
     notes = [*_missing_shards(folder), *(f"Not predicted: {reason}" for reason in shortened(failed))]
-    truths: dict[str, str] = {}
+    truths: dict[str, str | None] = {}
     if masks is not None:
         files = list_images(masks, notes)
-        truths = {name: files[found] for name, found in match_names((each["name"] for each in records), files).items()}
-        if not truths:
+        names = [each["name"] for each in records]
+        masked = {name: files[found] for name, found in match_names(names, files).items()}
+        truths = {**dict.fromkeys(filter(in_free_folder, names)), **masked}
+        if not masked:
             raise UserError(
                 f"no image in {masks} is named like a prediction in {folder}, such as {records[0]['name']}: name "
                 "the folder of their masks."
@@ -181,10 +184,11 @@ def _missing_shards(folder: Path) -> Iterator[str]:
 
 
 def _looked_at(
-    folder: _Folder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str], *, scores: bool
+    folder: _Folder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str | None], *, scores: bool
 ) -> Iterator[tuple[ScoredImage | None, Card]]:
     def look(record: Mapping[str, Any]) -> tuple[ScoredImage | None, Card]:
-        return _look(folder, record, truths.get(record["name"]), scores=scores)
+        saliency_map, _ = read_map(folder.path / "maps" / f"{record['name']}.png")
+        return _look(folder, record, saliency_map, _mask(record, saliency_map, truths), scores=scores)
 
     left = iter(records)
     with ThreadPoolExecutor() as pool:
@@ -192,16 +196,25 @@ def _looked_at(
             yield from pool.map(look, chunk)
 
 
-def _look(
-    folder: _Folder, record: Mapping[str, Any], mask_path: str | None, *, scores: bool
-) -> tuple[ScoredImage | None, Card]:
-    saliency_map, _ = read_map(folder.path / "maps" / f"{record['name']}.png")
-    mask = None if mask_path is None else read_truth(mask_path)[0]
-    if mask is not None and mask.shape != saliency_map.shape:
+def _mask(record: Mapping[str, Any], saliency_map: np.ndarray, truths: Mapping[str, str | None]) -> np.ndarray | None:
+    """The mask of a predicted image, black where it is defect-free; None where it is unknown."""
+    if record["name"] not in truths:
+        return None
+    mask_path = truths[record["name"]]
+    if mask_path is None:
+        return np.zeros_like(saliency_map)
+    mask, _ = read_truth(mask_path)
+    if mask.shape != saliency_map.shape:
         raise UserError(
             f"{mask_path} is {_size(mask)} pixels, and the map of {record['file']} {_size(saliency_map)}: "
             "replace the mask by one of the image's size."
         )
+    return mask
+
+
+def _look(
+    folder: _Folder, record: Mapping[str, Any], saliency_map: np.ndarray, mask: np.ndarray | None, *, scores: bool
+) -> tuple[ScoredImage | None, Card]:
     image = _image(record["file"], folder, saliency_map.shape)
     number = folder.class_names.index(record["class"]) if record["class"] in folder.class_names else None
     predicted = () if number is None else (number,)
@@ -258,7 +271,7 @@ def _image(path: str, folder: _Folder, size: tuple[int, ...]) -> np.ndarray | No
 
 
 def _summary(
-    folder: _Folder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str], *, scores: bool
+    folder: _Folder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str | None], *, scores: bool
 ) -> list[str]:
     firing = sum(bool(record["boxes"]) for record in records)
     sentences = [f"{len(records)} images, predicted with {folder.model}."]
@@ -271,7 +284,9 @@ def _summary(
             f"{firing} of {len(records)} images."
         )
     if scores:
-        sentences.append(f"The truth of {len(truths)} images is known, by their masks.")
+        free = sum(mask is None for mask in truths.values())
+        folders = f", or {free} of them by a folder's name that says that there is no defect" if free else ""
+        sentences.append(f"The truth of {len(truths)} images is known, by their masks{folders}.")
     return sentences
 
 

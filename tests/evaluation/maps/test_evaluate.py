@@ -66,6 +66,21 @@ def test_labels_and_threshold_reach_the_rows(tmp_path):
     assert results.metrics["per_class"]["crack"]["iou"] == 1
 
 
+def test_defect_free_images_without_a_mask_are_scored_against_black(tmp_path):
+    maps = {"crack/a": DEFECT, "good/b": DEFECT, "c": BLACK}
+    root = folders(tmp_path, maps, {"crack/a": DEFECT})
+    labels = Labels(Path("labels.csv"), ("free", "crack"), 0, {"crack/a": (1, 1), "good/b": (None, 0), "c": (0, 0)})
+    results = evaluate_maps(*root, labels=labels, threshold=given_threshold(100))
+    rows = {row.name: row for row in results.evaluation.rows}
+    assert {name: row.defective for name, row in rows.items()} == {"c": False, "crack/a": True, "good/b": False}
+    assert rows["good/b"].mae == pytest.approx(4 / 24)
+    assert results.metrics["defective"]["images"] == 1
+    # What a label says goes before the folder's name.
+    labels = Labels(labels.path, labels.class_names, 0, {**labels.classes, "good/b": (1, 0)})
+    with pytest.raises(UserError, match=r"good/b\.png has no mask in .*: add good/b\.png there, or remove the map"):
+        evaluate_maps(*root, labels=labels)
+
+
 def test_every_problem_has_its_sentence(tmp_path):
     maps, masks = folders(
         tmp_path,

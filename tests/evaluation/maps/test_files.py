@@ -48,6 +48,19 @@ def test_every_map_and_mask_without_partner_is_named(tmp_path):
     assert error.value.exit_code == 1
 
 
+def test_maps_of_defect_free_images_need_no_mask(tmp_path):
+    maps, masks = folders(tmp_path, ["test/crack/a", "test/good/b", "test/good/a"], ["test/crack/a", "test/good/b"])
+    matching = match_maps(maps, masks)
+    assert [(pair.name, pair.mask_path and Path(pair.mask_path).name) for pair in matching.pairs] == [
+        ("test/crack/a", "a.png"),
+        ("test/good/a", None),
+        ("test/good/b", "b.png"),
+    ]
+    assert matching.notes == (f"1 map has no mask in {masks}, and counts as of a defect-free image: test/good/a.",)
+    with pytest.raises(UserError, match=r"test/good/a\.png has no mask"):
+        match_maps(maps, masks, lambda name: False)
+
+
 @pytest.mark.parametrize(
     ("maps", "masks", "wanted", "shown"),
     [

@@ -118,6 +118,14 @@ def test_an_image_without_a_mask_is_unknown(folder, tmp_path):
     assert "truth unknown <b>1</b>" in render(report)
 
 
+def test_an_image_of_a_folder_of_sound_ones_needs_no_mask(folder, tmp_path):
+    save(folder / "maps" / "good" / "more.png", np.full((8, 8), 255, np.uint8))
+    write_records(folder, [record(tmp_path / "good" / "more.png", "good/more")], "-2")
+    report = report_predictions(folder, tmp_path / "masks")
+    assert kinds(report)[str(tmp_path / "good" / "more.png")] == ("alarm",)
+    assert report.summary[-1].startswith("The truth of 4 images is known, by their masks, or 1 of them by a folder's ")
+
+
 def test_images_that_are_gone_are_left_out(folder, tmp_path):
     (tmp_path / "images" / "sound.png").unlink()
     save(tmp_path / "images" / "found.png", np.zeros((5, 5, 3), np.uint8))
