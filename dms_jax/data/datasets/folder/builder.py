@@ -40,6 +40,10 @@ UNLABELLED_CLASS = "defect"
 _CONFIG_NAME = re.compile(r"[\w.-]+-[0-9a-f]{8}-[0-9a-f]{8}", re.ASCII)
 # So many files are named in a note; the others are counted.
 _NAMED = 10
+_NAME_IT = (
+    "name your folder of images, or the CSV that lists them, by --config.data.manual_dir=DIR (of dms-jax commands: "
+    "--manual-dir DIR)"
+)
 
 
 class Folder(SurfaceDefectBuilder, skip_registration=True):
@@ -213,7 +217,7 @@ def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = (), l
       UserError: the source is neither a folder nor a CSV file, can't be read, or is not there and was never prepared.
     """
     if not manual_dir:
-        raise UsageError("dataset folder needs manual_dir: name your folder of images, or the CSV that lists them.")
+        raise UsageError(f"dataset folder needs manual_dir: {_NAME_IT}.")
     source = Path(os.path.abspath(Path(manual_dir).expanduser()))
     readable = re.sub(r"[^\w.-]+", "_", source.name, flags=re.ASCII)[:40] or "images"
     prefix = f"{readable}-{_short_hash([os.fsencode(source)])}"
@@ -224,7 +228,7 @@ def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = (), l
     prepared = (data_dir / Folder.name).glob(f"{prefix}-*/{Folder.VERSION}/dataset_info.json")
     latest = max(prepared, key=lambda path: path.stat().st_mtime, default=None)
     if latest is None:
-        raise UserError(f"manual_dir {source} does not exist: name your folder of images, or the CSV that lists them.")
+        raise UserError(f"manual_dir {source} does not exist: {_NAME_IT}.")
     return latest.parent.parent.name
 
 

@@ -609,7 +609,8 @@ class TestOpening:
 
 class TestUsage:
     def test_without_a_folder(self, prepared):
-        with pytest.raises(UsageError, match="dataset folder needs manual_dir: name your folder"):
+        said = r"dataset folder needs manual_dir: name your folder of .*, by --config\.data\.manual_dir=DIR \("
+        with pytest.raises(UsageError, match=said):
             prepared("")
 
     def test_with_a_split(self, prepared, tmp_path):
