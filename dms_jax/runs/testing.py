@@ -83,7 +83,9 @@ def evaluate_network(
       UserError: there is no image to test on.
     """
     if not len(splits.test):
-        reason = "config.data.without leaves" if excluded_classes(config) else "there is"
+        # Of the test images it leaves none out.
+        excludes = splits.test_name != "test" and excluded_classes(config)
+        reason = "config.data.without leaves" if excludes else "there is"
         raise UserError(f"{reason} no image of {splits.test_name} to score: name another split.")
     extra_metrics = build.extra_metrics(config)
 

@@ -1,5 +1,6 @@
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -187,6 +188,14 @@ def test_a_split_of_which_nothing_is_left(dataset: Dataset, monkeypatch: pytest.
     unused: Any = None
     with pytest.raises(UserError, match=r"without leaves no image of validation to score: name another split\."):
         testing.evaluate_network(unused, config, *opened, step=1, steps=1)
+
+
+def test_no_test_image_is_not_blamed_on_the_classes_that_are_left_out(dataset: Dataset) -> None:
+    config = config_of(without="fray")
+    splits = replace(choose_splits(cast(Any, dataset), config), test=dataset.source("test").subset([]))
+    unused: Any = None
+    with pytest.raises(UserError, match=r"^there is no image of test to score: name another split\.$"):
+        testing.evaluate_network(unused, config, unused, splits, step=1, steps=1)
 
 
 def test_why_there_is_no_threshold_is_said_of_validation_too(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
