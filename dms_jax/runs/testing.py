@@ -29,7 +29,6 @@ from dms_jax.runs.splits import (
     excluded_classes,
     named_split,
     training_facts,
-    validation_name,
 )
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
 from dms_jax.runtime.devices import data_mesh
@@ -234,5 +233,8 @@ def open_splits(
             kept = f"{split} is scored without the images of {', '.join(excluded)}, as config.data.without says."
             notes = (*notes, kept)
     if split == "validation" and splits.threshold is not None:
-        splits = replace(splits, threshold_name=f"{validation_name(config)} (these very images)")
+        # Of a run that learnt from them, as with `data.select_on=none`, the name says so in brackets already.
+        name, learnt, _ = splits.threshold_name.partition(")")
+        these = f"{name}, these very images)" if learnt else f"{name} (these very images)"
+        splits = replace(splits, threshold_name=these)
     return dataset, splits, notes

@@ -160,6 +160,16 @@ def test_a_fold_that_is_evaluated_is_named(dataset: Dataset, monkeypatch: pytest
         assert splits.test.names() == splits.train[0].names()
 
 
+def test_validation_that_was_learnt_from_is_named_so(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testing, "reopen_dataset", lambda *arguments, **options: (dataset, ()))
+    for fields, learnt in (({}, "learnt from"), ({"train_images": 6}, "partly learnt from")):
+        run: Any = SimpleNamespace(config=config_of(select_on="none", **fields), description=None)
+        _, splits, _ = testing.open_splits(run, "validation")
+        assert splits.threshold_name == f"validation ({learnt}, these very images)"
+        _, splits, _ = testing.open_splits(run, "test")
+        assert splits.threshold_name == f"validation ({learnt})"
+
+
 @pytest.mark.parametrize("fields", [{}, {"select_on": "none"}, {"folds": 2, "fold": 1}])
 def test_classes_that_were_left_out_are_scored_on_test_alone(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
