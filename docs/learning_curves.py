@@ -52,7 +52,7 @@ def chart(curves: Sequence[Curve], x: str, y: str, *, logarithmic: bool = False)
     """
     points = [point for curve in curves for line in [*curve.lines, curve.points] for point in line]
     if not points:
-        raise ValueError("there is nothing to draw: no run was validated")
+        raise ValueError("there is nothing to draw: no run has both of the chart's figures")
     bottom, width = _HEIGHT - _BOTTOM, _WIDTH - _LEFT - _RIGHT
     axis = _logarithmic_axis if logarithmic else _linear_axis
     share, ticks = axis([across for across, _ in points])

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from learning_curves import Curve, chart
-from results_tables import RESULTS, Run, at, by_seeds, minutes, rate, runs_in, without_fields
+from results_tables import OF_SEEDS, RESULTS, Run, at, by_seeds, minutes, rate, runs_in, without_fields
 
 
 def _percent_of_masks(run: Run) -> float:
@@ -46,6 +46,9 @@ _OF_RUNS: Mapping[str, tuple[Callable[[Run], float | None], str]] = {
     "minutes": (minutes, "minutes of the whole run"),
     "rate": (rate, "images per second of training"),
 }
+# Of a command: what the networks and images of benchmarks/speed.py do not have.
+_NOT_TIMED = ("--config.model.", "--config.data.image_size=", "--config.data.resize=tiles")
+
 # The job of benchmarks/speed.py, which of its rows' figures, what to multiply it with, and the axis.
 _OF_SPEED: Mapping[str, tuple[str, str, float, str]] = {
     "latency": ("latency", "seconds", 1e3, "latency of one image, ms"),
@@ -67,9 +70,11 @@ def scarcity_curves(groups: Mapping[str, Sequence[Run]], kind: str) -> list[Curv
       ValueError: no two runs differ in that alone, or one does not say how many images it learnt from.
     """
     field, read, _ = _VARIED[kind]
-    series: dict[str, list[str]] = {}
+    series: dict[frozenset[str], list[str]] = {}
     for name, runs in groups.items():
-        series.setdefault(without_fields(runs[0]["command"], "seed", field), []).append(name)
+        # As in `by_seeds`, neither the order of the fields counts nor how often something is written down.
+        command = frozenset(shlex.split(without_fields(runs[0]["command"], *OF_SEEDS, field)))
+        series.setdefault(command, []).append(name)
     series = {command: names for command, names in series.items() if len(names) > 1}
     if not series:
         raise ValueError(f"no two runs differ in config.{field} alone: train more with benchmarks/recipes.py")
@@ -119,14 +124,14 @@ def speed_of(speed: Mapping[str, Any], kind: str) -> Callable[[Run], float | Non
     """Reads how fast a run's network is from what `benchmarks/speed.py --json` wrote.
 
     Of several batches of prediction the fastest counts. None for a network that was not timed: of another backbone,
-    ablation or width than its size has, or of a size that is not in the file.
+    ablation or width than its size has, of crops of another size or of tiles, or of a size that is not in the file.
     """
     job, key, factor, _ = _OF_SPEED[kind]
 
     def read(run: Run) -> float | None:
         results = run["results"]
         words = shlex.split(run["command"])
-        changed = any("backbone=" in word or word.startswith("--config.model.") for word in words)
+        changed = any("backbone=" in word or word.startswith(_NOT_TIMED) for word in words)
         wanted = {"network": results["network"], "size": results["size"], "job": job, "devices": 1}
         rows = [row for row in speed["steps"] if all(row[name] == value for name, value in wanted.items())]
         if results["ablation"] or changed or not rows:

@@ -30,7 +30,7 @@ _SEED = re.compile(r"-seed\d+$")
 
 # Fields in which the commands of one run's seeds may differ: beside the seed, how often something is written down,
 # which no figure depends on.
-_OF_SEEDS = ("seed", "log_every", "checkpoint_every")
+OF_SEEDS = ("seed", "log_every", "checkpoint_every")
 
 # What every kept run has, whatever was measured.
 _KEYS = ("command", "seed", "seconds", "card", "results", "validation")
@@ -77,7 +77,7 @@ def by_seeds(runs: Mapping[str, Run], names: Sequence[str] = ()) -> dict[str, li
         group = [runs[name]] if name in runs else [run for own, run in runs.items() if _SEED.sub("", own) == name]
         if not group:
             raise ValueError(f"there is no {name}: the runs are {', '.join(runs)}")
-        commands = {without_fields(run["command"], *_OF_SEEDS) for run in group}
+        commands = {without_fields(run["command"], *OF_SEEDS) for run in group}
         # The order in which a command sets its fields is of no account.
         if len({frozenset(shlex.split(command)) for command in commands}) > 1:
             raise ValueError(f"the runs of {name} differ in more than their seed: {'; '.join(sorted(commands))}")

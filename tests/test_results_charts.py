@@ -90,6 +90,14 @@ class TestScarcity:
             results_charts.main(["masks", "images50", "masks50", "--results", str(folder), "--output", "out.svg"])
         assert "no two runs differ in config.data.mask_share alone" in capsys.readouterr().err
 
+    def test_neither_the_order_of_fields_nor_how_often_something_is_written_counts(self) -> None:
+        half = scarce(0.7, 0, 0.5)
+        whole = run_of(0.8, 0, "--config.log_every=9")
+        program, config, *fields = whole["command"].split(" --")
+        whole["command"] = " --".join((program, config, *fields[::-1]))
+        max_f, _ = results_charts.scarcity_curves({"half": [half], "whole": [whole]}, "masks")
+        assert max_f.lines == [[(50, 0.7), (100, 0.8)]]
+
     def test_several_curves_have_the_names_of_their_runs(self) -> None:
         groups = {
             name: [run_of(0.5, 0, flags, {"images": count, "mask_share": 1.0})]
@@ -132,7 +140,12 @@ class TestCost:
         assert results_charts.speed_of(SPEED, "latency")(run) == 1200
         # Of several batches the fastest.
         assert results_charts.speed_of(SPEED, "prediction")(run) == 2
-        for flags in ("--config.model.backbone=resnet50", "--config=sdms:backbone=resnet50"):
+        for flags in (
+            "--config.model.backbone=resnet50",
+            "--config=sdms:backbone=resnet50",
+            "--config.data.image_size=384",
+            "--config.data.resize=tiles",
+        ):
             assert results_charts.speed_of(SPEED, "latency")(run_of(0.7, 0, flags)) is None
         for key, value in (("size", "full"), ("network", "sdms"), ("ablation", "e")):
             other = {**run, "results": {**run["results"], key: value}}
