@@ -59,7 +59,8 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
       `training` (at most 100 of `step` and `loss`). What nobody knows is None.
 
     Raises:
-      ValueError: the run failed, or has no results, or nothing says what its command was, or a file is damaged.
+      ValueError: the run failed, or has no results of test images, or nothing says what its command was, or a file is
+        damaged.
       UserError: its metrics cannot be read.
     """
     workdir = path.with_name(name_of(path))
@@ -70,6 +71,11 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
     if not record and told["command"] is None:
         raise ValueError(f"{file} is not there: say what the run's command was with --command")
     config = _read(workdir / CONFIG_NAME, ("seed", "steps", "batch_size"))
+    results_file = workdir / "eval" / "test.json"
+    results = _read(results_file, ("dataset", "dataset_config", "network", "size", "ablation"))
+    # A run with `data.overfit` is tested on what it learnt from.
+    if (split := results.get("split", "test")) != "test":
+        raise ValueError(f"{results_file} is of images of {split}: evaluate the run on test, with dms-jax evaluate")
     if told["command"] is None and not isinstance(record.get("arguments"), list):
         raise ValueError(f"{file} has no arguments: say what the run's command was with --command")
     card = record.get("card") or {}
@@ -92,9 +98,7 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
             "versions": record.get("versions")
             or {"dms_jax": _read(workdir / DESCRIPTION_NAME, ("version",))["version"], "jax": None},
             "images_per_second": statistics.median(speeds) if speeds else None,
-            "results": _read(
-                workdir / "eval" / "test.json", ("dataset", "dataset_config", "network", "size", "ablation")
-            ),
+            "results": results,
             "validation": validations(workdir),
             "training": thinned(losses),
         }

@@ -52,6 +52,14 @@ def test_a_work_directory_by_itself_needs_to_be_told_its_command(
     assert kept["versions"] == {"dms_jax": "0.0.9", "jax": None}
 
 
+def test_figures_of_what_a_run_learnt_from_are_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = save_run(tmp_path, 0)
+    file = run.with_suffix("") / "eval" / "test.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "split": "train"}))
+    assert keep_results.main([str(run), "--output", str(tmp_path / "kept")]) == 1
+    assert "test.json is of images of train: evaluate the run on test" in capsys.readouterr().err
+
+
 def test_neither_failures_nor_other_commands_replace_what_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
