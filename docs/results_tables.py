@@ -16,6 +16,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,14 @@ def without_fields(command: str, *fields: str) -> str:
 
 def recipe_of(command: str) -> str:
     """The recipe that a command's configuration is asked for; the configuration's name where it is asked for none."""
-    config = next((word.partition("=")[2] for word in shlex.split(command) if word.startswith("--config=")), "")
+    words = shlex.split(command)
+    given = [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    given += [value for flag, value in pairwise(words) if flag == "--config"]
+    config = next(iter(given), "")
     name, _, argument = config.partition(":")
     chosen = dict(part.partition("=")[::2] for part in argument.split(","))
-    return chosen.get("recipe") or {"bdms": "paper", "sdms": "paper"}.get(Path(name).stem, Path(name).stem)
+    stem = Path(name).stem
+    return chosen.get("recipe") or ("paper" if stem in ("bdms", "sdms", "compare") else stem)
 
 
 def cell(values: Sequence[float | None], digits: int) -> str:

@@ -145,6 +145,8 @@ def test_runs_that_are_no_seeds_of_one_are_refused(kept: Path, capsys: pytest.Ca
         ("python train.py --config=bdms:split=tiles,recipe=adamw", "adamw"),
         ("python train.py --config=configs/sdms.py:ablation=a", "paper"),
         ("python train.py --config=quickstart", "quickstart"),
+        ("python train.py --config=compare:method=unet,split=tiles", "paper"),
+        ("python train.py --config configs/bdms.py:recipe=scratch --config.seed=1", "scratch"),
     ],
 )
 def test_the_recipe_of_a_command(command: str, recipe: str) -> None:
