@@ -140,6 +140,22 @@ def groups_of_test(workdir: Path, data_dir: str | None = None, manual_dir: str |
     return dict(zip(map(harmless, source.names()), source.groups(), strict=True))
 
 
+def _refuse_other_images(workdirs: Sequence[Path]) -> None:
+    """Refuse what was tested on other images than the first, or on no test images."""
+    tested = []
+    for workdir in workdirs:
+        results = json.loads((workdir / "eval" / "test.json").read_text())
+        if (split := results.get("split", "test")) != "test":
+            # As with `data.overfit`.
+            raise UserError(f"{workdir} was tested on images of {split}: name a run that was tested on test images.")
+        # That of a folder has its path in it.
+        config = "" if results.get("dataset") == "folder" else results.get("dataset_config")
+        tested.append((results.get("dataset"), config))
+        if tested[-1] != tested[0]:
+            others = " ".join(filter(None, tested[-1]))
+            raise UserError(f"{workdir} was tested on {others}, not on the images of {workdirs[0]}: name runs on one.")
+
+
 def _counted(names: Iterable[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in Counter(names).most_common())
 
@@ -155,6 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for run in chosen.runs:
             load_run(run)
         images = [image for run in chosen.runs for image in image_results(run)]
+        _refuse_other_images(chosen.runs)
         group_of = groups_of_test(chosen.runs[0], chosen.data_dir, chosen.manual_dir)
         unknown = {image.name for image in images} - group_of.keys()
         if unknown:

@@ -120,6 +120,23 @@ def cost_curves(groups: Mapping[str, Sequence[Run]], place: Callable[[Run], floa
     return curves
 
 
+def read_speed(path: Path) -> dict[str, Any]:
+    """What `benchmarks/speed.py --json` wrote.
+
+    Raises:
+      ValueError: it is another file.
+      OSError: it cannot be read.
+    """
+    try:
+        speed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        used = {"network", "size", "job", "devices", "batch", "seconds"}
+        if not speed["device"] or any(used - row.keys() for row in speed["steps"]):
+            raise ValueError("a figure is missing")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no file that benchmarks/speed.py --json wrote: name one") from error
+    return speed
+
+
 def speed_of(speed: Mapping[str, Any], kind: str) -> Callable[[Run], float | None]:
     """Reads how fast a run's network is from what `benchmarks/speed.py --json` wrote.
 
@@ -161,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             read, across = _OF_RUNS[kind]
             curves = cost_curves(groups, read)
         else:
-            speed = json.loads(options.speed.read_text(encoding="utf-8"))
+            speed = read_speed(options.speed)
             curves = cost_curves(groups, speed_of(speed, kind))
             across = f"{_OF_SPEED[kind][3]}, on {speed['device']}"
         up = "test: maxF, defective images, and accuracy" if kind in _VARIED else "test: maxF, defective images"

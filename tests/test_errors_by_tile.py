@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import errors_by_tile
@@ -89,6 +90,28 @@ def test_a_run_that_is_not_tested_or_is_on_other_images_is_named(run: Path, caps
     table.unlink()
     assert errors_by_tile.main([str(run)]) == 1
     assert f"{table} is missing: test the run first" in capsys.readouterr().err
+
+
+def test_a_run_tested_on_other_images_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = run / "eval" / "test.json"
+    told = json.loads(results.read_text())
+    results.write_text(json.dumps(told | {"dataset": "synthetic", "dataset_config": "a", "split": "test"}))
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    assert errors_by_tile.main([str(run), str(other)]) == 0
+    capsys.readouterr()
+    for fields, sentence in (
+        ({"dataset_config": "b"}, f"{other} was tested on synthetic b, not on the images of {run}: name runs on one."),
+        ({"split": "train"}, f"{other} was tested on images of train: name a run that was tested on test images."),
+    ):
+        (other / "eval" / "test.json").write_text(json.dumps(json.loads(results.read_text()) | fields))
+        assert errors_by_tile.main([str(run), str(other)]) == 1
+        assert capsys.readouterr().err == f"errors_by_tile.py: {sentence}\n"
+    # The name of a folder's configuration has its path in it.
+    for workdir, config in ((run, "b"), (other, "c")):
+        folder = told | {"dataset": "folder", "dataset_config": config}
+        (workdir / "eval" / "test.json").write_text(json.dumps(folder))
+    assert errors_by_tile.main([str(run), str(other)]) == 0
 
 
 def rewrite(run: Path, **cells: str) -> None:

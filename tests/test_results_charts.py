@@ -162,6 +162,20 @@ class TestCost:
         results_charts.main([*arguments, "--speed", str(speed)])
         assert "latency of one image, ms, on 2 CPU cores" in dots_and_texts(output)[1]
 
+    @pytest.mark.parametrize(
+        "text",
+        ["", "[]", '{"rows": []}', '{"device": "cpu", "steps": [{"job": "train"}]}', '{"device": 0, "steps": 1}'],
+    )
+    def test_another_file_than_the_benchmarks_is_refused(
+        self, text: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        speed = tmp_path / "of_something.else"
+        speed.write_text(text)
+        with pytest.raises(SystemExit) as ended:
+            results_charts.main(["latency", "--results", str(folder), "--output", "x.svg", "--speed", str(speed)])
+        assert ended.value.code == 2
+        assert f"{speed} is no file that benchmarks/speed.py --json wrote" in capsys.readouterr().err
+
 
 class TestLogarithmicAxis:
     def test_equal_factors_are_equally_far(self) -> None:

@@ -1,6 +1,7 @@
 """What is likely to be wrong with a run's images, or with what it does with them, to be said before its first step."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -10,9 +11,15 @@ from dms_jax.data.inspect.summary import summarise
 from dms_jax.data.inspect.warnings import NO_OPERATING_THRESHOLD, class_warnings
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.data.vanishing import vanished_defects, vanishing_sentence
+from dms_jax.errors import some_names
 from dms_jax.models.dms import DMS
 from dms_jax.runs.config import build
+from dms_jax.runs.description import RunDescription
+from dms_jax.runs.initialization import CLASS_HEADS, keeps_class_heads
 from dms_jax.runs.splits import Splits, train_and_validation
+
+# So many classes are named in a warning; the others are counted.
+_NAMED = 10
 
 
 def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) -> tuple[str, ...]:
@@ -21,6 +28,7 @@ def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) 
     of_run = [
         *_of_training(config, splits, len(dataset.class_names)),
         *_of_selection(splits, len(dataset.class_names)),
+        *_of_class_heads(config, dataset.class_names),
         *_of_framing(config, splits),
         *_of_steps(config),
     ]
@@ -73,6 +81,24 @@ def _of_training(config: ConfigDict, splits: Splits, num_classes: int) -> Iterat
         yield (
             "The class heads see the features where the saliency map is, and so hardly anything of a defect that it "
             "does not find: without masks of defects, train them with --config.model.class_pooling=average."
+        )
+
+
+def _of_class_heads(config: ConfigDict, class_names: Sequence[str]) -> Iterator[str]:
+    """Heads of another run, that name as many classes, but others."""
+    if not keeps_class_heads(config):
+        return
+    source = Path(config.init.checkpoint).expanduser()
+    model = build.build_model(config, len(class_names))
+    earlier = RunDescription.load(source)
+    if earlier is None or not (isinstance(model, DMS) and model.has_class_heads):
+        return
+    theirs, ours = tuple(earlier.class_names), tuple(class_names)
+    # Another number is refused.
+    if theirs != ours and len(theirs) == len(ours):
+        yield (
+            f"The class heads of {source} are for {some_names(theirs, _NAMED)}, in this order, and those of this run "
+            f"for {some_names(ours, _NAMED)}: begin them anew with --config.init.skip='{CLASS_HEADS}'."
         )
 
 

@@ -33,6 +33,10 @@ from dms_jax.training.state import TrainState, abstract_state, copied, create_st
 RANDOM = "this run starts from random weights"
 NO_WEIGHTS = f"the paper starts from a backbone trained on ImageNet; {RANDOM}"
 
+# The pattern of `config.init.skip` that begins all class heads anew, and a leaf of theirs.
+CLASS_HEADS = "step*/classes"
+_CLASS_HEAD = "step0/classes/kernel"
+
 # Names of leaves, "stage1_block1/conv1/kernel" under "params" or "batch_stats", to arrays.
 Leaves = dict[tuple[str, str], Any]
 
@@ -135,8 +139,7 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
         source = _path(config.init.checkpoint)
         variables, step = read_best(source)
         found = _flatten(variables)
-        patterns = [pattern.strip() for pattern in config.init.skip.split(",") if pattern.strip()]
-        skipped = _matching(patterns, found.keys() | leaves.keys())
+        skipped = _matching(_patterns(config), found.keys() | leaves.keys())
         found = {key: value for key, value in found.items() if key not in skipped}
         wanted = {key: value for key, value in leaves.items() if key not in skipped}
         _check_fits(found, wanted, f"config.init.checkpoint={source}", "config.init.skip")
@@ -158,6 +161,17 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
         sentences.append(f"freshly initialised: {_names(leaves.keys() - taken, leaves.keys())}")
     nested = {(kind, *path.split("/")): jnp.asarray(value) for (kind, path), value in leaves.items()}
     return flax.traverse_util.unflatten_dict(nested), tuple(sentences)
+
+
+def keeps_class_heads(config: ConfigDict) -> bool:
+    """Whether a run takes over the class heads of `config.init.checkpoint`: those of SDMS and BDMS, by their names."""
+    return bool(config.init.checkpoint) and not any(
+        fnmatch.fnmatchcase(_CLASS_HEAD, pattern) or _is_under(_CLASS_HEAD, pattern) for pattern in _patterns(config)
+    )
+
+
+def _patterns(config: ConfigDict) -> list[str]:
+    return [pattern.strip() for pattern in config.init.skip.split(",") if pattern.strip()]
 
 
 def _path(text: str) -> Path:
@@ -199,7 +213,9 @@ def _check_fits(found: Leaves, wanted: Leaves, source: str, fix: str) -> None:
     for key, value in found.items():
         theirs, ours = np.shape(value), np.shape(wanted[key])
         if theirs != ours:
-            raise UserError(f"{key[1]} is {list(theirs)} in {source}, but {list(ours)} in the network: {skip}.")
+            # Of other classes all heads are of other shapes, not just this one.
+            heads = f"skip the class heads with {fix}={CLASS_HEADS}" if fix and "/classes/" in key[1] else skip
+            raise UserError(f"{key[1]} is {list(theirs)} in {source}, but {list(ours)} in the network: {heads}.")
 
 
 def _amount(leaves: Leaves) -> str:

@@ -28,11 +28,13 @@ print(code, *({"jax", "onnxruntime", "tensorflow_datasets"} & set(sys.modules)),
         ("evaluate --workdir none --onnx x.onnx", 1, "none holds no run "),
         ("evaluate --workdir run --onnx x.onnx", 1, "x.onnx is not there: "),
         ("evaluate --workdir run --onnx run", 1, "run is not there: "),
+        ("evaluate --workdir run --onnx a.jaxexport", 1, "a.jaxexport is a file of jax.export: name an ONNX file "),
     ],
 )
 def test_nothing_slow_is_imported(tmp_path: Path, arguments: str, code: int, sentence: str) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
+    (tmp_path / "a.jaxexport").touch()
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments.split()],
         capture_output=True,

@@ -1,6 +1,7 @@
 """What a run says of its images before its first step."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -128,6 +129,39 @@ def test_defects_that_vanish(where: str, monkeypatch: pytest.MonkeyPatch) -> Non
     train, selection = (thin, sound) if where == "training" else (sound, thin)
     (sentence,) = said(train, selection, monkeypatch)
     assert "nothing is left of the defect in 1 of 3 defective images (n1): set config.data.resize=tiles" in sentence
+
+
+@pytest.mark.parametrize(
+    ("theirs", "fields", "expected"),
+    [
+        (("good", "crack"), {}, False),
+        (("crack", "good"), {}, True),
+        (("good", "dent"), {}, True),
+        # Refused by their shapes.
+        (("good", "crack", "dent"), {}, False),
+        (("good", "dent"), {"init__skip": "step0/classes, step*/classes"}, False),
+        (("good", "dent"), {"init__skip": "step*/classes/*"}, False),
+        (("good", "dent"), {"init__skip": "stage1"}, True),
+        # Without class heads.
+        (("good", "dent"), {"model__ablation": "b"}, False),
+    ],
+)
+def test_class_heads_of_other_classes(
+    theirs: tuple[str, ...], fields: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.RunDescription, "load", lambda workdir: SimpleNamespace(class_names=theirs))
+    whole = source_of(9, 0)
+    found = list(said(whole, whole, monkeypatch, init__checkpoint="runs/a", **fields))
+    sentence = (
+        f"The class heads of runs/a are for {', '.join(theirs)}, in this order, and those of this run for good, crack: "
+        "begin them anew with --config.init.skip='step*/classes'."
+    )
+    assert found == [sentence] * expected
+
+
+def test_a_checkpoint_that_says_nothing_of_its_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = source_of(9, 0)
+    assert said(whole, whole, monkeypatch, init__checkpoint=str(tmp_path)) == ()
 
 
 def test_a_warm_up_that_the_steps_do_not_reach_the_end_of(monkeypatch: pytest.MonkeyPatch) -> None:

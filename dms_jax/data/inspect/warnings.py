@@ -60,7 +60,10 @@ def mask_warnings(images: Mapping[str, Sequence[ImageFacts]], free_class: int | 
         image.name for image in masked if image.label not in (UNLABELLED, free_class) and not image.pixels.defective
     ]
     if empty:
-        yield f"{_are(len(empty))} of a defective class, but the mask has no pixel above 127: {_listed(sorted(empty))}."
+        yield (
+            f"{_are(len(empty))} of a defective class, but no pixel of the mask is defective (above 127, or one of "
+            f"mask_values): {_listed(sorted(empty))}."
+        )
     marked = [image.name for image in masked if image.label == free_class and image.pixels.defective]
     if marked:
         yield f"{_are(len(marked))} of the defect-free class, but the mask is not empty: {_listed(sorted(marked))}."

@@ -28,10 +28,12 @@ def choose_form(output: Path, form: str | None, *, int8: bool) -> Form:
 
 
 def check_onnx_file(path: Path) -> None:
-    """Refuse a path that is no file.
+    """Refuse a path that is no file, or one of another kind by its suffix.
 
     Raises:
-      UserError: it is none.
+      UserError: it is so.
     """
     if not path.is_file():
         raise UserError(f"{path} is not there: name an ONNX file of dms-jax export.")
+    if _SUFFIXES.get(path.suffix) == "jax":
+        raise UserError(f"{path} is a file of jax.export: name an ONNX file of dms-jax export.")

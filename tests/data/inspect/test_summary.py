@@ -266,7 +266,10 @@ class TestWarnings:
     def test_empty_mask_of_a_defective_class(self, dataset):
         # 127 is not defective yet.
         broken = with_more(dataset, "test", make_example("b", mask=EMPTY), make_example("a", mask=EMPTY + 127))
-        assert warning(broken) == "2 images are of a defective class, but the mask has no pixel above 127: a, b."
+        assert warning(broken) == (
+            "2 images are of a defective class, but no pixel of the mask is defective (above 127, or one of "
+            "mask_values): a, b."
+        )
 
     def test_empty_mask_where_every_class_is_defective(self, dataset):
         broken = with_more(dataset, "test", make_example("e", 0, mask=EMPTY))
@@ -417,5 +420,5 @@ def test_real_images():
     assert summary.splits["test"].defective_images == 74 / 226
     assert summary.whole.sizes == 1225
     (sentence,) = summary.warnings
-    assert sentence.startswith("4 images are of a defective class, but the mask has no pixel above 127: ")
+    assert sentence.startswith("4 images are of a defective class, but no pixel of the mask is defective (")
     assert sentence.count("MT_Uneven/") == 4
