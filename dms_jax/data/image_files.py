@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
-from dms_jax.data.declared_values import DeclaredValues, is_misread, read_declaration
+from dms_jax.data.declared_values import DeclaredValues, is_misread, is_of_sixteen_bits, read_declaration
 from dms_jax.errors import UserError
 
 # What Pillow's readers raise on damaged files. A damaged header may ask for any amount of memory.
@@ -60,7 +60,7 @@ def load_image(path: str | Path) -> Image.Image:
             # In place, because the copy would forget the file's format.
             frames = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF", "PNG", "WEBP") else 1
             declared, misread = read_declaration(image, path), is_misread(image)
-            deep = any("16" in str(tile[3]) for tile in image.tile) and image.mode in ("RGB", "RGBA")
+            deep = image.mode in ("RGB", "RGBA") and is_of_sixteen_bits(image)
             ImageOps.exif_transpose(image, in_place=True)
             image.load()
             if image.format == "PNG":

@@ -323,6 +323,26 @@ class TestDepth:
         else:
             np.testing.assert_array_equal(np.asarray(read_image(path))[..., 1], self.GREY)
 
+    def test_16_bits_of_colour_in_a_ppm(self, tmp_path):
+        path = tmp_path / "deep.ppm"
+        deep = np.repeat(self.GREY[..., None], 3, axis=2).astype(">u2")
+        for shift, largest, refused in ((4, 65535, True), (8, 65535, False), (4, 4095, False)):
+            size = f"{self.GREY.shape[1]} {self.GREY.shape[0]}"
+            path.write_bytes(f"P6 {size} {largest}\n".encode() + (deep << shift).astype(">u2").tobytes())
+            if refused:
+                with pytest.raises(UserError, match=r"deep\.ppm has 16 bits per channel, of which it uses fewer"):
+                    read_image(path)
+            else:
+                assert np.abs(np.asarray(read_image(path))[..., 0].astype(int) - self.GREY).max() <= 1
+
+    @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate"])
+    def test_dark_tiffs_of_8_bits_are_read_wherever_their_pixels_begin(self, tmp_path, compression):
+        """Where that is is a number that may have a 16 in it."""
+        for height in range(20, 80):
+            dark = np.random.default_rng(height).integers(0, 50, (height, height + 3, 3), np.uint8)
+            path = saved(tmp_path, Image.fromarray(dark), "dark.tif", compression=compression)
+            np.testing.assert_array_equal(pixels(read_image(path)), dark)
+
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P"])
 def test_a_transparent_colour_is_dropped(tmp_path, mode):
