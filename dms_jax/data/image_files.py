@@ -2,7 +2,6 @@
 
 import io
 import struct
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
 from dms_jax.data.declared_values import DeclaredValues, is_misread, is_of_sixteen_bits, read_declaration
+from dms_jax.data.library_warnings import library_warnings_ignored
 from dms_jax.errors import UserError
 
 # What Pillow's readers raise on damaged files. A damaged header may ask for any amount of memory.
@@ -55,8 +55,7 @@ def load_image(path: str | Path) -> Image.Image:
         may claim to hold more than there is memory for.
     """
     try:
-        # Pillow warns of what it reads all the same: many pixels, EXIF data cut short.
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+        with library_warnings_ignored(), Image.open(path) as image:
             # In place, because the copy would forget the file's format.
             frames = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF", "PNG", "WEBP") else 1
             declared, misread = read_declaration(image, path), is_misread(image)

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from dms_jax.data.image_files import DEFECT_THRESHOLD, FRAMES, as_rgb, declared_values, load_image, read_image
+from dms_jax.data.library_warnings import library_warnings_ignored
 from dms_jax.data.mask_values import (
     MaskValues,
     guess_colours,
@@ -243,7 +244,7 @@ def _is_copy(grey: np.ndarray, mask: np.ndarray) -> bool:
 
 
 def _is_turned(path: str | Path) -> bool:
-    with Image.open(path) as image:
+    with library_warnings_ignored(), Image.open(path) as image:
         return image.getexif().get(0x0112, 1) != 1
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from dms_jax.data.datasets.split_writer import SplitWriter
 from dms_jax.data.datasets.threads import in_threads
 from dms_jax.data.facts import ImageFacts, measure
 from dms_jax.data.image_files import encode_png, read_image
+from dms_jax.data.library_warnings import library_warnings_ignored
 from dms_jax.data.mask_files import read_mask, read_pair
 from dms_jax.errors import UserError
 
@@ -261,10 +261,8 @@ def _add_all(writer: SplitWriter, generator: Iterator[tuple[Any, dict[str, Any]]
     with contextlib.ExitStack() as stack:
         if hasattr(generator, "close"):
             stack.enter_context(contextlib.closing(generator))
-        # Around what the threads do: the filters of warnings are the whole process's, and a thread that sets them for
-        # Pillow, as `load_image` does, may set them back while another still reads.
-        stack.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+        # Also of what a user's own builder reads in its own way.
+        stack.enter_context(library_warnings_ignored())
         description = f"Generating {split} examples..."
         for key, example in tfds.core.utils.tqdm(generator, desc=description, unit=" examples", leave=False):
             features = dict(example)

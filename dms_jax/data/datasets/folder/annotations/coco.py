@@ -6,7 +6,6 @@ same.
 """
 
 import re
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from dms_jax.data.datasets.folder.annotations.files import Files
 from dms_jax.data.datasets.folder.annotations.values import label_of, number_of, points_of, size_of
 from dms_jax.data.datasets.folder.listing import Listing
 from dms_jax.data.datasets.folder.roles import SPLIT_NAMES
+from dms_jax.data.library_warnings import library_warnings_ignored
 from dms_jax.errors import UserError
 
 # Roboflow's folder for validation is called valid.
@@ -224,8 +224,7 @@ def _unpack(text: str) -> list[int]:
 
 
 def _decode(packed: Mapping[str, Any]) -> np.ndarray:
-    # pycocotools 2.0.11 converts its arrays in a way that NumPy 2 warns of.
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+    with library_warnings_ignored():
         return _pycocotools().decode(packed).astype(bool)
 
 

@@ -15,6 +15,7 @@ from dms_jax.data.datasets.folder.annotations.files import Files
 from dms_jax.data.datasets.folder.listing import ListedImage, Listing
 from dms_jax.data.datasets.folder.tree import is_text, printable
 from dms_jax.data.image_files import load_image
+from dms_jax.data.library_warnings import library_warnings_ignored
 from dms_jax.errors import UserError
 
 _EXIF_ORIENTATION = 0x0112
@@ -220,7 +221,7 @@ def image_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
       UserError: it can't be read.
     """
     try:
-        with Image.open(path) as image:
+        with library_warnings_ignored(), Image.open(path) as image:
             stored = image.size
             turned = image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
     except Exception:  # of any kind on damaged files
