@@ -41,7 +41,9 @@ def training_order(
         return _endless(whole.seed(seed).shuffle())
     parts = []
     flags = [defective_flags(source) for source in sources]
-    for defective in (True, False):
+    # Of nothing but defective images, the others are no part: grain takes no share of 0.
+    shares = {True: defective_fraction, False: 1 - defective_fraction} if defective_fraction < 1 else {True: 1.0}
+    for defective in shares:
         subsets = []
         for source, is_defective in zip(sources, flags, strict=True):
             indices = np.flatnonzero(is_defective == defective)
@@ -50,7 +52,7 @@ def training_order(
         if not subsets:
             return training_order(sources, seed=seed)
         parts.append(_endless(grain.MapDataset.concatenate(subsets).seed(seed + int(defective)).shuffle()))
-    return grain.MapDataset.mix(parts, [defective_fraction, 1 - defective_fraction])
+    return grain.MapDataset.mix(parts, list(shares.values()))
 
 
 def _endless(dataset: grain.MapDataset) -> grain.MapDataset:

@@ -122,10 +122,17 @@ class TestTrainingOrder:
         other = training_order([train], seed=1, defective_fraction=0.5)
         assert drawn(other, 0, 40) != drawn(order, 0, 40)
 
+    def test_a_fraction_of_one_takes_defective_images_alone(self, train, defective):
+        order = training_order([train], seed=0, defective_fraction=1.0)
+        for epoch in range(2):
+            first = epoch * len(defective)
+            assert sorted(drawn(order, first, first + len(defective))) == sorted(defective)
+
+    @pytest.mark.parametrize("fraction", [0.3, 1.0])
     @pytest.mark.parametrize("kind", [True, False])
-    def test_a_fraction_of_only_one_kind_takes_all(self, train, names, kind):
+    def test_a_fraction_of_only_one_kind_takes_all(self, train, names, kind, fraction):
         part = train.subset(np.flatnonzero(defective_flags(train) == kind))
-        order = training_order([part], seed=0, defective_fraction=0.3)
+        order = training_order([part], seed=0, defective_fraction=fraction)
         expected = [part[i]["name"] for i in range(len(part))]
         assert sorted(drawn(order, 0, len(part))) == sorted(expected)
 
