@@ -60,9 +60,10 @@ def list_coco(contents: Mapping[Path, Mapping[str, Any]], files: Files) -> Listi
     return as_listing("COCO", tuple(contents), files, found)
 
 
-def split_of(path: Path) -> str | None:
-    """The split that a file's name says, else its folder's; None where neither says one."""
-    for name in (path.stem, path.parent.name):
+def split_of(path: Path, root: Path) -> str | None:
+    """The split that a file's name says, else that of its folder in `root`; None where neither says one."""
+    # How the user calls the folder of all says nothing of what is in it.
+    for name in (path.stem, *([path.parent.name] if path.parent != root else [])):
         splits = {_SPLITS[word] for word in re.split("[^a-z]+", name.lower()) if word in _SPLITS}
         if len(splits) == 1:
             return splits.pop()
@@ -80,7 +81,7 @@ def _read(path: Path, content: Mapping[str, Any], files: Files, found: Findings)
         items = content.get(key)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise UserError(f"{path} has no list of {key}, as COCO's files have: export it again.")
-    split = split_of(path)
+    split = split_of(path, files.root)
     images, categories = content["images"], {str(item.get("id")): item.get("name") for item in content["categories"]}
     counts = Counter(str(image.get("id")) for image in images)
     regions: dict[str, list[Region]] = defaultdict(list)

@@ -183,7 +183,17 @@ class TestSplits:
         ],
     )
     def test_of_names(self, tmp_path, path, split):
-        assert split_of(tmp_path / path) == split
+        assert split_of(tmp_path / path, tmp_path) == split
+
+    @pytest.mark.parametrize("name", ["test", "valid", "val_2026"])
+    def test_the_name_of_the_folder_of_all_says_none(self, tmp_path, name):
+        root = tmp_path / name
+        images = [image(i, f"{i}.png") for i in range(20)]
+        for listed in images:
+            add_image(root, listed["file_name"])
+        path = write(root, *(annotation(i, [SQUARE], id=i) for i in range(0, 20, 2)), images=images)
+        assert dict(prepared(root).sizes) == {"train": 14, "validation": 2, "test": 4}
+        assert {listed.split for listed in list_annotations(path).images} == {None}
 
     def test_images_of_one_name(self, root):
         for split in ("train", "val"):
