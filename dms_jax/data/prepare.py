@@ -200,7 +200,11 @@ def _open(builder_class: type[SurfaceDefectBuilder], data_dir: str | None, confi
 def _manual_folder(builder_class: type[SurfaceDefectBuilder], manual_dir: str) -> Path | None:
     manual = Path(os.path.abspath(Path(manual_dir).expanduser())) if manual_dir else None
     is_file = issubclass(builder_class, Folder) and manual is not None and manual.is_file()
-    if manual is not None and not is_file and not (manual.is_dir() and any(manual.iterdir())):
+    try:
+        is_usable = manual is None or is_file or (manual.is_dir() and any(manual.iterdir()))
+    except OSError as error:
+        raise UserError(f"manual_dir {manual} cannot be read ({error.strerror}): change its permissions.") from error
+    if not is_usable:
         raise UserError(f"manual_dir {manual} is not a folder with files: give the folder of the dataset.")
     return manual
 

@@ -1,5 +1,6 @@
 """Finding a dataset's folders and files, as published or nearly so."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,10 +17,11 @@ def find_root(folder: Path, folders: Sequence[str]) -> Path | None:
       folders: paths of folders, relative to the root, of which it holds at least one; see `find_folder`.
 
     Returns:
-      The folder given or the only such folder in it; None where there is none, or several.
+      The folder given or the only such folder in it; None where there is none, or several. What may not be read is
+      none.
     """
-    for candidates in ([folder], sorted(folder.iterdir())):
-        roots = [root for root in candidates if any(find_folder(root, path).is_dir() for path in folders)]
+    for candidates in ([folder], _children(folder)):
+        roots = [root for root in candidates if any(os.path.isdir(find_folder(root, path)) for path in folders)]
         if len(roots) == 1:
             return roots[0]
     return None
@@ -39,11 +41,11 @@ def find_folder(root: Path, path: str) -> Path:
     found = root
     for name in path.split("/"):
         exact = found / name
-        if exact.is_dir() or not found.is_dir():
+        if os.path.isdir(exact) or not os.path.isdir(found):
             found = exact
         else:
-            similar = (child for child in sorted(found.iterdir()) if _plain(child.name) == _plain(name))
-            found = next((child for child in similar if child.is_dir()), exact)
+            similar = (child for child in _children(found) if _plain(child.name) == _plain(name))
+            found = next((child for child in similar if os.path.isdir(child)), exact)
     return found
 
 
@@ -97,6 +99,14 @@ def pair_files(
         )
     skip_or_raise(sentences, skipped)
     return {stem: (path, masks[stem]) for stem, path in images.items() if stem in masks}
+
+
+def _children(folder: Path) -> list[Path]:
+    """What is in a folder, in the order of names; nothing where it may not be read, as lost+found of a disk."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _plain(name: str) -> str:

@@ -1,4 +1,6 @@
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,28 @@ class TestFindRoot:
         assert find_root(tmp_path / "a", ("image",)) is None
         make(tmp_path, "a/image/1.jpg")
         assert find_root(tmp_path, ("image",)) is None
+
+
+    def test_what_may_not_be_read_is_no_root(self, tmp_path, monkeypatch):
+        """The folder lost+found, where a whole disk is named."""
+        make(tmp_path, "lost+found/image/1.jpg", "b/image/1.jpg")
+        status, entries = os.stat, Path.iterdir
+
+        def refuse_below(path, **options):
+            if "lost+found/" in os.fspath(path):
+                raise PermissionError(13, "Permission denied", str(path))
+            return status(path, **options)
+
+        def refuse(path):
+            if path.name in ("lost+found", "closed"):
+                raise PermissionError(13, "Permission denied", str(path))
+            return entries(path)
+
+        monkeypatch.setattr(os, "stat", refuse_below)
+        monkeypatch.setattr(Path, "iterdir", refuse)
+        assert find_root(tmp_path, ("image",)) == tmp_path / "b"
+        (tmp_path / "closed").mkdir()
+        assert find_root(tmp_path / "closed", ("image",)) is None
 
 
 class TestFilesByStem:

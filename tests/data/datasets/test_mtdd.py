@@ -318,6 +318,19 @@ class TestFailures:
         with pytest.raises(UserError, match=r"other holds none of the folders MT_Free.*manual_dir"):
             prepare_tiles(tmp_path, tmp_path / "other")
 
+    def test_folder_that_may_not_be_read(self, tmp_path, monkeypatch):
+        entries = Path.iterdir
+
+        def refuse(path):
+            if path.name == "closed":
+                raise PermissionError(13, "Permission denied")
+            return entries(path)
+
+        (tmp_path / "closed").mkdir()
+        monkeypatch.setattr(Path, "iterdir", refuse)
+        with pytest.raises(UserError, match=r"closed cannot be read \(Permission denied\): change its permissions\.$"):
+            prepare_tiles(tmp_path, tmp_path / "closed")
+
     @pytest.mark.parametrize("create", [False, True])
     def test_missing_or_empty_folder(self, tmp_path, create):
         if create:

@@ -165,6 +165,14 @@ def _is_dataset(folder: Path) -> bool:
     )
 
 
+def passed_over(names: Iterable[str]) -> frozenset[str]:
+    """Those of the names in a folder that are not looked at: hidden ones, and what is none of the user's images."""
+    given = frozenset(names)
+    # Maps and overlays would be taken for masks, or for more images.
+    skipped = _SKIPPED | written_folders(given)
+    return frozenset(name for name in given if name.startswith(".") or name in skipped)
+
+
 def class_name(text: str) -> str | None:
     """The class that a user's text names: composed characters, single spaces; None where there is no text."""
     return " ".join(unicodedata.normalize("NFC", text).split()) or None
@@ -194,6 +202,5 @@ def _entries(folder: Path) -> list[Path]:
         paths = sorted(folder.iterdir())
     except OSError as error:
         raise UserError(f"{printable(folder)} cannot be read ({error.strerror}): change its permissions.") from error
-    # Maps and overlays would be taken for masks, or for more images.
-    passed_over = _SKIPPED | written_folders(path.name for path in paths)
-    return [path for path in paths if not path.name.startswith(".") and path.name not in passed_over]
+    skipped = passed_over(path.name for path in paths)
+    return [path for path in paths if path.name not in skipped]

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from dms_jax.data.datasets.folder.tree import passed_over
 from dms_jax.data.image_files import IMAGE_SUFFIXES
-from dms_jax.data.prediction_folders import written_folders
 from dms_jax.errors import UserError
 
 
 class Files:
-    """All files below a folder, except hidden ones and the maps and overlays of predictions."""
+    """All files below a folder, except those that `dms_jax.data.datasets.folder.tree.passed_over` names."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -37,9 +37,9 @@ class Files:
                 folders.clear()
                 continue
             seen.add(here)
-            written = written_folders(names)
-            folders[:] = [name for name in folders if not name.startswith(".") and name not in written]
-            found += [Path(folder, name) for name in names if not name.startswith(".")]
+            skipped = passed_over([*folders, *names])
+            folders[:] = [name for name in folders if name not in skipped]
+            found += [Path(folder, name) for name in names if name not in skipped]
         return tuple(sorted(found))
 
     @cached_property

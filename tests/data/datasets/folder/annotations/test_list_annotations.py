@@ -82,6 +82,18 @@ def test_what_predict_wrote_is_passed_over(root):
     assert [image.name for image in list_annotations(root).images] == ["line/a.png"]
 
 
+@pytest.mark.parametrize("folder", ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"])
+def test_what_systems_add_is_passed_over(root, folder):
+    coco(root)
+    (root / "line").mkdir()
+    (root / "a.png").rename(root / "line/a.png")
+    add_image(root, f"{folder}/a.png")
+    labelme(root / folder)
+    listing = list_annotations(root)
+    assert [image.name for image in listing.images] == ["line/a.png"]
+    assert not any("left out" in note for note in listing.notes)
+
+
 def test_links_that_lead_back_up(root):
     class_folders(root)
     (root / "dent/up").symlink_to(root, target_is_directory=True)
