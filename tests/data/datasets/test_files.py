@@ -47,7 +47,6 @@ class TestFindRoot:
         make(tmp_path, "a/image/1.jpg")
         assert find_root(tmp_path, ("image",)) is None
 
-
     def test_what_may_not_be_read_is_no_root(self, tmp_path, monkeypatch):
         """The folder lost+found, where a whole disk is named."""
         make(tmp_path, "lost+found/image/1.jpg", "b/image/1.jpg")

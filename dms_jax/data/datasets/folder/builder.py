@@ -251,7 +251,7 @@ def _notes(listing: Listing, images: Sequence[LabelledImage], free_class: str | 
 
 def _fingerprint(path: Path) -> bytes:
     """Changes with a file's path, size and time of change; also of a file that is not there."""
-    changed = path.stat().st_mtime_ns if path.exists() else 0
+    changed = path.stat().st_mtime_ns if os.path.exists(path) else 0
     return os.fsencode(path) + f"\0{size_of(path)}\0{changed}".encode()
 
 

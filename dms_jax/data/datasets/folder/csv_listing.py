@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import posixpath
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ def list_csv(path: Path) -> Listing:
             problem = f"has the unknown split {row['split']!r}: it is one of train, validation, test, or empty"
         elif not (mask or label):
             problem = f"gives {image} neither a mask nor a label: fill in one of them or remove the line"
-        elif missing := [name for name in (image, mask) if name and not (path.parent / name).exists()]:
+        elif missing := [name for name in (image, mask) if name and not os.path.exists(path.parent / name)]:
             problem = f"names {missing[0]}, which does not exist in {path.parent}: correct the path or remove the line"
         else:
             mask_path = path.parent / mask if mask else None

@@ -1,6 +1,7 @@
 """From listed files to labelled images in splits: classes, copies, and which image is for what."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -113,7 +114,8 @@ def split_images(images: Sequence[LabelledImage], listing: Listing) -> dict[str,
 
 def size_of(path: Path) -> int:
     """A file's size in bytes; -1 if it is not there, which is for its reader to say."""
-    return path.stat().st_size if path.exists() else -1
+    # Not `path.exists()`, which raises errors for what can't be the name of a file, or may not be looked at.
+    return path.stat().st_size if os.path.exists(path) else -1
 
 
 def _contents_hash(path: Path) -> bytes | Path:

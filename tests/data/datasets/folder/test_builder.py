@@ -484,18 +484,21 @@ class TestBadFiles:
         root = tmp_path / "parts"
         for i in range(10):
             add(root, f"{i}.png")
-        csv = write_csv(root, *(f"{i}.png,,good," for i in range(10)), "x.png,,good,", "0.png,,good,")
+        # No file system has such a name.
+        long = 300 * "y"
+        csv = write_csv(root, *(f"{i}.png,,good," for i in range(10)), "x.png,,good,", "0.png,,good,", f"{long},,good,")
         with pytest.raises(UserError) as caught:
             prepared(csv)
         assert str(caught.value).splitlines() == [
-            "2 files cannot be used: correct them, or leave such files out with --skip-bad (of dms-jax prepare) or "
+            "3 files cannot be used: correct them, or leave such files out with --skip-bad (of dms-jax prepare) or "
             "config.data.skip_bad.",
             f"{csv}, line 12, names x.png, which does not exist in {root}: correct the path or remove the line.",
             f"{csv}, line 13, names 0.png again: remove one of its lines.",
+            f"{csv}, line 14, names {long}, which does not exist in {root}: correct the path or remove the line.",
         ]
         data = prepared(csv, skip_bad=True)
         assert sum(data.sizes.values()) == 10
-        assert len(data.skipped) == 2
+        assert len(data.skipped) == 3
 
     def test_ignored_files_are_named(self, prepared, tmp_path):
         root = split_folders(tmp_path / "parts")
