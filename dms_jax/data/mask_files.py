@@ -50,8 +50,8 @@ def read_mask(path: str | Path, values: MaskValues | None = None) -> Image.Image
     image = load_image(path)
     if image.info.get(FRAMES, 1) > 1:
         raise UserError(f"{path} holds {image.info[FRAMES]} images: save the one that is the mask alone.")
-    if values is None and _alpha_mask(image, path) is None:
-        deep = image.mode.startswith("I") or image.mode == "F"
+    if values is None and image.mode != "F" and _alpha_mask(image, path) is None:
+        deep = image.mode.startswith("I")
         brightest = float(np.asarray(image).max()) if deep else 0
         plain = image if image.mode == "L" else as_rgb(image, path, (0, max(brightest, 1)) if deep else None)
         refuse_photograph(np.asarray(plain), path)
@@ -88,6 +88,11 @@ def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = No
     Raises:
       UserError: as `read_mask`, but for photographs.
     """
+    if image.mode == "F":
+        raise UserError(
+            f"{path} has floating-point values: save the mask with 8 bits, 255 for defective pixels and 0 for sound "
+            "ones."
+        )
     is_lossy = image.format in ("JPEG", "MPO", "WEBP") or image.info.get("compression") == "jpeg"
     if values is not None:
         if is_lossy:

@@ -53,7 +53,7 @@ class MaskValues:
         items = [part.strip() for part in text.split(",") if part.strip()]
         ignored = [item.removeprefix(_IGNORE) for item in items if item.startswith(_IGNORE)]
         ranges, colours = [], []
-        for item in (item for item in items if not item.startswith(_IGNORE)):
+        for item in (item for item in items if not item.startswith(_IGNORE) or item == _IGNORE):
             match = _ITEM.fullmatch(item)
             if match is None or (match["high"] and int(match["high"]) < int(match["low"])):
                 raise UsageError(
@@ -79,12 +79,24 @@ class MaskValues:
         Raises:
           UserError: the rule is of colours and the file of numbers, or the other way round.
         """
+        if values.ndim == 3 and (values == values[..., :1]).all() and not self._is_of_colours(values[..., 0]):
+            values = values[..., 0]
         mask = self._defective(values, path)
         return mask if self.ignored is None else _with_ignored(mask, self.ignored._defective(values, path))
 
+    def _is_of_colours(self, greys: NDArray[np.integer]) -> bool:
+        """Whether the greys of an image in colour are colours too: of a rule of colours that names one of them.
+
+        Or there is but one: of masks on white, that of an image without a defect.
+        """
+        rules = [self, *([] if self.ignored is None else [self.ignored])]
+        if any(rule.ranges for rule in rules):
+            return False
+        named = {colour[0] for rule in rules for colour in rule.colours if len(set(colour)) == 1}
+        present = set(np.unique(greys).tolist())
+        return len(present) == 1 or bool(named & present)
+
     def _defective(self, values: NDArray[np.integer], path: str | Path) -> NDArray[np.uint8]:
-        if values.ndim == 3 and (values == values[..., :1]).all():
-            values = values[..., 0]
         if values.ndim == 2:
             if self.ranges or not values.any():
                 found = [(low <= values) & (values <= high) for low, high in self.ranges]

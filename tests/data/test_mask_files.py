@@ -137,6 +137,12 @@ REFUSED: dict[str, tuple[Callable[[], Image.Image], str, str]] = {
         "mask.png",
         "has no pixel above 1",
     ),
+    # No value_range would help: it is of images.
+    "0 and 1 in floating point": (
+        lambda: Image.fromarray(DEFECTIVE.astype(np.float32)),
+        "mask.tif",
+        r"has floating-point values: save the mask with 8 bits, 255 for defective pixels and 0 for sound ones\.$",
+    ),
     "0 and 1 in JPEG": (lambda: painted(0, 1, 1), "mask.jpg", "has no pixel above"),
     "0 and 1 in alpha": (lambda: with_alpha(all_of(255), 1 * DEFECTIVE), "mask.png", "has no pixel above 1"),
     "class number 1 and 255": (lambda: painted(0, 1, 255), "mask.png", "areas of the value 1"),
@@ -234,6 +240,12 @@ def test_masks_that_may_mean_several_things_are_refused(kind: str, tmp_path: Pat
         (lambda: painted((0, 0, 0), (7, 7, 7), (9, 9, 9)), "7", NUMBERS == 1),
         # Without a defect, there are no colours.
         (lambda: painted((0, 0, 0), (0, 0, 0), (0, 0, 0)), "#ff0000", NUMBERS > 9),
+        (lambda: painted((255, 255, 255), (255, 255, 255), (255, 255, 255)), "#ff0000", NUMBERS > 9),
+        # Greys are colours, where one of them is declared as such.
+        (lambda: painted((0, 0, 0), (255, 255, 255), (9, 9, 9)), "#ffffff", NUMBERS == 1),
+        (lambda: painted((0, 0, 0), (255, 255, 255), (255, 255, 255)), "#000000", ~DEFECTIVE),
+        (lambda: painted((0, 0, 0), (128, 128, 128), (255, 255, 255)), "#ff0000,#808080,ignore:#ffffff", NUMBERS == 1),
+        (lambda: painted((0, 0, 0), (0, 0, 0), (255, 255, 255)), "#ff0000,ignore:#ffffff", NUMBERS > 9),
     ],
 )
 def test_declared_values(make: Callable[[], Image.Image], values: str, expected: np.ndarray, tmp_path: Path) -> None:
@@ -252,11 +264,14 @@ def test_declared_values_that_are_ignored(tmp_path: Path) -> None:
 def test_declared_values_of_the_wrong_kind(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.png is in colour: give mask_values as colours"):
         found(saved(tmp_path, painted((0, 0, 0), (9, 0, 0), (0, 9, 0)), "a.png"), "1")
-    with pytest.raises(UserError, match=r"b\.png has numbers and no colours"):
-        found(saved(tmp_path, painted(0, 1, 2), "b.png"), "#ff0000")
+    for greys in ((0, 1, 2), ((0, 0, 0), (1, 1, 1), (2, 2, 2))):
+        with pytest.raises(UserError, match=r"b\.png has numbers and no colours"):
+            found(saved(tmp_path, painted(*greys), "b.png"), "#ff0000")
 
 
-@pytest.mark.parametrize("text", ["a", "1-", "3-1", "#ff", "1;2", "-1", "#gg0000", "ignore:255", "1,ignore:x"])
+@pytest.mark.parametrize(
+    "text", ["a", "1-", "3-1", "#ff", "1;2", "-1", "#gg0000", "ignore:255", "1,ignore:x", "1,ignore:"]
+)
 def test_values_that_are_not_understood(text: str) -> None:
     with pytest.raises(UsageError, match=r"mask_values .* (is not understood|names what is ignored alone)"):
         MaskValues.parse(text)
