@@ -56,8 +56,12 @@ def _lock(path: Path, wait: bool) -> Iterator[bool]:
         yield file is not None
     finally:
         if file is not None:
-            path.unlink(missing_ok=True)
-            os.close(file)
+            try:
+                # It is no matter if it stays, as another user's may have to.
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            finally:
+                os.close(file)
 
 
 def _locked_file(path: Path, wait: bool) -> int | None:

@@ -1,19 +1,22 @@
+import fcntl
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from dms_jax.data.preparation_lock import preparation_lock
 
-HOLD = """
+# The file that says that it is about to let go.
+DONE = "done"
+HOLD = f"""
 import sys, time
 from pathlib import Path
 from dms_jax.data.preparation_lock import preparation_lock
 with preparation_lock(Path(sys.argv[1]), "folder", "mine"):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
+    (Path(sys.argv[1]) / {DONE!r}).touch()
 """
 
 
@@ -41,10 +44,21 @@ def hold(tmp_path):
 
 def test_waits_for_another_process(tmp_path, hold):
     hold(0.5)
-    start = time.monotonic()
     with preparation_lock(tmp_path, "folder", "mine"):
-        assert time.monotonic() - start > 0.3
-    assert list(tmp_path.iterdir()) == []
+        assert (tmp_path / DONE).exists()
+    assert [path.name for path in tmp_path.iterdir()] == [DONE]
+
+
+def test_a_lock_is_let_go_of_where_its_file_cannot_be_removed(tmp_path, monkeypatch):
+    def refuse(path, **_):
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with preparation_lock(tmp_path, "folder", "mine"):
+            pass
+    with (tmp_path / ".folder-mine.lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_other_configurations_do_not_wait(tmp_path, hold):
