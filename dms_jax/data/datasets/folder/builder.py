@@ -29,7 +29,7 @@ from dms_jax.data.datasets.folder.labelling import (
     split_images,
 )
 from dms_jax.data.datasets.folder.listing import Listing, list_folder
-from dms_jax.data.datasets.folder.reading import Reading
+from dms_jax.data.datasets.folder.reading import Reading, takes_values
 from dms_jax.data.datasets.folder.understood import understood
 from dms_jax.data.facts import ImageFacts, mask_like
 from dms_jax.errors import UsageError, UserError, some_names
@@ -133,6 +133,10 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
             )
             raise UserError(
                 f"{root} has no images that can be used{ignored}: put each into a folder named after its class."
+            )
+        if self._reading.mask_values and not all(takes_values(image.mask_reader) for image in listing.images):
+            raise UsageError(
+                f"mask_values is of masks in files, and those of {root} are drawn from annotations: leave it empty."
             )
         labels = {image.label for image in listing.images} - {None}
         check_names(labels)

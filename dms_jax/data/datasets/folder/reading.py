@@ -55,5 +55,9 @@ class Reading:
 
     def mask_reader(self, reader: Callable[[Path], Image.Image]) -> Callable[[Path], Image.Image]:
         """Reads a mask as `reader` does, by the declared values if it is of a file that has such."""
-        takes_values = reader is read_mask or getattr(reader, "func", None) is read_united_mask
-        return partial(reader, values=self.mask_values) if self.mask_values and takes_values else reader
+        return partial(reader, values=self.mask_values) if self.mask_values and takes_values(reader) else reader
+
+
+def takes_values(reader: Callable[[Path], Image.Image]) -> bool:
+    """Whether a reader is of the files of masks, whose values can be declared, and not of annotations."""
+    return reader is read_mask or getattr(reader, "func", None) is read_united_mask

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dms_jax.data.datasets.folder.annotations import list_annotations
 from dms_jax.data.datasets.folder.builder import list_images
-from dms_jax.errors import UserError
+from dms_jax.errors import UsageError, UserError
 
 SQUARE = [2, 3, 6, 3, 6, 5, 2, 5]
 
@@ -205,3 +205,11 @@ def test_all_problems_are_collected(root):
     data = prepared(path, skip_bad=True)
     assert sum(data.sizes.values()) == 8
     assert [sentence.split(" ")[2] for sentence in data.skipped] == ["3.png,", "4.png,"]
+
+
+def test_declared_values_are_not_of_annotations(root):
+    for i in range(20):
+        labelme(root, f"{i}")
+    assert prepared(root, value_range="0,4095").class_names == ("dent",)
+    with pytest.raises(UsageError, match=r"mask_values is of masks in files, and those of .*parts are drawn"):
+        prepared(root, mask_values="1-4,ignore:255")
