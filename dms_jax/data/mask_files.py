@@ -20,6 +20,9 @@ from dms_jax.errors import UserError
 
 # More levels than a mask has that was drawn.
 _FEW_LEVELS = 16
+# Pillow's names of formats, and of compressions in a TIFF, that lose something, or may.
+_LOSSY = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
+_LOSSY_IN_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})
 # The palette entry with which PASCAL VOC marks borders that belong to no class.
 _VOID = 255
 
@@ -93,7 +96,7 @@ def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = No
             f"{path} has floating-point values: save the mask with 8 bits, 255 for defective pixels and 0 for sound "
             "ones."
         )
-    is_lossy = image.format in ("JPEG", "MPO", "WEBP") or image.info.get("compression") == "jpeg"
+    is_lossy = image.format in _LOSSY or image.info.get("compression") in _LOSSY_IN_TIFF
     if values is not None:
         if is_lossy:
             raise UserError(f"{path} is compressed with loss, so that its values are not exact: save it as PNG.")

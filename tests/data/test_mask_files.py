@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, features
 
 from dms_jax.data.image_files import IGNORED
 from dms_jax.data.mask_files import read_mask, read_pair, read_united_mask
@@ -111,13 +111,23 @@ def test_thin_lines_in_dark_colours_are_found(colours: tuple[tuple[int, int, int
     np.testing.assert_array_equal(found(saved(tmp_path, lines(*colours))), LINE > 0)
 
 
-@pytest.mark.parametrize("name", ["mask.jpg", "mask.webp", "mask.tif"])
+# How each is written with loss.
+LOSSY: dict[str, dict[str, object]] = {
+    "mask.jpg": {"quality": 90},
+    "mask.webp": {"quality": 90},
+    "mask.tif": {"compression": "jpeg"},
+    "mask.jp2": {"irreversible": True, "quality_mode": "rates", "quality_layers": [8]},
+    # Not every Pillow has it.
+    **({"mask.avif": {"quality": 90}} if features.check("avif") else {}),
+}
+
+
+@pytest.mark.parametrize("name", LOSSY)
 @pytest.mark.parametrize("colour", [(128, 0, 0), (64, 0, 0), (96, 32, 0), (255, 255, 255)])
 def test_what_was_compressed_with_loss_is_found_all_the_same(
     name: str, colour: tuple[int, int, int], tmp_path: Path
 ) -> None:
-    options = {"compression": "jpeg"} if name == "mask.tif" else {"quality": 90}
-    mask = found(saved(tmp_path, painted((0, 0, 0), colour, colour), name, **options))
+    mask = found(saved(tmp_path, painted((0, 0, 0), colour, colour), name, **LOSSY[name]))
     assert (mask & DEFECTIVE).sum() / (mask | DEFECTIVE).sum() > 0.8
 
 
@@ -323,9 +333,10 @@ def test_several_images_in_one_file_are_refused(name: str, tmp_path: Path) -> No
         read_mask(path)
 
 
-def test_values_of_a_mask_that_was_compressed_with_loss_are_not_exact(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", LOSSY)
+def test_values_of_a_mask_that_was_compressed_with_loss_are_not_exact(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="compressed with loss"):
-        read_mask(saved(tmp_path, painted(0, 85, 255), "mask.jpg"), MaskValues.parse("85"))
+        read_mask(saved(tmp_path, painted(0, 85, 255), name, **LOSSY[name]), MaskValues.parse("85"))
 
 
 def test_a_soft_mask_of_an_image_of_one_grey(tmp_path: Path) -> None:
