@@ -20,7 +20,7 @@ def find_root(folder: Path, folders: Sequence[str]) -> Path | None:
       The folder given or the only such folder in it; None where there is none, or several. What may not be read is
       none.
     """
-    for candidates in ([folder], _children(folder)):
+    for candidates in ([folder], _folders(folder)):
         roots = [root for root in candidates if any(os.path.isdir(find_folder(root, path)) for path in folders)]
         if len(roots) == 1:
             return roots[0]
@@ -44,8 +44,7 @@ def find_folder(root: Path, path: str) -> Path:
         if os.path.isdir(exact) or not os.path.isdir(found):
             found = exact
         else:
-            similar = (child for child in _children(found) if _plain(child.name) == _plain(name))
-            found = next((child for child in similar if os.path.isdir(child)), exact)
+            found = next((child for child in _folders(found) if _plain(child.name) == _plain(name)), exact)
     return found
 
 
@@ -101,12 +100,21 @@ def pair_files(
     return {stem: (path, masks[stem]) for stem, path in images.items() if stem in masks}
 
 
-def _children(folder: Path) -> list[Path]:
-    """What is in a folder, in the order of names; nothing where it may not be read, as lost+found of a disk."""
+def _folders(folder: Path) -> list[Path]:
+    """The folders in a folder, in the order of names; none where it may not be read, as lost+found of a disk."""
+    # The system lists with each name whether it is a folder: of many images, none is looked at by itself.
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return sorted(Path(entry) for entry in entries if _is_folder(entry))
     except OSError:
         return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to what may not be looked at
+        return False
 
 
 def _plain(name: str) -> str:

@@ -50,7 +50,7 @@ class TestFindRoot:
     def test_what_may_not_be_read_is_no_root(self, tmp_path, monkeypatch):
         """The folder lost+found, where a whole disk is named."""
         make(tmp_path, "lost+found/image/1.jpg", "b/image/1.jpg")
-        status, entries = os.stat, Path.iterdir
+        status, entries = os.stat, os.scandir
 
         def refuse_below(path, **options):
             if "lost+found/" in os.fspath(path):
@@ -58,15 +58,28 @@ class TestFindRoot:
             return status(path, **options)
 
         def refuse(path):
-            if path.name in ("lost+found", "closed"):
+            if Path(path).name in ("lost+found", "closed"):
                 raise PermissionError(13, "Permission denied", str(path))
             return entries(path)
 
         monkeypatch.setattr(os, "stat", refuse_below)
-        monkeypatch.setattr(Path, "iterdir", refuse)
+        monkeypatch.setattr(os, "scandir", refuse)
         assert find_root(tmp_path, ("image",)) == tmp_path / "b"
         (tmp_path / "closed").mkdir()
         assert find_root(tmp_path / "closed", ("image",)) is None
+
+    def test_no_file_of_many_is_looked_at(self, tmp_path, monkeypatch):
+        """A user's folder is looked at each time that it is used, and may hold many thousands of images."""
+        make(tmp_path, *(f"{folder}{i}.jpg" for folder in ("", "a/", "b/image/") for i in range(50)))
+        status, looked_at = os.stat, []
+
+        def counted(path, *args, **options):
+            looked_at.append(path)
+            return status(path, *args, **options)
+
+        monkeypatch.setattr(os, "stat", counted)
+        assert find_root(tmp_path, ("image",)) == tmp_path / "b"
+        assert len(looked_at) < 20
 
 
 class TestFilesByStem:
