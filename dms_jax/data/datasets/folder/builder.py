@@ -1,6 +1,7 @@
 """A user's own images: class folders, or a CSV that lists images."""
 
 import hashlib
+import json
 import os
 import re
 from collections import Counter
@@ -94,6 +95,7 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
         # The download manager would give it to `_split_generators` only if it is a folder.
         self._root = Path(download_config.manual_dir)
         self._reading = reading
+        self.info.metadata["declared"] = list(reading.declared)
         super().download_and_prepare(download_config=download_config, **kwargs)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
@@ -209,7 +211,7 @@ def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = (), l
     Args:
       manual_dir: a folder or a CSV file.
       data_dir: where datasets are prepared. If the source is not there any more, the configuration is the one that was
-        prepared from it last.
+        prepared from it last, with the same declared.
       declared: what the user says of the files' values, which is part of their contents.
       listing: what the source holds, if it has been listed already.
 
@@ -230,10 +232,21 @@ def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = (), l
         said = [text.encode() for text in declared] if any(declared) else []
         return f"{prefix}-{_short_hash([*map(_fingerprint, (listing or list_images(source)).files), *said])}"
     prepared = (data_dir / Folder.name).glob(f"{prefix}-*/{Folder.VERSION}/dataset_info.json")
-    latest = max(prepared, key=lambda path: path.stat().st_mtime, default=None)
+    fitting = (path for path in prepared if _may_be_declared(path.with_name("metadata.json"), declared))
+    latest = max(fitting, key=lambda path: path.stat().st_mtime, default=None)
     if latest is None:
         raise UserError(f"manual_dir {source} does not exist: {_NAME_IT}.")
     return latest.parent.parent.name
+
+
+def _may_be_declared(metadata: Path, declared: Sequence[str]) -> bool:
+    """Whether a dataset was prepared with these words of the user's; earlier versions did not note which these were."""
+    try:
+        noted = json.loads(metadata.read_text(encoding="utf-8")).get("declared")
+    except (OSError, ValueError, AttributeError):
+        # For whoever opens it to say.
+        return True
+    return noted is None or noted == (list(declared) if any(declared) else [])
 
 
 def _notes(listing: Listing, images: Sequence[LabelledImage], free_class: str | None) -> Iterator[str]:

@@ -26,10 +26,12 @@ class Reading:
     Attributes:
       mask_values: which values of masks are defective; None to go by what they look like.
       value_range: the camera's values that become 0 and 255; None for those of the files' type.
+      declared: the texts that say so; none where nothing is declared.
     """
 
     mask_values: MaskValues | None = None
     value_range: tuple[float, float] | None = None
+    declared: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, mask_values: str, value_range: str) -> Self:
@@ -47,7 +49,8 @@ class Reading:
                     "0,4095."
                 )
             limits = float(match[1]), float(match[2])
-        return cls(MaskValues.parse(mask_values), limits)
+        declared = (mask_values, value_range) if mask_values or value_range else ()
+        return cls(MaskValues.parse(mask_values), limits, declared)
 
     def image_reader(self) -> Callable[[Path], Image.Image]:
         """Reads an image, see `dms_jax.data.image_files.read_image`."""

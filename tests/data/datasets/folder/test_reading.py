@@ -59,6 +59,22 @@ def test_another_declaration_is_another_dataset(root: Path) -> None:
     assert [int(mask[0, 0, 0]) for mask in masks] == [0, 255]
 
 
+def test_without_its_files_the_dataset_is_that_of_the_declaration(root: Path) -> None:
+    first = prepared(root, mask_values="1", value_range="0,4095")
+    second = prepared(root, mask_values="1-2", value_range="0,4095")
+    root.rename(root.with_name("away"))
+    assert prepared(root, mask_values="1", value_range="0,4095") == first
+    assert prepared(root, mask_values="1-2", value_range="0,4095") == second
+    for declared in ({"mask_values": "2", "value_range": "0,4095"}, {}):
+        with pytest.raises(UserError, match="does not exist"):
+            prepared(root, **declared)
+    # As earlier versions left it.
+    (first.directory / "metadata.json").write_text(
+        (first.directory / "metadata.json").read_text().replace('"declared"', '"other"')
+    )
+    assert prepared(root) == first
+
+
 def test_nothing_is_guessed_without_a_declaration(root: Path) -> None:
     with pytest.raises(UserError, match="would be nearly black"):
         prepared(root)
