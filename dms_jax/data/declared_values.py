@@ -74,11 +74,13 @@ def is_misread(image: Image.Image) -> bool:
 
 
 def is_of_sixteen_bits(image: Image.Image) -> bool:
-    """Whether the channels of an image in colour that is opened have 16 bits in its file, and it says of no fewer."""
+    """Whether the channels of an opened image that has several have 16 bits in its file, and it says of no fewer."""
     # By the name of the raw mode alone: beside it is where the pixels begin, which may have a 16 in it, too. BGR;16 of
     # a BMP is 16 bits for all channels. Of PNM there is no such name, but the largest value.
     raw, arguments = _raw_mode(image), image.tile[0][3] if image.tile else ""
-    return (raw.startswith("RGB") and "16" in raw) or (isinstance(arguments, tuple) and arguments[1:] == (65535,))
+    return (raw.startswith(("RGB", "LA")) and "16" in raw) or (
+        isinstance(arguments, tuple) and arguments[1:] == (65535,)
+    )
 
 
 def _raw_mode(image: Image.Image) -> str:

@@ -59,7 +59,7 @@ def load_image(path: str | Path) -> Image.Image:
             # In place, because the copy would forget the file's format.
             frames = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF", "PNG", "WEBP") else 1
             declared, misread = read_declaration(image, path), is_misread(image)
-            deep = image.mode in ("RGB", "RGBA") and is_of_sixteen_bits(image)
+            deep = image.mode in ("RGB", "RGBA", "LA") and is_of_sixteen_bits(image)
             ImageOps.exif_transpose(image, in_place=True)
             image.load()
             if image.format == "PNG":
@@ -208,7 +208,7 @@ def as_rgb(image: Image.Image, path: str | Path, value_range: tuple[float, float
         # Through RGBA, because a palette may hold transparency, and premultiplied colours must be divided
         # first.
         image = image.convert("LA" if image.mode == "La" else "RGBA")
-    elif image.info.get(_DEEP_COLOUR) and 0 < (brightest := max(high for _, high in image.getextrema())) <= _DARK >> 8:
+    elif image.info.get(_DEEP_COLOUR) and 0 < (brightest := _brightest(image)) <= _DARK >> 8:
         raise UserError(
             f"{path} has 16 bits per channel, of which it uses fewer (nothing is brighter than {brightest} of 255): "
             "save it with 8 bits per channel, scaled to the camera's range."
@@ -220,6 +220,12 @@ def as_rgb(image: Image.Image, path: str | Path, value_range: tuple[float, float
     # A transparent colour that Pillow leaves there would be written again, for other channels.
     image.info.pop("transparency", None)
     return image
+
+
+def _brightest(image: Image.Image) -> int:
+    """The largest value of the colours of an image of mode RGB, RGBA or LA."""
+    # An alpha channel is white everywhere, mostly.
+    return max(image.getchannel(name).getextrema()[1] for name in image.getbands() if name != "A")
 
 
 def _eight_bits(

@@ -302,12 +302,16 @@ class TestDepth:
             read_image(path, (0, 1))
 
     @pytest.mark.parametrize(("shift", "refused"), [(4, True), (8, False)])
-    def test_16_bits_of_colour(self, tmp_path, shift, refused):
+    @pytest.mark.parametrize(("kind", "channels", "alpha"), [(2, 3, []), (6, 3, [65535]), (4, 1, [65535])])
+    def test_16_bits_of_colour_or_beside_alpha(self, tmp_path, shift, refused, kind, channels, alpha):
         """Pillow reads these, but cannot write them: of 12 bits it would keep the upper 4."""
         height, width = self.GREY.shape
-        rows = [b"\0" + np.repeat(row << shift, 3).astype(">u2").tobytes() for row in self.GREY]
+        rows = [
+            b"\0" + np.array([[*[value] * channels, *alpha] for value in row << shift], ">u2").tobytes()
+            for row in self.GREY
+        ]
         chunks = [
-            (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)),
+            (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)),
             (b"IDAT", zlib.compress(b"".join(rows))),
             (b"IEND", b""),
         ]
