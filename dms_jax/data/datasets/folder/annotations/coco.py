@@ -23,9 +23,6 @@ from dms_jax.data.datasets.folder.roles import SPLIT_NAMES
 from dms_jax.data.library_warnings import library_warnings_ignored
 from dms_jax.errors import UserError
 
-# Roboflow's folder for validation is called valid.
-_SPLITS = {**SPLIT_NAMES, "valid": "validation"}
-
 
 def is_coco(content: Any) -> bool:
     """Whether a JSON file's contents look like COCO's."""
@@ -64,7 +61,7 @@ def split_of(path: Path, root: Path) -> str | None:
     """The split that a file's name says, else that of its folder in `root`; None where neither says one."""
     # How the user calls the folder of all says nothing of what is in it.
     for name in (path.stem, *([path.parent.name] if path.parent != root else [])):
-        splits = {_SPLITS[word] for word in re.split("[^a-z]+", name.lower()) if word in _SPLITS}
+        splits = {SPLIT_NAMES[word] for word in re.split("[^a-z]+", name.lower()) if word in SPLIT_NAMES}
         if len(splits) == 1:
             return splits.pop()
     return None
@@ -120,7 +117,7 @@ def _read(path: Path, content: Mapping[str, Any], files: Files, found: Findings)
 
 def _in_split(image: Path, files: Files, split: str | None) -> bool:
     words = re.split("[^a-z]+", files.name(image).lower())
-    return split is not None and any(_SPLITS.get(word) == split for word in words)
+    return split is not None and any(SPLIT_NAMES.get(word) == split for word in words)
 
 
 def _region(annotation: Mapping[str, Any], categories: Mapping[str, Any], size: tuple[int, int] | None) -> Region:
