@@ -157,10 +157,10 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
         return splits
 
     def _check_contents(self, facts: Sequence[ImageFacts]) -> None:
-        _refuse_masks_among_images(facts)
         # Of those that are used: which can be is known when all have been read.
         used = {fact.name for fact in facts}
         images = [image for image in self._images if image.name in used]
+        _refuse_masks_among_images(facts, images)
         self.info.metadata.update(
             notes=list(_notes(self._listing, images, self.free_class)),
             understood=understood(images, self.free_class, skipped=len(self._skipped or ())),
@@ -172,13 +172,17 @@ class Folder(SurfaceDefectBuilder, skip_registration=True):
         return read_examples(images, self._skipped, known_bad=known_bad)
 
 
-def _refuse_masks_among_images(facts: Sequence[ImageFacts]) -> None:
+def _refuse_masks_among_images(facts: Sequence[ImageFacts], images: Sequence[LabelledImage]) -> None:
     """Refuse images that are black but for one shade or a few, where others are not: they are masks, or their copies.
 
     Raises:
       UserError: there are such images.
     """
-    masks, are_nearly_all = mask_like(facts)
+    similar, are_nearly_all = mask_like(facts)
+    # What has a mask of its own, or lies in the folder of those without a defect, is an image: in dark field, all but
+    # the defect is black.
+    certain = {image.name for image in images if image.mask_path is not None or is_free_name(image.label or "")}
+    masks = [name for name in similar if name not in certain]
     if masks and not are_nearly_all:
         raise UserError(
             f"Of {len(facts)} images, {len(masks)} look like masks (black, and a few shades): "

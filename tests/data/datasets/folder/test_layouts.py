@@ -492,6 +492,29 @@ def test_masks_among_images_are_told_by_their_contents(kind: str, tmp_path: Path
         prepare("folder", manual_dir=str(root), data_dir=str(tmp_path / "data"))
 
 
+def test_images_in_dark_field_are_images(tmp_path: Path) -> None:
+    """Black but for a few shades, or but for the defect, where some are not; what has a mask of its own is none."""
+    root, random = tmp_path / "files", np.random.default_rng(0)
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:14, 20:50] = 255
+    for label in ("good", "scratch"):
+        for folder in (root / label, root / "masks" / label):
+            folder.mkdir(parents=True)
+        for i in range(12):
+            noise = 10 if i % 3 == 0 else 1
+            image = random.normal(0, noise, mask.shape).clip(0, 60).astype(np.uint8)
+            if label == "scratch":
+                image = np.maximum(image, mask)
+                Image.fromarray(mask).save(root / "masks" / label / f"{i}.png")
+            Image.fromarray(image).save(root / label / f"{i}.png")
+    assert sum(prepare("folder", manual_dir=str(root), data_dir=str(tmp_path / "data")).sizes.values()) == 24
+    # Without their masks, they may be masks.
+    for path in (root / "masks/scratch").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=r"Of 24 images, 8 look like masks .*: scratch/1\.png"):
+        prepare("folder", manual_dir=str(root), data_dir=str(tmp_path / "data"))
+
+
 def test_images_that_are_all_black_and_white_are_images(tmp_path: Path) -> None:
     root = tmp_path / "files"
     for i in range(24):
