@@ -32,6 +32,7 @@ IGNORED = 1
 
 # The brightest pixel of 16 bits that is suspected to come from a camera of fewer: a quarter of the range.
 _DARK = 2**14 - 1
+_WHOLE_RANGE = (0, 65535)
 # Of `load_image`: how many images the file holds, of which the first is read.
 FRAMES = "dms_jax: frames"
 # Of `load_image`: in the file there are 16 bits per channel, of which Pillow keeps the upper 8.
@@ -106,11 +107,11 @@ def declared_values(image: Image.Image) -> DeclaredValues:
 def read_image(path: str | Path, value_range: tuple[float, float] | None = None) -> Image.Image:
     """Reads an image of any kind as 8-bit RGB.
 
-    Greyscale is repeated to three equal channels. 1-bit becomes 0 and 255, a palette becomes its colours.
-    16-bit greyscale is scaled by 1 / 257, so that 65535 becomes 255 (Pillow would clip at 255); of 16-bit
-    colour, Pillow keeps the upper 8 bits. Where the file says that its values have fewer bits (a TIFF of 12, sBIT of a
-    PNG), the largest of these becomes 255; where it says that white is 0 (a TIFF's WhiteIsZero), 0 does. An alpha
-    channel is dropped: the colours are what the camera saw, and a background to lay them on would be invented. An
+    Greyscale is repeated to three equal channels. 1-bit becomes 0 and 255, a palette becomes its colours. 16-bit
+    greyscale is scaled by 1 / 257, so that 65535 becomes 255 (Pillow would clip at 255); of 16-bit colour, Pillow keeps
+    the upper 8 bits, whatever the `value_range`. Where the file says that its values have fewer bits (a TIFF of 12,
+    sBIT of a PNG), the largest of these becomes 255; where it says that white is 0 (a TIFF's WhiteIsZero), 0 does. An
+    alpha channel is dropped: the colours are what the camera saw, and a background to lay them on would be invented. An
     image is turned upright where its EXIF data say so, as viewers and annotation tools show it. Of several frames, the
     first is read.
 
@@ -208,10 +209,15 @@ def as_rgb(image: Image.Image, path: str | Path, value_range: tuple[float, float
         # Through RGBA, because a palette may hold transparency, and premultiplied colours must be divided
         # first.
         image = image.convert("LA" if image.mode == "La" else "RGBA")
-    elif image.info.get(_DEEP_COLOUR) and 0 < (brightest := _brightest(image)) <= _DARK >> 8:
+    elif (
+        image.info.get(_DEEP_COLOUR)
+        and value_range != _WHOLE_RANGE
+        and 0 < (brightest := _brightest(image)) <= _DARK >> 8
+    ):
         raise UserError(
             f"{path} has 16 bits per channel, of which it uses fewer (nothing is brighter than {brightest} of 255): "
-            "save it with 8 bits per channel, scaled to the camera's range."
+            "save it with 8 bits per channel, scaled to the camera's range (or say value_range 0,65535 if it is as "
+            "dark as that)."
         )
     try:
         image = image.convert("RGB")

@@ -324,6 +324,9 @@ class TestDepth:
         if refused:
             with pytest.raises(UserError, match=r"deep\.png has 16 bits per channel, of which it uses fewer"):
                 read_image(path)
+            with pytest.raises(UserError, match=r"scaled to the camera's range \(or say value_range 0,65535 if"):
+                read_image(path, (0, 4095))
+            np.testing.assert_array_equal(np.asarray(read_image(path, (0, 65535)))[..., 1], self.GREY >> 4)
         else:
             np.testing.assert_array_equal(np.asarray(read_image(path))[..., 1], self.GREY)
 
