@@ -100,7 +100,11 @@ def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = No
     if values is not None:
         if is_lossy:
             raise UserError(f"{path} is compressed with loss, so that its values are not exact: save it as PNG.")
-        return Image.fromarray(values.select(_stored_values(image, path), path))
+        stored = _stored_values(image, path)
+        if image.mode == "1" and not values.names(255):
+            # Who declares 1 means the bits.
+            stored = stored // 255
+        return Image.fromarray(values.select(stored, path))
     alpha = _alpha_mask(image, path)
     if alpha is not None:
         return Image.fromarray(guess_grey(np.ascontiguousarray(alpha), path, is_lossy=False))

@@ -84,6 +84,11 @@ class MaskValues:
         mask = self._defective(values, path)
         return mask if self.ignored is None else _with_ignored(mask, self.ignored._defective(values, path))
 
+    def names(self, value: int) -> bool:
+        """Whether a number is one of those that are defective or ignored."""
+        rules = [self, *([] if self.ignored is None else [self.ignored])]
+        return any(low <= value <= high for rule in rules for low, high in rule.ranges)
+
     def _is_of_colours(self, greys: NDArray[np.integer]) -> bool:
         """Whether the greys of an image in colour are colours too: of a rule of colours that names one of them.
 

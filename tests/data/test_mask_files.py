@@ -247,6 +247,10 @@ def test_masks_that_may_mean_several_things_are_refused(kind: str, tmp_path: Pat
         (lambda: painted((0, 215, 255), (252, 0, 42), (1, 2, 3)), "#fc002a,#010203", DEFECTIVE),
         (lambda: Image.fromarray(np.array([0, 300, 4000], np.uint16)[NUMBERS]), "300-4000", DEFECTIVE),
         (lambda: Image.fromarray(DEFECTIVE), "255", DEFECTIVE),
+        (lambda: Image.fromarray(DEFECTIVE), "1", DEFECTIVE),
+        (lambda: Image.fromarray(DEFECTIVE), "1-255", DEFECTIVE),
+        (lambda: Image.fromarray(DEFECTIVE), "0,ignore:255", ~DEFECTIVE),
+        (lambda: Image.fromarray(DEFECTIVE), "0", ~DEFECTIVE),
         (lambda: painted((0, 0, 0), (7, 7, 7), (9, 9, 9)), "7", NUMBERS == 1),
         # Without a defect, there are no colours.
         (lambda: painted((0, 0, 0), (0, 0, 0), (0, 0, 0)), "#ff0000", NUMBERS > 9),
