@@ -190,5 +190,8 @@ def defective_share(source: ExampleSource) -> float:
 
 def one_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
     """Indices of `count` examples, or of all if there are fewer: the first of each class, then the second of each."""
-    rank = np.array([np.count_nonzero(labels[:i] == label) for i, label in enumerate(labels)], np.int64)
+    rank = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        rank[own] = np.arange(len(own))
     return np.lexsort((labels, rank))[:count]

@@ -24,10 +24,11 @@ def fold_of_each(labels: np.ndarray, groups: Sequence[str], folds: int) -> np.nd
     Raises:
       ValueError: there are fewer groups than folds.
     """
-    names, group_of = np.unique(np.asarray(groups, object), return_inverse=True)
+    names, group_of, sizes = np.unique(np.asarray(groups, object), return_inverse=True, return_counts=True)
     if folds < 2 or folds > len(names):
         raise ValueError(f"{len(names)} groups cannot be {folds} folds.")
-    label_of = np.array([_most_frequent(labels[group_of == group]) for group in range(len(names))])
+    by_group = labels[np.argsort(group_of, kind="stable")]
+    label_of = np.array([_most_frequent(own) for own in np.split(by_group, np.cumsum(sizes)[:-1])])
     keys = [hashlib.sha256(f"fold/{name}".encode()).digest() for name in names]
     order = sorted(range(len(names)), key=lambda group: (label_of[group], keys[group]))
     fold_of_group = np.zeros(len(names), np.int64)

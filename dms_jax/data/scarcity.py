@@ -48,14 +48,14 @@ def representative_order(labels: np.ndarray, groups: Sequence[str], seed: int) -
     """
     _, group_of, sizes = np.unique(np.asarray(groups, object), return_inverse=True, return_counts=True)
     rank = np.random.default_rng(seed).permutation(len(sizes))[group_of]
-    turns = np.zeros(len(labels))
+    turns, frequency = np.zeros(len(labels)), np.zeros(len(labels), np.int64)
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
+        frequency[own] = len(own)
         own = own[np.argsort(rank[own], kind="stable")]
         turns[own] = (np.arange(len(own)) + 0.5) / len(own)
         turns[own[0]] = 0
     # Of equals the larger class first, so that it is the rarest that a number too small leaves out.
-    frequency = np.array([np.count_nonzero(labels == label) for label in labels], np.int64)
     return np.lexsort((rank, labels, -frequency, turns))
 
 
