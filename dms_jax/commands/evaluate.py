@@ -119,7 +119,9 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _refuse(arguments: argparse.Namespace, options: Iterable[str], beside: str) -> None:
     for option in options:
-        if getattr(arguments, option) not in (None, False):
+        value = getattr(arguments, option)
+        # Not `in (None, False)`, in which 0 is.
+        if value is not None and value is not False:
             raise UsageError(f"--{option.replace('_', '-')} has no meaning beside {beside}: leave it out.")
 
 

@@ -341,6 +341,13 @@ def test_flags_that_do_not_belong_together(evaluate, tmp_path, capsys):
     assert misused(run(capsys, "--workdir", maps, "--masks", masks)) == (
         "--masks has no meaning beside --workdir: leave it out."
     )
+    # 0 is a value like any other.
+    assert misused(run(capsys, "--workdir", maps, "--threshold", 0)) == (
+        "--threshold has no meaning beside --workdir: leave it out."
+    )
+    assert misused(evaluate("--max-false-alarms", 0)) == (
+        "--max-false-alarms has no meaning beside --maps: leave it out."
+    )
     compare = ["--compare", maps, tmp_path / "other", "--masks", masks]
     assert misused(run(capsys, *compare, "--csv", tmp_path / "a.csv")) == (
         "--csv has no meaning beside --compare: leave it out."
