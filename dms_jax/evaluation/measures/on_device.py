@@ -66,7 +66,8 @@ class SaliencySums(metrics.Metric):
         predicted = pixels - jnp.cumsum(hits + misses, axis=-1)
         # From 2902 x 2902 pixels on, 255 times their number is no int32 any more: rows are added up as floats.
         rows = jnp.where(inside, jnp.abs(maps - masks), 0).sum(-1, dtype=jnp.int32)
-        error = rows.astype(jnp.float32).sum(-1) / (255 * pixels[..., 0].astype(jnp.float32))
+        # Where nothing counts there is no error: 0 / 0 would be that of all images.
+        error = rows.astype(jnp.float32).sum(-1) / (255 * jnp.maximum(pixels[..., 0], 1).astype(jnp.float32))
         counts = valid & has_mask
         weight = counts.astype(jnp.float32)
         return cls(

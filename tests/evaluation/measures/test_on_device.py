@@ -176,3 +176,16 @@ def test_ignored_pixels_do_not_count():
     assert metrics["mae"] == pytest.approx(np.mean(errors), rel=1e-6)
     defective = [bool((masks[i, ..., 0][counted[i]] > 127).any()) for i in range(BATCH)]
     assert metrics["defective"]["images"] == sum(defective)
+
+
+def test_an_image_of_which_all_is_ignored_has_no_error():
+    """As on the host, where what is ignored is black in map and mask."""
+    batch = make_batch(7)
+    batch["mask"][2] = IGNORED
+    metrics = device_metrics(sums_of([batch], 1, ignores=True))
+    masks = np.where(batch["mask"] == IGNORED, 0, batch["mask"])[..., 0].astype(float)
+    errors = [np.abs(batch["image"][i, -1] - masks[i]).mean() / 255 for i in range(BATCH)]
+    errors[2] = 0.0
+    assert metrics["images"] == BATCH
+    assert metrics["mae"] == pytest.approx(np.mean(errors), rel=1e-6)
+    assert np.isfinite(metrics["defective"]["mae"])
