@@ -71,6 +71,9 @@ def run(arguments: argparse.Namespace) -> None:
         split=arguments.split,
         data_dir=arguments.data_dir,
         manual_dir=arguments.manual_dir,
+        skip_bad=arguments.skip_bad,
+        mask_values=arguments.mask_values,
+        value_range=arguments.value_range,
     )
     source = dataset.source("test")
     # What may be refused comes before what takes long.
@@ -152,12 +155,14 @@ def _refuse_overwriting(arguments: argparse.Namespace, written: list[str]) -> No
 
 
 def _write_masks(source: ExampleSource, folder: Path) -> None:
-    """Write the masks too, for `dms-jax evaluate --maps`."""
+    """Write the masks too, for `dms-jax evaluate --maps`, to which what is ignored is sound."""
     from dms_jax.comparison.rows import map_names, write_map
+    from dms_jax.evaluation.scoring import blacken_ignored
 
     for index, (name, known) in enumerate(zip(map_names(source), source.has_masks(), strict=True)):
         if known:
-            write_map(source.mask(index)[..., 0], folder / f"{name}.png")
+            mask = source.mask(index)[..., 0]
+            write_map(blacken_ignored((), mask)[1] if source.ignores else mask, folder / f"{name}.png")
 
 
 def _run_row(name: str, workdir: Path, arguments: argparse.Namespace) -> Row:

@@ -26,11 +26,6 @@ def add_to(commands: Any) -> None:
         "sheet of training images with the outlines of their masks.",
     )
     add_dataset_flags(command)
-    command.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and list them")
-    command.add_argument(
-        "--mask-values", default="", metavar="LIST", help="defective values of masks, like 1-4,ignore:255"
-    )
-    command.add_argument("--value-range", default="", metavar="LOW,HIGH", help="black and white of deep images: 0,4095")
     command.add_argument("--overwrite", action="store_true", help="build it anew, even if it is built already")
     command.add_argument("--contact-sheet", type=Path, metavar="FILE", help="PNG (default: beside the built dataset)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the counts and warnings to this file")

@@ -19,7 +19,7 @@ from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError, first_words
 from dms_jax.evaluation.maps.files import list_images, match_names, other_layout, read_map, refuse, without_suffix
 from dms_jax.evaluation.measures.saliency import resize_map
-from dms_jax.evaluation.scoring import collect, score_image
+from dms_jax.evaluation.scoring import ScoredImage, blacken_ignored, collect, score_image
 from dms_jax.evaluation.summary_metrics import Metrics, compute_metrics
 from dms_jax.evaluation.thresholds import no_threshold
 from dms_jax.tables import read_csv
@@ -173,15 +173,19 @@ def write_map(saliency_map: NDArray[np.uint8], path: Path) -> None:
 
 def _metrics(maps: Iterable[NDArray[np.uint8]], dataset: PreparedDataset, source: ExampleSource) -> Metrics:
     known, labels, names = source.has_masks(), source.labels(), source.names()
-    scored = (
-        score_image(
+
+    def score(index: int, saliency_map: NDArray[np.uint8]) -> ScoredImage:
+        mask = source.mask(index)[..., 0]
+        if source.ignores:
+            (saliency_map,), mask = blacken_ignored([saliency_map], mask)
+        return score_image(
             [saliency_map],
-            source.mask(index)[..., 0] if known[index] else None,
+            mask if known[index] else None,
             name=names[index],
             label=int(labels[index]) if labels[index] >= 0 else None,
             with_sod=False,
         )
-        for index, saliency_map in enumerate(maps)
-    )
+
+    scored = (score(index, saliency_map) for index, saliency_map in enumerate(maps))
     threshold = no_threshold("maps are compared at every threshold")
     return compute_metrics(collect(scored), threshold, class_names=dataset.class_names, free_class=dataset.free_class)

@@ -15,10 +15,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from dms_jax.data.framing import Crop, join
-from dms_jax.data.image_files import IGNORED
 from dms_jax.data.pipeline import EvaluationBatch
 from dms_jax.evaluation.observation import Observe, ObservedImage
-from dms_jax.evaluation.scoring import Evaluation, Metric, ScoredImage, collect, score_image
+from dms_jax.evaluation.scoring import Evaluation, Metric, ScoredImage, blacken_ignored, collect, score_image
 from dms_jax.inference.batching import Predict
 from dms_jax.inference.interpretation import join_classes
 
@@ -135,10 +134,7 @@ def _score(
     classes = join_classes(probabilities, free_class) if has_classes else None
     joined = [join(parts, crops, mask.shape) for parts in np.moveaxis(maps, 1, 0)]
     if ignores:
-        # Black in both: neither an error nor a hit at any threshold. The mean error is over all pixels all the same.
-        ignored = mask == IGNORED
-        joined = [np.where(ignored, np.uint8(0), saliency_map) for saliency_map in joined]
-        mask = np.where(ignored, np.uint8(0), mask)
+        joined, mask = blacken_ignored(joined, mask)
     scored = score_image(
         joined,
         mask if has_mask else None,

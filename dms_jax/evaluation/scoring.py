@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dms_jax.data.image_files import IGNORED
 from dms_jax.evaluation.measures.painted import PaintedCounts
 from dms_jax.evaluation.measures.pixels import PixelCounts
 from dms_jax.evaluation.measures.saliency import (
@@ -85,6 +86,18 @@ class ScoredImage:
     black: ImageScores | None
     sod: SodAverages | None
     gated: ImageScores | None = None
+
+
+def blacken_ignored(
+    maps: Sequence[NDArray[np.uint8]], mask: NDArray[np.uint8]
+) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Maps and their mask with black where the mask is `dms_jax.data.image_files.IGNORED`, uint8 [H, W] each.
+
+    Black in both is neither an error nor a hit at any threshold. The mean error is over all pixels all the same.
+    """
+    ignored = mask == IGNORED
+    black = np.uint8(0)
+    return [np.where(ignored, black, saliency_map) for saliency_map in maps], np.where(ignored, black, mask)
 
 
 def score_image(

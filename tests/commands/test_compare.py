@@ -291,6 +291,49 @@ def test_images_without_masks_are_no_reason_to_warn(tmp_path, capsys):
     assert cells(shown.out, "LC")[1] == "2"
 
 
+def test_masks_and_images_are_read_as_the_flags_say(tmp_path, capsys):
+    """As for training; and pixels that do not count there do not count here, in maps, masks and black maps."""
+    random, expected, black = np.random.default_rng(0), [], []
+    for split, count in (("train", 8), ("test", 3)):
+        for folder in ("", "masks/"):
+            (tmp_path / "images" / folder / split / "hole").mkdir(parents=True)
+        for i in range(count):
+            mask = np.zeros((20, 24), np.uint8)
+            mask[4:9, 5 + i : 12], mask[12:16] = 1, 255
+            image = np.where(mask == 1, 3000, random.integers(900, 1100, mask.shape)).astype(np.uint16)
+            image[mask == 255] = 4000
+            Image.fromarray(image).save(tmp_path / "images" / split / "hole" / f"{i}.png")
+            Image.fromarray(mask).save(tmp_path / "images" / "masks" / split / "hole" / f"{i}.png")
+    (tmp_path / "images" / "train" / "hole" / "bad.png").write_bytes(b"no image")
+    places = ["--manual-dir", str(tmp_path / "images"), "--data-dir", str(tmp_path / "data")]
+    reading = ["--mask-values", "1,ignore:255", "--value-range", "0,4095", "--skip-bad"]
+    flags = [*places, *reading, "--output", str(tmp_path / "out"), "--json", str(tmp_path / "table.json")]
+    assert main(["compare", "--dataset", "folder", *flags, "--methods", "LC"]) == 0
+    capsys.readouterr()
+    row = json.loads((tmp_path / "table.json").read_text())["rows"][0]
+    for i in range(3):
+        mask = np.asarray(Image.open(tmp_path / "images" / "masks" / "test" / "hole" / f"{i}.png"))
+        (path,) = (tmp_path / "out" / "LC").rglob(f"{i}.png")
+        error = np.abs(np.asarray(Image.open(path)) - 255.0 * (mask == 1))
+        expected.append(np.where(mask == 255, 0, error).mean() / 255)
+        black.append((mask == 1).mean())
+        (path,) = (tmp_path / "out" / "masks").rglob(f"{i}.png")
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), 255 * (mask == 1))
+    assert row["images"] == 3
+    assert row["mae"] == pytest.approx(np.mean(expected), rel=1e-9)
+    dataset = prepare(
+        "folder",
+        manual_dir=places[1],
+        data_dir=places[3],
+        mask_values=reading[1],
+        value_range=reading[3],
+        skip_bad=True,
+    )
+    again = score_folder("x", tmp_path / "out" / "LC", dataset, dataset.source("test")).metrics
+    assert (again["mae"], again["max_f"]) == (row["mae"], row["max_f"])
+    assert again["all_black"]["mae"] == pytest.approx(np.mean(black), rel=1e-9)
+
+
 def test_two_maps_of_one_image_are_refused(compare, tmp_path):
     compare("--methods", "SR", "--output", tmp_path / "out")
     path = next((tmp_path / "out" / "SR").rglob("h0.png"))
