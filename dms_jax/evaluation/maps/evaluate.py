@@ -9,9 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from dms_jax.data.class_names import FREE_NAMES, in_free_folder
+from dms_jax.data.class_names import FREE_NAMES
 from dms_jax.errors import UserError
-from dms_jax.evaluation.maps.files import MapPair, match_maps, read_map, read_truth, refuse, shortened
+from dms_jax.evaluation.maps.files import (
+    MapPair,
+    in_free_folders,
+    match_maps,
+    read_map,
+    read_truth,
+    refuse,
+    shortened,
+)
 from dms_jax.evaluation.maps.labels import Labels
 from dms_jax.evaluation.measures.saliency import resize_map
 from dms_jax.evaluation.scoring import Evaluation, ScoredImage, collect, score_image
@@ -63,7 +71,7 @@ def evaluate_maps(
     Raises:
       UserError: maps and masks do not match, or one of them cannot be scored as it stands; one sentence each.
     """
-    matching = match_maps(maps, masks, in_free_folder if labels is None else labels.is_free)
+    matching = match_maps(maps, masks, in_free_folders if labels is None else labels.free_of)
     threshold = threshold or no_threshold("none was given, nor images to choose one on")
     names = [pair.name for pair in matching.pairs]
     classes = labels.match(names) if labels is not None else {}

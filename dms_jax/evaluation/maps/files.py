@@ -48,7 +48,14 @@ class Matching:
     notes: tuple[str, ...]
 
 
-def match_maps(maps: Path, masks: Path, is_free: Callable[[str], bool] = in_free_folder) -> Matching:
+def in_free_folders(names: Iterable[str]) -> list[str]:
+    """The images that lie in a folder named like one of defect-free images."""
+    return list(filter(in_free_folder, names))
+
+
+def match_maps(
+    maps: Path, masks: Path, free_of: Callable[[Iterable[str]], Iterable[str]] = in_free_folders
+) -> Matching:
     """Match the images of two folders, and of the folders in them, by their names without extension.
 
     Names that differ in nothing but spaces, or in how Unicode writes an accent, are one, where that is unambiguous.
@@ -56,8 +63,8 @@ def match_maps(maps: Path, masks: Path, is_free: Callable[[str], bool] = in_free
     Args:
       maps: the folder of maps.
       masks: the folder of masks.
-      is_free: whether the image of a map's name (its path in `maps`, without suffix) is defect-free, so that it needs
-        no mask; by default that is told by its folder.
+      free_of: which images, of maps' names (their paths in `maps`, without suffix), are defect-free, so that they need
+        no mask; by default that is told by their folders.
 
     Raises:
       UserError: a folder is missing or has no image, one folder is the other or lies in it, two files of one folder
@@ -77,7 +84,7 @@ def match_maps(maps: Path, masks: Path, is_free: Callable[[str], bool] = in_free
         if name not in partner
     ]
     unmasked = found_maps.keys() - partner.values()
-    free = sorted(filter(is_free, unmasked))
+    free = sorted(free_of(unmasked))
     extra = unmasked.difference(free)
     problems += [
         f"{found_maps[name]} has no mask in {masks}: add {name}.png there, or remove the map." for name in sorted(extra)

@@ -30,10 +30,17 @@ class Labels:
     free_class: int | None
     classes: Mapping[str, tuple[int | None, int | None]]
 
-    def is_free(self, name: str) -> bool:
-        """Whether an image is of the defect-free class: by its label or, where it has none, its folder's name."""
-        label, _ = self.classes.get(name, (None, None))
-        return in_free_folder(name) if label is None else label == self.free_class
+    def free_of(self, names: Iterable[str]) -> list[str]:
+        """The images of the defect-free class: by their labels or, where they have none, their folders' names."""
+        names = list(names)
+        # By names that may differ in spaces, as in `match`.
+        partner = match_names(names, self.classes)
+        labels = {name: self.classes[known][0] for name, known in partner.items()}
+        return [
+            name
+            for name in names
+            if (in_free_folder(name) if labels.get(name) is None else labels[name] == self.free_class)
+        ]
 
     def match(self, names: Iterable[str]) -> dict[str, tuple[int | None, int | None]]:
         """The classes of images, by names that may differ in spaces.

@@ -75,6 +75,10 @@ def test_defect_free_images_without_a_mask_are_scored_against_black(tmp_path):
     assert {name: row.defective for name, row in rows.items()} == {"c": False, "crack/a": True, "good/b": False}
     assert rows["good/b"].mae == pytest.approx(4 / 24)
     assert results.metrics["defective"]["images"] == 1
+    # Labels are of names that may differ in spaces, here too.
+    classes = {"crack /a": (1, 1), "good/b": (None, 0), " c": (0, 0)}
+    again = evaluate_maps(*root, labels=Labels(labels.path, labels.class_names, 0, classes))
+    assert [row.label for row in again.evaluation.rows] == [row.label for row in results.evaluation.rows]
     # What a label says goes before the folder's name.
     labels = Labels(labels.path, labels.class_names, 0, {**labels.classes, "good/b": (1, 0)})
     with pytest.raises(UserError, match=r"good/b\.png has no mask in .*: add good/b\.png there, or remove the map"):

@@ -58,7 +58,7 @@ def test_maps_of_defect_free_images_need_no_mask(tmp_path):
     ]
     assert matching.notes == (f"1 map has no mask in {masks}, and counts as of a defect-free image: test/good/a.",)
     with pytest.raises(UserError, match=r"test/good/a\.png has no mask"):
-        match_maps(maps, masks, lambda name: False)
+        match_maps(maps, masks, lambda names: [])
 
 
 @pytest.mark.parametrize(
