@@ -23,7 +23,8 @@ from dms_jax.evaluation.measures.saliency import (
 from dms_jax.evaluation.measures.sod import SodAverages, measure
 from dms_jax.inference.description import gate, gate_classes
 
-# From a map and a mask, uint8 [H, W] each, 0..255, to a number, or None where it does not exist.
+# From a map and a mask, uint8 [H, W] each, 0..255, to a number, or None (or one that is not finite) where it does not
+# exist.
 Metric = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float | None]
 
 
@@ -146,11 +147,11 @@ def score_image(
         return ScoredImage(ImageRow(**known, **unknown), (None,) * len(maps), tuple(predicted), None, None)
     outputs = tuple(score_map(saliency_map, mask) for saliency_map in maps)
     sod = measure(maps[-1], mask) if with_sod else None
-    extra = {name: metric(maps[-1], mask) for name, metric in extra_metrics.items()}
+    extra = {name: _finite(metric(maps[-1], mask)) for name, metric in extra_metrics.items()}
     final = outputs[-1]
     row = ImageRow(
         **known,
-        extra={name: None if value is None else float(value) for name, value in extra.items()},
+        extra=extra,
         defective=final.defective,
         mae=final.mae,
         iou=None if threshold is None else final.iou(threshold),
@@ -160,6 +161,10 @@ def score_image(
     )
     gated_scores = None if gated is None else score_map(gated, mask)
     return ScoredImage(row, outputs, tuple(predicted), score_black_map(mask), sod, gated_scores)
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 @dataclass(frozen=True, eq=False)

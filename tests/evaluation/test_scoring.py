@@ -128,6 +128,10 @@ def test_further_metrics_are_of_the_final_map_by_name():
     row = score_image([first, final], mask, name="a", extra_metrics=further).row
     assert row.extra == {"contrast": 155.0, "nothing": None}
     assert type(row.extra["contrast"]) is float
+    # What NumPy gives where there is nothing to divide by, which JSON cannot hold.
+    for value in (np.nan, float("nan"), np.float32(np.inf), np.array(-np.inf)):
+        row = score_image([final], mask, name="a", extra_metrics={"share": lambda *_, value=value: value}).row
+        assert row.extra == {"share": None}
     # A metric may need a mask.
     assert score_image([first, final], None, name="a", extra_metrics=further).row.extra == dict.fromkeys(further)
 
