@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dms_jax.data.framing import Framing, crops_of, cut
 from dms_jax.data.image_files import as_rgb, read_image
@@ -18,6 +19,10 @@ from dms_jax.inference.interpretation import Interpretation, Prediction, interpr
 from dms_jax.inference.streaming import stream
 from dms_jax.inference.underway import Answered, Loaded
 from dms_jax.runtime.cores import usable_cores
+
+# An image that Pillow has opened reads its pixels and EXIF data when they are first asked for, which two threads may
+# do at once. There are several locks so that different images are read side by side.
+_READING = tuple(Lock() for _ in range(61))
 
 ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 
@@ -53,7 +58,8 @@ class ImagePredictor:
         Args:
           images: a path, a Pillow image or an array uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB), of any size; or a
             sequence of such, of different sizes if they are; or an array uint8 [B, H, W, 3]. What Pillow reads is
-            converted as it was for training (see `dms_jax.data.image_files.read_image`).
+            converted as it was for training (see `dms_jax.data.image_files.read_image`), and turned as its EXIF data
+            say, also where it has been opened already.
 
         Returns:
           A `Prediction`, or a list of as many as there are images.
@@ -99,7 +105,9 @@ def _pixels(image: ImageLike, value_range: tuple[float, float] | None) -> NDArra
     if isinstance(image, (str, os.PathLike)):
         return np.asarray(read_image(Path(image), value_range))
     if isinstance(image, Image.Image):
-        return np.asarray(as_rgb(image, "the image", value_range))
+        with _READING[id(image) % len(_READING)]:
+            upright = ImageOps.exif_transpose(image)
+        return np.asarray(as_rgb(upright, "the image", value_range))
     if not isinstance(image, np.ndarray):
         raise ValueError(f"an image must be a path, a Pillow image or an array, not {type(image).__name__}")
     if image.dtype != np.uint8:

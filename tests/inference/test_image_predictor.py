@@ -141,10 +141,22 @@ def test_an_image_is_turned_upright_as_its_file_says(predictor: ImagePredictor, 
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter clockwise
     Image.fromarray(np.rot90(upright)).save(tmp_path / "a.png", exif=exif)
-    prediction = predictor(tmp_path / "a.png")
-    assert prediction.map.shape == (20, 50)
-    assert prediction.map[0, 25] == 200
-    assert prediction.map[19, 25] == 0
+    for image in (tmp_path / "a.png", Image.open(tmp_path / "a.png")):
+        prediction = predictor(image)
+        assert prediction.map.shape == (20, 50)
+        assert prediction.map[0, 25] == 200
+        assert prediction.map[19, 25] == 0
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_an_opened_image_may_come_several_times(predictor: ImagePredictor, tmp_path: Path, suffix: str) -> None:
+    """Pillow reads its pixels when they are first asked for, and several threads ask."""
+    pixels = np.random.default_rng(0).integers(0, 256, (1200, 1200), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / f"a{suffix}")
+    expected = predictor(tmp_path / f"a{suffix}").map
+    with Image.open(tmp_path / f"a{suffix}") as image:
+        for prediction in predictor([image] * 6):
+            np.testing.assert_array_equal(prediction.map, expected)
 
 
 class TestTiles:
