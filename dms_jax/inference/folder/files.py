@@ -58,15 +58,12 @@ class FileStep:
         """Read a file, and cut its crops; one that cannot be read has its `error`."""
         try:
             pixels = np.asarray(read_image(file.path, self.reading.value_range))
-        except UserError as error:
-            return Loaded(file, error=str(error))
+            size = pixels.shape[:2]
+            crops = crops_of(size, self.reading.framing)
+            inputs = np.stack([cut(pixels, crop, self.reading.framing) for crop in crops])
         except Exception as error:
-            # Nothing that a file may hold ends the prediction of the others, be it that memory is too small for it.
-            reason = first_words(error) or type(error).__name__
-            return Loaded(file, error=f"{file.path} cannot be read as an image ({reason}): replace it.")
-        size = pixels.shape[:2]
-        crops = crops_of(size, self.reading.framing)
-        return Loaded(file, size, crops, np.stack([cut(pixels, crop, self.reading.framing) for crop in crops]))
+            return Loaded(file, error=_reason(file, error))
+        return Loaded(file, size, crops, inputs)
 
     def finish(self, image: Answered[ImageFile]) -> Finished:
         """Write what the network says of a file.
@@ -81,8 +78,8 @@ class FileStep:
         if self.overlays:
             try:
                 picture = read_image(file.path, self.reading.value_range)
-            except UserError as error:
-                return _failed(file, str(error))
+            except Exception as error:
+                return _failed(file, _reason(file, error))
             if picture.size[::-1] != image.size:
                 return _failed(file, f"{file.path} has changed while it was predicted: predict it again.")
             drawn = io.BytesIO()
@@ -109,6 +106,16 @@ def record_of(file: ImageFile, prediction: Prediction) -> dict[str, Any]:
         "area": None if prediction.area is None else round(prediction.area, 6),
         "boxes": None if prediction.mask is None else [[*region.box, region.area] for region in prediction.regions],
     }
+
+
+def _reason(file: ImageFile, error: Exception) -> str:
+    """Why a file cannot be predicted: nothing that it may hold ends the prediction of the others.
+
+    Be it that memory is too small for it.
+    """
+    if isinstance(error, UserError):
+        return str(error)
+    return f"{file.path} cannot be read as an image ({first_words(error) or type(error).__name__}): replace it."
 
 
 def _failed(file: ImageFile, error: str) -> Finished:

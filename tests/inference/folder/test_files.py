@@ -83,8 +83,16 @@ def test_what_cannot_be_read_has_a_reason(image: ImageFile, tmp_path: Path, monk
     def too_large(*_: object) -> None:
         raise MemoryError
 
+    Path(image.path).write_bytes(whole)
+    with monkeypatch.context() as patch:
+        # Crops that overlap take more than the image.
+        patch.setattr(files, "cut", too_large)
+        assert refused(step, image) == f"{image.path} cannot be read as an image (MemoryError): replace it."
+    loaded = answered(step.load(image))
     monkeypatch.setattr(files, "read_image", too_large)
     assert refused(step, image) == f"{image.path} cannot be read as an image (MemoryError): replace it."
+    # It is read again for its overlay.
+    assert step.finish(loaded).error == f"{image.path} cannot be read as an image (MemoryError): replace it."
 
 
 def test_a_file_that_changes_meanwhile_is_a_bad_one(image: ImageFile, tmp_path: Path) -> None:
