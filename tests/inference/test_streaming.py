@@ -150,7 +150,7 @@ def test_failures_arrive_and_leave_no_thread(where: str, pool: Any) -> None:
     with pytest.raises(RuntimeError, match="broken") as caught:
         done.extend(stream(items(), loads, Broken(4, 2), finishes, pool, ahead=4))
     # Whoever keeps the error keeps nothing else.
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before
     assert caught.value is not None
     assert done == [(number, 1) for number in range(len(done))]
     assert len(done) <= 20
@@ -163,4 +163,4 @@ def test_whoever_stops_early_leaves_no_thread(pool: Any) -> None:
     next(answers)
     del answers
     gc.collect()
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before
