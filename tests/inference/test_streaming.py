@@ -1,7 +1,6 @@
 """Many images through a network that needs no compilation: their order, what is held at a time, and failures."""
 
 import gc
-import os
 import threading
 import time
 import weakref
@@ -14,6 +13,7 @@ import pytest
 from fake_network import FakeNetwork
 
 from dms_jax.data.framing import Crop
+from dms_jax.inference import streaming
 from dms_jax.inference.streaming import stream
 from dms_jax.inference.underway import Answered, Loaded
 
@@ -87,7 +87,7 @@ def test_few_images_are_held_at_a_time_however_many_there_are(pool: Any) -> None
 
 @pytest.mark.parametrize("chunk", [1, 8])
 def test_fewer_large_images_are_held_from_the_beginning(chunk: int, pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(streaming, "usable_cores", lambda: 2)
     alive: weakref.WeakSet[Any] = weakref.WeakSet()
     most = 0
 
