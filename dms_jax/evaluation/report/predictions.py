@@ -92,17 +92,20 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
                 "the folder of their masks."
             )
     shown: list[Card] = []
-    scored: list[ScoredImage] = []
-    for score, card in _looked_at(opened, records, truths, scores=masks is not None):
-        shown.append(card)
-        if score is not None:
-            scored.append(score)
-        if len(shown) >= 2 * MOST_CARDS:
-            shown = worst(shown)
+
+    def scored() -> Iterator[ScoredImage]:
+        for score, card in _looked_at(opened, records, truths, scores=masks is not None):
+            shown.append(card)
+            if len(shown) >= 2 * MOST_CARDS:
+                shown[:] = worst(shown)
+            if score is not None:
+                yield score
+
+    # Without masks there is nothing to add up, but all images are looked at.
+    evaluation = collect(scored())
     kinds: tuple[Kind, ...] = FINDINGS
     metrics = None
     if masks is not None:
-        evaluation = collect(scored)
         kinds = shown_errors(evaluation.rows)
         threshold = no_threshold(opened.note) if opened.threshold is None else given_threshold(opened.threshold)
         metrics = compute_metrics(evaluation, threshold, free_class=opened.free_class)

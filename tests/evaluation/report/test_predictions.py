@@ -1,11 +1,14 @@
 import json
 import re
+import weakref
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from dms_jax.errors import UserError
+from dms_jax.evaluation import scoring
+from dms_jax.evaluation.report import predictions
 from dms_jax.evaluation.report.page import render
 from dms_jax.evaluation.report.predictions import report_predictions
 
@@ -195,3 +198,26 @@ def test_a_record_that_is_not_whole_is_damaged(folder):
     write_records(folder, [{"file": "x.png", "name": "found"}])
     with pytest.raises(UserError, match=r"predictions.jsonl is damaged \(what it has of x.png is not whole\): predict"):
         report_predictions(folder)
+
+
+def test_of_many_images_no_scores_are_kept(tmp_path, monkeypatch):
+    """They are added up: the counts at 256 thresholds are kilobytes for each image."""
+    save(tmp_path / "masks" / "0.png", np.full((4, 4), 255, np.uint8))
+    records = []
+    for number in range(300):
+        save(tmp_path / "out" / "maps" / f"{number}.png", np.zeros((4, 4), np.uint8))
+        records.append(record(f"{number}.png", str(number)))
+    (tmp_path / "out" / "predictions.json").write_text(json.dumps(SETTINGS))
+    write_records(tmp_path / "out", records)
+    alive, most = weakref.WeakSet(), 0
+
+    def score_and_count(*arguments, **options):
+        nonlocal most
+        scored = scoring.score_image(*arguments, **options)
+        alive.add(scored)
+        most = max(most, len(alive))
+        return scored
+
+    monkeypatch.setattr(predictions, "score_image", score_and_count)
+    assert report_predictions(tmp_path / "out", tmp_path / "masks").metrics["images"] == 1
+    assert most < 2 * 64
