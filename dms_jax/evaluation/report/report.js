@@ -101,17 +101,22 @@
 
   let shown = page.cards.map((_, number) => number);
 
+  function isPressed(chip) {
+    return chip.getAttribute("aria-pressed") === "true";
+  }
+
   function chosen(group) {
-    const pressed = chips.filter((chip) => chip.dataset.group === group && chip.ariaPressed === "true");
+    const pressed = chips.filter((chip) => chip.dataset.group === group && isPressed(chip));
     return new Set(pressed.map((chip) => chip.dataset.key));
   }
 
-  function apply() {
+  function apply(none = false) {
     const [kinds, labels, predicted] = ["kind", "label", "predicted"].map(chosen);
     const text = search.value.trim().toLowerCase();
     shown = [];
     page.cards.forEach((card, number) => {
       const fits =
+        !none &&
         (!kinds.size || card.kinds.some((kind) => kinds.has(kind))) &&
         (!labels.size || labels.has(String(card.label))) &&
         (!predicted.size || predicted.has(String(card.predicted.at(-1)))) &&
@@ -128,11 +133,11 @@
 
   chips.forEach((chip) =>
     chip.addEventListener("click", () => {
-      press(chip, chip.getAttribute("aria-pressed") !== "true");
+      press(chip, !isPressed(chip));
       apply();
     }),
   );
-  search.addEventListener("input", apply);
+  search.addEventListener("input", () => apply());
   document.getElementById("reset").addEventListener("click", () => {
     chips.forEach((chip) => press(chip, false));
     search.value = "";
@@ -141,8 +146,10 @@
   for (const cell of document.querySelectorAll(".confusion button"))
     cell.addEventListener("click", () => {
       search.value = "";
-      for (const chip of chips) press(chip, cell.dataset[chip.dataset.group] === chip.dataset.key);
-      apply();
+      const wanted = chips.filter((chip) => cell.dataset[chip.dataset.group] === chip.dataset.key);
+      for (const chip of chips) press(chip, wanted.includes(chip));
+      // A class that no image here is of, or is predicted for, has no chip.
+      apply(wanted.length < 2);
       document.getElementById("images").scrollIntoView();
     });
   apply();

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from dataclasses import replace
 
 import pytest
 from example_report import CLASS_NAMES, COUNTS, HOSTILE, IMAGES, OUTPUTS, example_report
@@ -121,6 +122,24 @@ def test_a_cell_of_the_confusion_matrix_shows_its_images(opened):
     scroll_to(opened, cell)
     cell.click()
     assert names(opened) == ["missed.png"]
+
+
+def test_a_cell_without_images_shows_none(browser, tmp_path):
+    """Also where no image at all is predicted so: there is nothing to filter by then."""
+    report = example_report()
+    cards = tuple(card for card in report.gallery.cards if card.predicted[-1] != 1)
+    write_report(replace(report, gallery=replace(report.gallery, cards=cards)), tmp_path / "report.html")
+    browser.get((tmp_path / "report.html").as_uri())
+    cell = browser.find_element(By.CSS_SELECTOR, '.confusion button[data-label="2"][data-predicted="1"]')
+    scroll_to(browser, cell)
+    cell.click()
+    assert names(browser) == []
+    assert browser.find_element(By.ID, "count").text == f"0 of {len(cards)} images"
+    chip(browser, "label", "0").click()
+    assert len(names(browser)) == 4
+    browser.find_element(By.ID, "reset").click()
+    assert len(names(browser)) == len(cards)
+    assert browser.get_log("browser") == []
 
 
 def test_pictures_of_cards_load_when_they_come_near(opened):
