@@ -131,6 +131,7 @@ def read_names(path: Path) -> dict[str, str]:
     """Read which map is of which image: a CSV file with the columns `map` and `image`, with or without suffixes.
 
     Columns are separated by commas, semicolons or tabs. Where there are two, that of the images may have any name.
+    Lines without a map are ignored.
 
     Raises:
       UserError: the file cannot be read, lacks a column, or names a map twice.
@@ -144,9 +145,11 @@ def read_names(path: Path) -> dict[str, str]:
     for column in ("map", image):
         if column not in columns:
             raise UserError(f"{path} has no column {column}: its columns must be map and image.")
-    lines = [(row["map"] or "", row[image] or "") for row in rows]
+    lines = [((row["map"] or "").strip(), (row[image] or "").strip()) for row in rows]
     names: dict[str, str] = {}
     for saliency_map, image in lines:
+        if not saliency_map:
+            continue
         key = without_suffix(saliency_map)
         if key in names:
             raise UserError(f"{path} names the map {saliency_map} twice: name it once.")

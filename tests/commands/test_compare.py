@@ -119,6 +119,10 @@ def test_maps_by_the_images_names_alone_or_by_a_csv(compare, tmp_path):
     # As a spreadsheet may write it.
     names.write_text("\r\n".join(lines).replace(",", ";"))
     assert compare("--maps", f"A={renamed}", "--map-names", names) == (0, out, "")
+    # Lines that a spreadsheet leaves empty, and spaces around names.
+    spaced = [line.replace(",", " , ") for line in lines[1:]]
+    names.write_text("\n".join([lines[0], *spaced, ",", " ,", ""]))
+    assert compare("--maps", f"A={renamed}", "--map-names", names) == (0, out, "")
     # Of two columns, the images' may have any name.
     names.write_text("\n".join(["map,their_image", *lines[1:]]))
     assert compare("--maps", f"A={renamed}", "--map-names", names) == (0, out, "")
