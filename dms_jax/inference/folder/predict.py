@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import Counter
@@ -62,7 +63,8 @@ def predict_files(
     """Predict files, and write `maps/`, `overlays/`, `predictions.jsonl`, `.csv` and `.json` below a folder.
 
     A file that cannot be read is recorded with the reason. Files of which the folder has a record are not predicted
-    again. The table is written at the end, also of an interruption.
+    again, unless a machine that went down has left their maps or overlays empty. The table is written at the end, also
+    of an interruption.
 
     Args:
       predict: the network, of whose outputs there is only the last.
@@ -95,20 +97,24 @@ def predict_files(
     predicted = firing = 0
     started = time.monotonic()
     with RecordFile(records) as file:
-        left = [each for each in files if each.path not in file.done]
+        left = [
+            each
+            for each in files
+            if each.path not in file.done or _left_empty(output, file.done[each.path], overlays=overlays)
+        ]
         _refuse_same_names(left, file.done, output)
         progress(len(files) - len(left))
         try:
-            for done in stream(left, step.load, predict, step.finish, pool, chunk=chunk, ahead=ahead):
-                file.append(done.line)
+            for finished in stream(left, step.load, predict, step.finish, pool, chunk=chunk, ahead=ahead):
+                file.append(finished.line)
                 progress(1)
-                if done.error is not None:
-                    failed.append(done.error)
+                if finished.error is not None:
+                    failed.append(finished.error)
                     continue
                 predicted += 1
-                firing += done.fires
-                if done.class_name is not None:
-                    classes[done.class_name] += 1
+                firing += finished.fires
+                if finished.class_name is not None:
+                    classes[finished.class_name] += 1
         finally:
             file.flush()
             write_table(records, table)
@@ -148,12 +154,25 @@ def _claim(path: Path, settings: dict[str, Any]) -> None:
         write_whole(path, lambda file: file.write(text.encode()))
 
 
+def _left_empty(output: Path, name: str, *, overlays: bool) -> bool:
+    """Whether what was written of an image has nothing in it; a file system may lose that, but not a later record."""
+    written = [output / MAPS / f"{name}{MAP_SUFFIX}"]
+    if overlays:
+        written.append(output / OVERLAYS / f"{name}{OVERLAY_SUFFIX}")
+    for path in written:
+        # Of a damaged record, the name may be none.
+        with contextlib.suppress(OSError, ValueError):
+            if not path.stat().st_size:
+                return True
+    return False
+
+
 def _refuse_same_names(files: Sequence[ImageFile], done: Mapping[str, str], output: Path) -> None:
     """An earlier call may have predicted other files, whose predictions are to stay."""
     taken = {name.casefold(): path for path, name in done.items()}
     for file in files:
         other = taken.get(file.name.casefold())
-        if other is not None:
+        if other not in (None, file.path):
             raise UserError(
                 f"{file.path} would have the name of {other}, which is predicted in {output} already: choose another "
                 "--output."

@@ -121,6 +121,24 @@ def test_the_same_again_does_nothing(images: Path) -> None:
     assert contents("out") == before
 
 
+@pytest.mark.parametrize("overlays", [True, False])
+def test_what_a_machine_that_went_down_left_empty_is_written_again(images: Path, overlays: bool) -> None:
+    """A file system may have kept the record of an image and the names of its files, but not what was in them."""
+    predict("out", overlays=overlays)
+    before = contents("out")
+    Path("out/maps/0003.png").write_bytes(b"")
+    Path("out/overlays").mkdir(exist_ok=True)
+    Path("out/overlays/0005.jpg").write_bytes(b"")
+    # Whoever has removed a map does not want it.
+    Path("out/maps/0007.png").unlink()
+    again = predict("out", overlays=overlays)
+    assert (again.predicted, again.earlier) == (1 + overlays, COUNT - 1 - overlays)
+    after = contents("out")
+    for name in ("maps/0003.png", *(["overlays/0005.jpg"] if overlays else [])):
+        assert after[name] == before[name]
+    assert sorted(row["file"] for row in table("out/predictions.csv")) == sorted(f"in/{n:04}.png" for n in range(COUNT))
+
+
 def test_bad_files_are_reported_and_tried_again(images: Path) -> None:
     good = contents("in")
     for name, content in (("0003", b""), ("0010", b"text"), ("0022", good["0022.png"][:40])):
