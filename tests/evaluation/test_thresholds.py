@@ -66,6 +66,10 @@ def test_maxima_are_those_of_normal_images_by_label_or_else_by_mask():
     assert by_label.plain.normal_maxima == {200: 1}
     assert by_label.gated.normal_maxima == {100: 1}
     assert choose_threshold(collect(images), "validation").plain.normal_maxima == {200: 2}
+    # Where there is a label, the mask has no say.
+    odd = [scored_image(loud, MASK, 0.5, label=0), scored_image(loud, BLACK, 0.5, label=1)]
+    assert choose_threshold(collect(odd), "validation", free_class=0).plain.normal_maxima == {200: 1}
+    assert choose_threshold(collect(odd[:1]), "validation", free_class=0).plain.normal_maxima == {200: 1}
     images = [scored_image(loud, None, 0.5, label=0), scored_image(loud, None, 0.5)]
     assert choose_threshold(collect(images), "validation", free_class=0).plain.normal_maxima == {200: 1}
 
@@ -88,7 +92,9 @@ def test_without_a_defect_the_false_alarms_alone_decide():
     normal = [scored_image(np.full((1, 4), maximum, np.uint8), BLACK, 1) for maximum in range(100)]
     chosen = choose_threshold(collect(normal), "validation")
     assert chosen.final is None
-    assert chosen.with_false_alarms(0.05).values == (94,)
+    limited = chosen.with_false_alarms(0.05)
+    assert limited.values == (94,)
+    assert (chosen.chosen_on, limited.chosen_on) == (None, "validation")
 
 
 def test_without_a_normal_image_false_alarms_cannot_be_limited():

@@ -67,7 +67,7 @@ def press(browser, key):
     browser.switch_to.active_element.send_keys(key)
 
 
-def until(condition, seconds=10.0):
+def until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
