@@ -15,6 +15,7 @@ import numpy as np
 
 from dms_jax.data.class_names import in_free_folder
 from dms_jax.data.image_files import read_image
+from dms_jax.data.prediction_folders import MAPS, OVERLAYS
 from dms_jax.errors import UserError, some_names
 from dms_jax.evaluation.maps.files import list_images, match_names, read_map, read_truth, shortened
 from dms_jax.evaluation.observation import ObservedImage
@@ -73,7 +74,8 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
         its folder's name says that it is defect-free. None to show what was predicted, unscored.
 
     Raises:
-      UserError: it is no such folder, a file of it is missing or damaged, or no mask belongs to an image.
+      UserError: it is no such folder, a file of it is missing or damaged, no mask belongs to an image, or the folder of
+        masks is that of the maps.
     """
     opened = _open(folder)
     records, failed = _read(opened)
@@ -82,6 +84,8 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
     notes = [*_missing_shards(folder), *(f"Not predicted: {reason}" for reason in shortened(failed))]
     truths: dict[str, str | None] = {}
     if masks is not None:
+        if any(masks.resolve().is_relative_to((folder / written).resolve()) for written in (MAPS, OVERLAYS)):
+            raise UserError(f"{masks} holds what was predicted, and no masks: name the folder of the masks.")
         files = list_images(masks, notes)
         names = [each["name"] for each in records]
         masked = {name: files[found] for name, found in match_names(names, files).items()}
@@ -190,7 +194,7 @@ def _looked_at(
     folder: _Folder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str | None], *, scores: bool
 ) -> Iterator[tuple[ScoredImage | None, Card]]:
     def look(record: Mapping[str, Any]) -> tuple[ScoredImage | None, Card]:
-        saliency_map, _ = read_map(folder.path / "maps" / f"{record['name']}.png")
+        saliency_map, _ = read_map(folder.path / MAPS / f"{record['name']}.png")
         return _look(folder, record, saliency_map, _mask(record, saliency_map, truths), scores=scores)
 
     left = iter(records)

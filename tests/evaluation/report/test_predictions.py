@@ -200,6 +200,15 @@ def test_a_record_that_is_not_whole_is_damaged(folder):
         report_predictions(folder)
 
 
+@pytest.mark.parametrize("place", ["maps", "maps/line 2", "overlays", "../link"])
+def test_what_was_predicted_is_no_mask(folder, place):
+    """The maps would be perfect."""
+    (folder / "overlays").mkdir()
+    (folder.parent / "link").symlink_to(folder / "maps")
+    with pytest.raises(UserError, match="holds what was predicted, and no masks: name the folder of the masks"):
+        report_predictions(folder, folder / place)
+
+
 def test_of_many_images_no_scores_are_kept(tmp_path, monkeypatch):
     """They are added up: the counts at 256 thresholds are kilobytes for each image."""
     save(tmp_path / "masks" / "0.png", np.full((4, 4), 255, np.uint8))
