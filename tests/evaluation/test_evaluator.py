@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from dms_jax.data.framing import Framing, crops_of, cut, join
+from dms_jax.data.image_files import IGNORED
 from dms_jax.data.pipeline import EvaluationBatch
 from dms_jax.evaluation import evaluator
 from dms_jax.evaluation.evaluator import evaluate, merge_processes
@@ -62,13 +63,16 @@ def make_batches(images, masks, labels, rows, extra=0):
         )
 
 
-def slow_metrics(images, masks, labels, output):
+def slow_metrics(images, masks, labels, output, ignores=False):
     """MAE, maxF and accuracy of one output as the field defines them, an image and a threshold at a time."""
     errors, precisions, recalls, hits = [], [], [], []
     for image, mask, label in zip(images, masks, labels, strict=True):
         maps, probabilities = network(image[None])
         small = Image.fromarray(maps[0, output])
         found = np.asarray(small.resize(mask.shape[::-1], Image.BILINEAR)).astype(float)
+        if ignores:
+            counts = mask != IGNORED
+            found, mask = found * counts, mask * counts
         truth = mask > 127
         errors.append(np.mean(np.abs(found - mask)) / 255)
         rows = [(np.sum((found > t) & truth), np.sum(found > t)) for t in range(256)]
@@ -130,6 +134,24 @@ class TestEvaluate:
             assert metrics["accuracy"] == accuracy
             expected, _ = slow_metrics(images[defective], [masks[i] for i in defective], labels[defective], output)
             assert_metrics(metrics["defective"], expected, len(defective))
+
+    @pytest.mark.parametrize("ignores", [True, False])
+    def test_ignored_pixels_are_neither_errors_nor_hits(self, ignores):
+        images, masks, labels = make_images(9)
+        for mask in masks:
+            mask[::2, 1:5] = IGNORED
+        batches = [replace(batch, ignores=ignores) for batch in make_batches(images, masks, labels, 4)]
+        evaluation = scored(network, batches, free_class=0)
+        for output, metrics in enumerate(outputs(evaluation)):
+            expected, _ = slow_metrics(images, masks, labels, output, ignores)
+            assert_metrics(metrics, expected, 9)
+        observed = {}
+        scored(network, batches, observe=lambda each: observed.update({each.row.name: each}))
+        for number, (mask, row) in enumerate(zip(masks, evaluation.rows, strict=True)):
+            there = observed[f"{number}.png"]
+            assert row.maximum == there.maps[-1].max()
+            assert (there.maps[-1][mask == IGNORED] == 0).all() == ignores
+            assert (there.mask == np.where(mask == IGNORED, not ignores, mask)).all()
 
     def test_rows_are_those_of_the_final_output(self):
         images, masks, labels = make_images(7)
