@@ -75,6 +75,8 @@ def run(arguments: argparse.Namespace) -> None:
         mask_values=arguments.mask_values,
         value_range=arguments.value_range,
     )
+    for sentence in dataset.skipped:
+        print(f"dms-jax: skipped: {sentence}", file=sys.stderr)
     source = dataset.source("test")
     # What may be refused comes before what takes long.
     of_folders = [score_folder(name, folder, dataset, source, names=names) for name, folder in arguments.maps]

@@ -313,7 +313,8 @@ def test_masks_and_images_are_read_as_the_flags_say(tmp_path, capsys):
     reading = ["--mask-values", "1,ignore:255", "--value-range", "0,4095", "--skip-bad"]
     flags = [*places, *reading, "--output", str(tmp_path / "out"), "--json", str(tmp_path / "table.json")]
     assert main(["compare", "--dataset", "folder", *flags, "--methods", "LC"]) == 0
-    capsys.readouterr()
+    skipped, _ = capsys.readouterr().err.splitlines()
+    assert skipped.startswith(f"dms-jax: skipped: {tmp_path}/images/train/hole/bad.png cannot be read")
     row = json.loads((tmp_path / "table.json").read_text())["rows"][0]
     for i in range(3):
         mask = np.asarray(Image.open(tmp_path / "images" / "masks" / "test" / "hole" / f"{i}.png"))
