@@ -59,7 +59,8 @@ def errors_of(row: ImageRow, threshold: int | None, free_class: int | None = Non
             found.append(MISSED)
         elif row.iou is not None and row.iou < POOR_IOU:
             found.append(POOR)
-    elif row.defective is None and labelled_defective and not fires:
+    # Without a defect-free class, every label is that of a defect.
+    elif row.defective is None and row.label != free_class and not fires:
         found.append(MISSED)
     # An image of a defect whose mask is empty has something to fire at, wherever it is.
     elif threshold is not None and fires and _is_sound(row, labelled_defective):

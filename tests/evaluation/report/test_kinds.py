@@ -51,6 +51,11 @@ def test_what_is_wrong_with_an_image(known, expected):
     assert errors_of(row(**known), 100, 0) == expected
 
 
+@pytest.mark.parametrize(("maximum", "kind"), [(100, MISSED), (101, FINE)])
+def test_without_a_defect_free_class_every_label_is_a_defect(maximum, kind):
+    assert errors_of(row(label=0, maximum=maximum), 100, None) == (kind,)
+
+
 def test_without_a_threshold_only_black_maps_miss_and_nothing_is_an_alarm():
     assert errors_of(row(defective=True, maximum=0), None, 0) == (MISSED,)
     assert errors_of(row(defective=True, maximum=1), None, 0) == (FINE,)
