@@ -74,6 +74,7 @@ def test_missed_defects_and_false_alarms_come_before_outlines(tmp_path):
         row("outline", 0.4, defective=True, iou=0.2, maximum=200),
         row("alarm", 0.01, iou=0.0, maximum=200),
         row("sound", 0.02, maximum=3),
+        row("without a threshold", 0.03, defective=True, maximum=3),
         row("beside", 0.003, defective=True, iou=0.0, maximum=200),
         row("unknown", None, defective=None),
         row("missed", 0.002, defective=True, iou=0.0, maximum=3),
@@ -82,7 +83,7 @@ def test_missed_defects_and_false_alarms_come_before_outlines(tmp_path):
     write_image_table(rows, [], tmp_path / "images.csv")
     with (tmp_path / "images.csv").open(newline="") as file:
         names = [line["name"] for line in csv.DictReader(file)]
-    assert names == ["beside", "missed", "black", "alarm", "outline", "sound", "unknown"]
+    assert names == ["beside", "missed", "black", "alarm", "outline", "without a threshold", "sound", "unknown"]
 
 
 def test_further_metrics_are_the_last_columns(tmp_path):
