@@ -106,7 +106,8 @@ def test_with_masks_it_is_scored(folder, tmp_path):
     assert report.metrics["iou"] == 0.5
     assert report.metrics["defective"]["images"] == 2
     # The maps have been gated once.
-    assert report.metrics["gated"] is report.metrics["image_level"]["gated_maximum"] is None
+    level = report.metrics["image_level"]
+    assert report.metrics["gated"] is level["gated_maximum"] is level["gated_class_head"] is None
     assert report.metrics["image_level"]["class_head"]["recall"] == 0.5
     assert report.metrics["image_level"]["map_maximum"]["recall"] == 0.5
     assert "pixel AP" in render(report)
