@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from dms_jax.cli import main
-from dms_jax.comparison.rows import score_folder
+from dms_jax.comparison.rows import map_names, score_folder
 from dms_jax.data.prepare import prepare
+from dms_jax.errors import UserError
 
 RELEASED = Path(__file__).parents[3] / "shared" / "released_maps"
 MTDD = Path(__file__).parents[3] / "shared" / "datasets" / "mtdd"
@@ -161,6 +162,21 @@ def test_maps_in_another_layout_than_the_images(compare, tmp_path, lines, file):
         r"SR has another layout: of image (\S+) a map \1\.png is expected there, not \S+/\1_sal\.png: ", err
     )
     assert err.endswith(f"or say by {file} which is of which.\n")
+
+
+def test_a_map_is_of_no_image_of_several_with_its_name(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "x.png")
+    source = SimpleNamespace(names=lambda: ["crack/x.png", "good/x.png"])
+    with pytest.raises(UserError, match=r"of image crack/x a map crack/x\.png is expected there, not \S+/x\.png: "):
+        score_folder("A", tmp_path, None, source)
+
+
+@pytest.mark.parametrize(
+    ("names", "maps"),
+    [(["a/x.png", "b/x.jpg"], ["a/x", "b/x"]), (["x.png", "x.jpg", "y.png"], ["x.png", "x.jpg", "y.png"])],
+)
+def test_maps_have_names_of_their_own(names, maps):
+    assert map_names(SimpleNamespace(names=lambda: names)) == maps
 
 
 def test_a_run_is_a_row(compare, tmp_path, monkeypatch, folder):

@@ -3,7 +3,8 @@
 import pytest
 
 from dms_jax.comparison.deep import DEEP_NETWORKS
-from dms_jax.comparison.report import published_numbers
+from dms_jax.comparison.report import comparison_json, comparison_text, published_numbers
+from dms_jax.comparison.rows import Row
 from dms_jax.comparison.table4 import TABLE_4
 
 
@@ -31,3 +32,21 @@ def test_other_methods_have_none(name: str) -> None:
 
 def test_other_images_have_none() -> None:
     assert published_numbers("FCN", False) is None
+
+
+@pytest.mark.parametrize(("name", "images"), [("SR", "defective"), ("DSS", "all")])
+def test_a_row_is_compared_on_the_images_that_the_paper_measured_it_on(name: str, images: str) -> None:
+    paper = TABLE_4[name]
+    near = {"mae": paper.mae + 0.25, "max_f": paper.max_f - 0.125}
+    others = {"mae": 0.75, "max_f": 0.875}
+    on_all, on_defective = (near, others) if images == "all" else (others, near)
+    counts = {"images": 226, "max_f_threshold": 9}
+    metrics = {**counts, **on_all, "defective": {**counts, **on_defective}}
+    row = Row(name, {**metrics, "all_black": metrics})
+    (compared,) = comparison_json([row], paper_split=True)
+    assert compared["paper"] == {"mae": paper.mae, "max_f": paper.max_f, "images": images}
+    assert compared["difference"] == {"mae": pytest.approx(0.25), "max_f": pytest.approx(-0.125)}
+    shown = comparison_text([row], paper_split=True).splitlines()[2]
+    assert shown.split()[-3:] == ["0.2500", "-0.1250", "n/a"]
+    (elsewhere,) = comparison_json([row], paper_split=False)
+    assert (elsewhere["paper"], elsewhere["difference"]) == (None, None)
