@@ -15,7 +15,7 @@ from dms_jax.models.preprocessing import normalize
 from dms_jax.runtime.devices import data_mesh, replicate, shard_batch
 from dms_jax.training.augment import AugmentConfig
 from dms_jax.training.edges import edge_loss, edge_target
-from dms_jax.training.losses import LossConfig, dms_loss
+from dms_jax.training.losses import LossConfig, dms_loss, unit_mean
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
 from dms_jax.training.state import create_state
 from dms_jax.training.step import make_train_step
@@ -46,11 +46,36 @@ def test_the_loss_is_balanced_by_hand() -> None:
     target = masks()
     edge = np.asarray(edge_target(jnp.asarray(target)), np.float64)
     logits = np.random.default_rng(1).standard_normal(target.shape)
-    weight = np.random.default_rng(2).uniform(0, 2, target.shape)
-    p, e = 1 / (1 + np.exp(-logits)), edge.mean()
+    weight = np.random.default_rng(2).uniform(0.1, 2, target.shape)
+    weight /= weight.mean()
+    p, e = 1 / (1 + np.exp(-logits)), np.mean(weight * edge)
     expected = -np.mean(weight * ((1 - e) * edge * np.log(p) + e * (1 - edge) * np.log(1 - p)))
     found = edge_loss(jnp.asarray(logits), jnp.asarray(target), jnp.asarray(weight))
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("axis_name", [None, "data"])
+def test_what_is_not_known_changes_nothing(axis_name: str | None) -> None:
+    """As if the batch were the known contents alone, on one device or on several of which each knows another part."""
+    whole, logits = masks(), np.random.default_rng(1).standard_normal((4, 20, 24, 1))
+    known = np.zeros(whole.shape, bool)
+    known[:2, 4:15, 2:18] = True
+    # Nobody has drawn anything elsewhere; or what was drawn there is to be ignored.
+    for elsewhere in (0.0, 1.0):
+        target = np.where(known, whole, elsewhere)
+        parts = [jnp.asarray(x) for x in (logits, target, known)]
+
+        def loss(logits: jax.Array, target: jax.Array, known: jax.Array) -> jax.Array:
+            return edge_loss(logits, target, unit_mean(known, axis_name), axis_name)
+
+        if axis_name is None:
+            found = loss(*parts)
+        else:
+            parts = [x.reshape(4, 1, 20, 24, 1) for x in parts]
+            found = jnp.mean(jax.vmap(loss, axis_name=axis_name)(*parts))
+        inside = np.s_[:2, 4:15, 2:18]
+        expected = edge_loss(jnp.asarray(logits[inside]), jnp.asarray(whole[inside]))
+        assert found == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_several_devices_balance_by_the_whole_batch() -> None:
