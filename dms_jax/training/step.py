@@ -42,8 +42,8 @@ def make_train_step(
 
     Args:
       model: the network. With `axis_name` "data" it normalises by the statistics of the whole batch, and a step is the
-        same on any number of devices. With None each device normalises by those of its own images, for which no other
-        waits, and the running statistics are averages over the devices.
+        same on any number of devices. With None, and in layers that pass over it, each device normalises by those of
+        its own images, for which no other waits, and the running statistics are averages over the devices.
       optimizer: applied to the gradient of the loss over the whole batch.
       mesh: see `data_mesh`.
       loss: weights of the loss.
@@ -72,8 +72,8 @@ def make_train_step(
         params = jax.tree.map(lambda x: jax.lax.pcast(x, DATA_AXIS, to="varying"), state.params)
         gradient = jax.value_and_grad(objective.loss_of, has_aux=True)
         (_, (measured, batch_stats)), gradients = gradient(params, state.batch_stats, inputs)
-        if model.axis_name is None:
-            batch_stats = _all_reduce_flat(batch_stats, mean=True)
+        # Those that a network keeps device by device: with no `axis_name`, or of layers that do not ask for it.
+        batch_stats = _all_reduce_flat(batch_stats, mean=True)
         gradients = jax.tree.map(_row_major, gradients)
         gradients = {module: _all_reduce_flat(part) for module, part in gradients.items()}
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)

@@ -12,12 +12,13 @@ import numpy as np
 import optax
 import pytest
 from drawn_state import drawn_state
+from flax import linen as nn
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from tiny_network import FIELDS
 
 from dms_jax.data.image_files import IGNORED
-from dms_jax.models import BDMS
+from dms_jax.models import BDMS, SaliencyOutput
 from dms_jax.models.dms import BDMS_SCHEDULE
 from dms_jax.models.preprocessing import normalize
 from dms_jax.runtime.cuda_graphs import program
@@ -206,6 +207,39 @@ def test_devices_may_normalise_by_their_own_images(initial: TrainState, own_step
     assert_close(ends["unlike"], mean, 1e-5)
     with pytest.raises(AssertionError):
         assert_close(ends["unlike"], ends["one"], 1e-3)
+
+
+class Deaf(nn.Module):
+    """A network of somebody's own whose BatchNorm, as Flax has it by default, asks for no axis."""
+
+    num_classes: int = 2
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    num_outputs = 1
+    has_class_heads = False
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
+        x = nn.BatchNorm(not train, name="norm")(images)
+        return SaliencyOutput((nn.Dense(1, name="last")(x),), (), {})
+
+    def for_prediction(self) -> Any:
+        return self, lambda variables: variables
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_network_that_passes_over_the_axis_keeps_the_mean_of_the_devices_statistics(
+    devices: int, batch: dict[str, np.ndarray]
+) -> None:
+    mesh, model = mesh_of(devices), Deaf(axis_name="data")
+    still = AugmentConfig(rotation=0, horizontal_flip=False)
+    step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=still, seed=0)
+    state = replicate(create_state(model, OPTIMIZER, seed=0), mesh)
+    found = jax.device_get(step(state, shard_batch(batch, mesh))).batch_stats["norm"]
+    images = np.asarray(normalize(jnp.asarray(batch["image"]))).reshape(devices, -1, 3)
+    np.testing.assert_allclose(found["mean"], 0.01 * images.mean(1).mean(0), rtol=1e-4)
+    np.testing.assert_allclose(found["var"], 0.99 + 0.01 * images.var(1).mean(0), rtol=1e-4)
 
 
 def exchanged(compiled: str) -> tuple[set[str], int]:
