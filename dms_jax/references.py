@@ -32,8 +32,10 @@ def resolve(field: str, text: str) -> Any:
       text: `MODULE:NAME`, the module being importable, or `FILE.py:NAME`.
 
     Raises:
-      UsageError: the module or the file cannot be had, or has no such name.
+      UsageError: it is no reference, or the module or the file cannot be had, or has no such name.
     """
+    if not is_reference(text):
+        raise UsageError(f"{field}={text} names no code of your own: write MODULE:NAME or FILE.py:NAME.")
     source, _, name = text.rpartition(":")
     try:
         module = _load_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)

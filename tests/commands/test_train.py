@@ -241,6 +241,12 @@ class TestWrongUsage:
                 "config.loss.output_weights=(1, 2) must have 6 weights, one for each output.",
             ),
             ("loss.output_weights=('a',)", "config.loss.output_weights=('a',) must hold numbers only."),
+            ("model.schedule=('HF',2)", "config.model.schedule=('HF', 2) must hold texts only."),
+            ("evaluation.metrics=(1,)", "config.evaluation.metrics=(1,) must hold texts only."),
+            (
+                "evaluation.metrics=recall",
+                "config.evaluation.metrics=recall names no code of your own: write MODULE:NAME or FILE.py:NAME.",
+            ),
         ],
     )
     def test_value_out_of_range(self, fails, argument, message):

@@ -51,6 +51,7 @@ _ONE_OF = {
     "optimizer.name": OPTIMIZERS,
     "data.select_on": ("validation", "test", "none"),
 }
+_OF_TEXTS = ("model.schedule", "evaluation.metrics")
 _MAY_BE_REFERENCES = ("model.network", "model.backbone")
 # What is about SDMS and BDMS alone: a network of the user's own has `model.options` instead. What recipes set of theirs
 # (`class_pooling`, `zero_init_residual`) is passed over.
@@ -95,7 +96,11 @@ def check(config: ConfigDict, devices: int = 1) -> None:
         raise UserError(f"config.{min(missing)} is missing: the run was made by an older version; train it anew.")
     for name, value in fields.items():
         numbers = value if isinstance(value, tuple) else (value,)
-        if name in ("model.schedule", "evaluation.metrics") or name.startswith("model.options."):
+        if name.startswith("model.options."):
+            continue
+        if name in _OF_TEXTS:
+            if not all(isinstance(text, str) for text in value):
+                raise UsageError(f"config.{name}={value} must hold texts only.")
             continue
         if isinstance(value, tuple) and not all(isinstance(number, (int, float)) for number in numbers):
             raise UsageError(f"config.{name}={value} must hold numbers only.")

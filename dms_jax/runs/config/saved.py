@@ -73,7 +73,9 @@ def with_absolute_paths(config: ConfigDict) -> ConfigDict:
                 data[name] = str(Path(data[name]).expanduser().absolute())
         for section, name in (("model", "network"), ("model", "backbone"), ("data", "dataset")):
             config[section][name] = absolute(config[section][name])
-        config.evaluation.metrics = tuple(map(absolute, config.evaluation.metrics))
+        # What is no text stays as it is, to be refused by `checks.check`.
+        metrics = config.evaluation.metrics
+        config.evaluation.metrics = tuple(absolute(each) if isinstance(each, str) else each for each in metrics)
     return config
 
 

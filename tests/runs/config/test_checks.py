@@ -47,6 +47,8 @@ REFUSED = [
     *itertools.product(["optimizer.momentum"], [-0.1, 1.0]),
     *itertools.product(["optimizer.weight_decay", "optimizer.power"], [-0.1]),
     ("optimizer.warmup_steps", -1),
+    *itertools.product(["model.schedule", "evaluation.metrics"], [(1,), ("HF", 2)]),
+    ("evaluation.metrics", ("recall",)),
 ]
 
 
@@ -94,7 +96,7 @@ class TestCheck:
         check(changed(**{name.replace(".", "__"): value}))
 
     def test_every_field_of_a_limit_exists(self):
-        limited = {*checks._AT_LEAST, *checks._ONE_OF, *checks._WITHIN, *checks._UP_TO, *CHANGEABLE}
+        limited = {*checks._AT_LEAST, *checks._ONE_OF, *checks._WITHIN, *checks._UP_TO, *checks._OF_TEXTS, *CHANGEABLE}
         assert limited <= flatten(defaults.default_config()).keys()
 
     def test_the_weights_are_as_many_as_the_outputs_of_the_network(self):
