@@ -115,13 +115,15 @@ def test_a_signal_in_a_callback_of_the_garbage_collector_is_not_lost(capsys: pyt
             signal.raise_signal(signal.SIGTERM)
 
     def collect() -> None:
-        gc.collect()
+        # Not before: a collection may fall due at any moment, and without handlers the signal ends all tests.
+        gc.callbacks.append(callback)
+        # Of the youngest alone: what comes again a moment later, just before a wait, would not end it.
+        gc.collect(0)
         # Longer than the test may take: the wait itself has to be interrupted.
         time.sleep(60)
 
     interruptions = Interruptions("program")
     hook, begun = sys.unraisablehook, time.monotonic()
-    gc.callbacks.append(callback)
     try:
         with interruptions, pytest.raises(KeyboardInterrupt):
             collect()
