@@ -19,6 +19,7 @@ from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.runs.config import build
 from dms_jax.runs.config.saved import with_absolute_paths
 from dms_jax.runs.data_warnings import data_warnings
+from dms_jax.runs.device_memory import telling_of_full_memory
 from dms_jax.runs.finite_steps import FiniteSteps, debugs_nans
 from dms_jax.runs.hosts import agreed_results
 from dms_jax.runs.model_selection import ModelSelection
@@ -56,7 +57,7 @@ def train(
 
     Raises:
       UserError: the configuration, the dataset or the work directory cannot be used, the loss is not finite any more,
-        or the run was interrupted.
+        a device has too little memory, or the run was interrupted.
     """
     started = time.monotonic() if started is None else started
     config = with_absolute_paths(config)
@@ -71,6 +72,7 @@ def train(
             starting.enter_context(gc_disabled())
             # Before the checkpoints are closed, for which the processes wait for each other.
             holding.enter_context(processes.telling_failures())
+            holding.enter_context(telling_of_full_memory(config))
             run = _Run.build(config, workdir, data, mesh, processes, checkpoints, started, starting)
             results = run.to_the_end()
     if processes.index == 0:

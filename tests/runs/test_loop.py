@@ -272,6 +272,29 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     jax.tree.map(np.testing.assert_array_equal, variables_at(tmp_path, STEPS), variables_at(whole, STEPS))
 
 
+@pytest.mark.parametrize("network", ["bdms", "unet"])
+def test_a_device_that_is_too_small_is_told_with_what_takes_less(
+    network: str, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 99 bytes.\nMore")
+
+    monkeypatch.setattr(loop, "warm_up", full)
+    config = tiny_config(data_dir)
+    config.model.network = network
+    sentence = (
+        "the device has too little memory (RESOURCE_EXHAUSTED: Out of memory while trying to allocate 99 bytes. More): "
+    )
+    with pytest.raises(UserError) as caught:
+        train(config, tmp_path)
+    slower = "config.model.remat=True (slower) or " if network == "bdms" else ""
+    assert str(caught.value).startswith(sentence)
+    assert str(caught.value).endswith(
+        f" or choose a smaller config.batch_size than 4{', ' if slower else ' or '}{slower}a smaller "
+        "config.data.image_size."
+    )
+
+
 def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(
     whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
