@@ -246,11 +246,21 @@ class Checkpoints:
             raise damaged_best(folder, first_words(error)) from error
 
     def close(self) -> None:
-        """Wait until everything is written."""
+        """Wait until everything is written; a best network that no run could resume with replaces none."""
         with ExitStack() as stack:
             for manager in (self._best, self._latest):
                 stack.callback(orbax_manager.close, manager)
-            stack.callback(self._write_best)
+            if not self._is_ahead():
+                stack.callback(self._write_best)
+
+    def _is_ahead(self) -> bool:
+        """Whether the best network is of a later step than the latest state, and another is written.
+
+        So it is where a run has failed. When it resumes it forgets what is ahead of it (`drop_best_after`), and would
+        have none.
+        """
+        written = self._best.latest_step()
+        return self._held is not None and written is not None and self._held[0] > max(self.latest_step or 0, written)
 
     def __enter__(self) -> Self:
         return self

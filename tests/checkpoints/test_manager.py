@@ -118,6 +118,24 @@ def test_the_best_is_written_before_the_state_of_its_step(tmp_path: Path, monkey
     assert saved == [("best", False), ("checkpoints", True)]
 
 
+def test_a_run_that_failed_resumes_with_the_best_network_until_its_latest_state(tmp_path: Path) -> None:
+    """A later one would be forgotten then, and the earlier one would have been replaced."""
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(3, {"params": state_of(3, 0.25).params}, 0.25)
+        checkpoints.save(4, state_of(4, 0.5), numbers())
+        checkpoints.save_best(6, {"params": state_of(6, 0.75).params}, 0.75)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.drop_best_after(checkpoints.latest_step)
+        assert (checkpoints.latest_step, checkpoints.best_step, checkpoints.best_score) == (4, 3, 0.25)
+
+
+def test_a_run_that_failed_before_any_state_keeps_its_best_network(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(3, {"params": state_of(3, 0.25).params}, 0.25)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert (checkpoints.latest_step, checkpoints.best_step) == (None, 3)
+
+
 def test_a_best_checkpoint_that_the_run_has_not_reached_is_forgotten(tmp_path: Path) -> None:
     variables = {"params": np.ones(3)}
     with Checkpoints(tmp_path) as checkpoints:
