@@ -6,8 +6,9 @@
 # next to each border for windows that reach across it, and only the last digits of a sum can differ.
 # Seen: with jax 0.10.2 and 0.12.0.1 on CPUs that holds for convolutions, for the maxima themselves and for the gradient
 # of maxima with a stride of 2. With a stride of 1, as for a dilated or eroded map, the soft skeletons of clDice (a loss
-# for cracks), Inception's blocks or pyramids of SPP, the gradient in all rows of the first device is wrong, however
-# many devices there are; those of the others are right. The gradient of the weights before it is wrong with it, and a
+# for cracks), Inception's blocks or pyramids of SPP, the gradient in nearly all rows of the first device is wrong,
+# however many devices there are, and that in the others' is right; minima are alike, and so is the older partitioner
+# (jax_use_shardy_partitioner=False). The gradient of the weights before the maxima is wrong with it, and a
 # training goes on with that. Nothing warns. Divided by columns it is the left part of the image; divided by images of
 # the batch it is right. No issue was found that says so.
 #
