@@ -51,6 +51,11 @@ def workdir_option(workdir: Path) -> str:
     return f"--workdir {shlex.quote(str(workdir))}"
 
 
+def is_full_memory(error: Exception) -> bool:
+    """Whether XLA says that a device has too little memory left."""
+    return "RESOURCE_EXHAUSTED" in str(error)
+
+
 def first_words(error: Exception) -> str:
     """The beginning of another library's message, on one line, to be quoted in a `UserError`."""
     return " ".join(str(error).split())[:200]

@@ -6,11 +6,8 @@ from contextlib import contextmanager
 import jax
 from ml_collections import ConfigDict
 
-from dms_jax.errors import UserError, first_words
+from dms_jax.errors import UserError, first_words, is_full_memory
 from dms_jax.models.dms import NETWORKS
-
-# How XLA's errors begin that are about memory.
-_FULL = "RESOURCE_EXHAUSTED"
 
 
 @contextmanager
@@ -27,7 +24,7 @@ def telling_of_full_memory(config: ConfigDict) -> Iterator[None]:
         yield
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         # Some ways from XLA to Python make ValueErrors of all errors.
-        if _FULL not in str(error):
+        if not is_full_memory(error):
             raise
         ways = [f"a smaller config.batch_size than {config.batch_size}", "a smaller config.data.image_size"]
         if config.model.network in NETWORKS and not config.model.remat:

@@ -4,6 +4,7 @@ import errno
 import io
 import sys
 
+import jax
 import pytest
 
 from dms_jax.cli import main
@@ -43,6 +44,26 @@ def test_what_is_printed_to_may_be_closed_before_what_prints(monkeypatch, tmp_pa
     stream.close()
     kept[0].close()
     assert kept[0].closed
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_a_full_device_is_a_sentence_and_any_other_failure_of_it_is_not(is_full, monkeypatch, capsys):
+    said = f"{'RESOURCE_EXHAUSTED' if is_full else 'INTERNAL'}: 99 bytes.\nMore"
+
+    def fails(arguments):
+        raise jax.errors.JaxRuntimeError(said)
+
+    monkeypatch.setattr("dms_jax.commands.evaluate.run", fails)
+    command = ["evaluate", "--maps", "a", "--masks", "b"]
+    if is_full:
+        assert main(command) == 1
+        sentence = (
+            "the device has too little memory (RESOURCE_EXHAUSTED: 99 bytes. More): end what else is at work on it"
+        )
+        assert capsys.readouterr().err.startswith(f"dms-jax: {sentence}, or ")
+    else:
+        with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+            main(command)
 
 
 class Unread(io.StringIO):
