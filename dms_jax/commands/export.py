@@ -71,7 +71,12 @@ def run(arguments: argparse.Namespace) -> None:
     size = metadata.description.framing.size
     shape = "B, H, W, 3" if form == "onnx" else f"B, {size}, {size}, 3"
     print(f"{output}: {metadata.form}, step {exported.step}, {output.stat().st_size / 1e6:.1f} MB")
-    print(f"input: images uint8 [{shape}], RGB; the network was trained on crops of {size} x {size}")
+    seen = {
+        "squash": f"whole images, shrunk or enlarged to {size} x {size}",
+        "letterbox": f"whole images, fitted into {size} x {size} with padding",
+        "tiles": f"tiles of images, at {size} x {size}",
+    }[metadata.description.framing.mode]
+    print(f"input: images uint8 [{shape}], RGB; the network was trained on {seen}")
     for note in (*exported.notes, metadata.note):
         if note:
             print(note)

@@ -61,7 +61,7 @@ class OperatingPoint:
         if 0 < share * normal < 1:
             fire += f", too few to tell a share of {share:.4g}"
         if threshold == self.threshold:
-            return replace(self, note=f"{self.note}; {fire}, and {share:.4g} of them may")
+            return replace(self, note=f"{self.note}; {fire}; at most {share:.4g} of them may fire")
         return replace(self, threshold=threshold, note=f"at most {share:.4g} of the normal images may fire; {fire}")
 
 

@@ -20,6 +20,8 @@ from dms_jax.runs.splits import Splits, train_and_validation
 
 # So many classes are named in a warning; the others are counted.
 _NAMED = 10
+# Fewer images with a defect than these choose a threshold badly.
+_FEW_DEFECTS = 5
 
 
 def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) -> tuple[str, ...]:
@@ -28,6 +30,7 @@ def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) 
     of_run = [
         *_of_training(config, splits, len(dataset.class_names)),
         *_of_selection(splits, len(dataset.class_names)),
+        *_of_threshold(splits),
         *_of_class_heads(config, dataset.class_names),
         *_of_framing(config, splits),
         *_of_steps(config),
@@ -117,6 +120,20 @@ def _of_selection(splits: Splits, num_classes: int) -> Iterator[str]:
     else:
         by = "nothing tells checkpoints apart, and the last is kept"
     yield f"{reason}: {by}."
+
+
+def _of_threshold(splits: Splits) -> Iterator[str]:
+    """Few defects to choose the operating threshold by: it jumps from run to run."""
+    source = splits.threshold
+    if source is None:
+        return
+    count = int(np.count_nonzero(source.defective() & source.has_masks()))
+    if 0 < count < _FEW_DEFECTS:
+        yield (
+            f"Only {count} {'mask' if count == 1 else 'masks'} of {splits.threshold_name} "
+            f"{'shows' if count == 1 else 'show'} a defect, so that the operating threshold is a rough one: put more "
+            "defective images there, or train on several data.folds and compare."
+        )
 
 
 def _shows_defects(source: ExampleSource) -> bool:

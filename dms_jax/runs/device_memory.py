@@ -29,6 +29,8 @@ def telling_of_full_memory(config: ConfigDict) -> Iterator[None]:
         ways = [f"a smaller config.batch_size than {config.batch_size}", "a smaller config.data.image_size"]
         if config.model.network in NETWORKS and not config.model.remat:
             ways.insert(1, "config.model.remat=True (slower)")
+        if config.model.network in NETWORKS and config.model.size != "small":
+            ways.insert(1, f"a smaller network than size={config.model.size}, such as config.model.size=small")
         raise UserError(
             f"the device has too little memory ({first_words(error)}): end what else is at work on it, or choose "
             f"{', '.join(ways[:-1])} or {ways[-1]}."

@@ -62,7 +62,10 @@ def test_an_onnx_file_is_scored_as_the_run_is(workdir: Path, tmp_path: Path, cap
     printed = capsys.readouterr()
     assert printed.err == ""
     assert printed.out.startswith(f"{output}: ONNX, opset 17, step 7, ")
-    assert "images uint8 [B, H, W, 3], RGB; the network was trained on crops of 48 x 48" in printed.out
+    assert (
+        "images uint8 [B, H, W, 3], RGB; the network was trained on whole images, shrunk or enlarged to 48 x 48"
+        in printed.out
+    )
 
     flags = ["evaluate", "--workdir", str(workdir)]
     assert main([*flags, "--onnx", str(output), "--json", str(tmp_path / "exported.json")]) == 0

@@ -49,7 +49,7 @@ def test_a_threshold_that_is_high_enough_stays() -> None:
     limited = OperatingPoint(90, "chosen", {80: 3}).with_false_alarms(0.1)
     assert limited.threshold == 90
     start = "chosen; 0 of the 3 normal images of validation have a pixel above it"
-    assert limited.note == f"{start}, too few to tell a share of 0.1, and 0.1 of them may"
+    assert limited.note == f"{start}, too few to tell a share of 0.1; at most 0.1 of them may fire"
     enough = OperatingPoint(90, "chosen", {80: 10}).with_false_alarms(0.1)
     assert "too few" not in enough.note
 

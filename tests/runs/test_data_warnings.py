@@ -132,6 +132,26 @@ def test_defects_that_vanish(where: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
+    ("rows", "said_so"),
+    [((9, 0, 0), "Only 1 mask of fold 0 shows"), ((9, 8, 0, 7, 6), "Only 4 masks of fold 0 show"), ((9,) * 5, "")],
+)
+def test_a_threshold_that_few_defects_choose(
+    rows: tuple[int, ...], said_so: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=(), splits={}))
+    monkeypatch.setattr(module, "class_warnings", lambda *labels: ())
+    whole, validation = source_of(9, 9), source_of(*rows)
+    splits = Splits((whole,), validation, whole, "test", "validation", validation, "fold 0")
+    config = default_config()
+    config.data.image_size = 32
+    found = data_warnings(config, SimpleNamespace(class_names=("good", "crack")), splits)
+    assert len(found) == bool(said_so)
+    assert all(
+        sentence.startswith(f"{said_so} a defect, so that the operating threshold is a rough") for sentence in found
+    )
+
+
+@pytest.mark.parametrize(
     ("theirs", "fields", "expected"),
     [
         (("good", "crack"), {}, False),
@@ -199,6 +219,7 @@ def test_classes_with_few_images_are_those_that_are_learnt_from(
     dataset = SimpleNamespace(class_names=classes, free_class=0, source=sources.__getitem__)
     prepared = (*class_warnings(labels, classes), "2 images are defective everywhere.")
     monkeypatch.setattr(module, "summarise", lambda dataset: summary_of(labels, classes, prepared))
+    monkeypatch.setattr(module, "_FEW_DEFECTS", 0)  # which is said by itself
     config = default_config()
     config.data.image_size = 32
     config.data.update(fields)

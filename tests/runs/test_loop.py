@@ -287,12 +287,17 @@ def test_a_device_that_is_too_small_is_told_with_what_takes_less(
     )
     with pytest.raises(UserError) as caught:
         train(config, tmp_path)
+    # The network is small already.
     slower = "config.model.remat=True (slower) or " if network == "bdms" else ""
     assert str(caught.value).startswith(sentence)
     assert str(caught.value).endswith(
         f" or choose a smaller config.batch_size than 4{', ' if slower else ' or '}{slower}a smaller "
         "config.data.image_size."
     )
+    if network == "bdms":
+        config.model.size = "lite"
+        with pytest.raises(UserError, match=r"a smaller network than size=lite, such as config\.model\.size=small, "):
+            train(config, tmp_path / "lite")
 
 
 def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(

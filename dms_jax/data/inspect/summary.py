@@ -190,7 +190,7 @@ def summary_text(summary: DatasetSummary) -> str:
         ("images", lambda split: split.images),
         ("unlabelled", lambda split: split.unlabelled),
         ("without mask", lambda split: split.without_mask),
-        ("defective images, %", lambda split: _percent(split.defective_images)),
+        ("defective by mask, %", lambda split: _percent(split.defective_images)),
         ("defective pixels, %", lambda split: _percent(split.defective_pixels)),
         ("smallest, height x width", lambda split: _size(split.smallest)),
         ("largest, height x width", lambda split: _size(split.largest)),

@@ -71,7 +71,8 @@ def render(report: Report) -> str:
     sections = [part for part in (_metrics_html(report), _curves_html(report)) if part]
     links = [("images", "Images")]
     if report.metrics is not None:
-        links = [("metrics", "Metrics"), ("classes", "Classes"), ("curves", "Curves"), *links]
+        classes = [("classes", "Classes")] if report.metrics["per_class"] else []
+        links = [("metrics", "Metrics"), *classes, ("curves", "Curves"), *links]
     elif report.history:
         links = [("curves", "Curves"), *links]
     navigation = "".join(f'<a href="#{anchor}">{name}</a>' for anchor, name in links)
@@ -129,8 +130,6 @@ def _metrics_html(report: Report) -> str:
             )
             parts.append(confusion_html(confusion))
         parts.append("</section>")
-    else:
-        parts.append('<span id="classes"></span>')
     return "".join(parts)
 
 

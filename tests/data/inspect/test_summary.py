@@ -377,7 +377,7 @@ class TestText:
             "images                        20           2       5      27",
             "unlabelled                     0           0       0       0",
             "without mask                   0           0       1       1",
-            "defective images, %       50.000       0.000  50.000  46.154",
+            "defective by mask, %      50.000       0.000  50.000  46.154",
             "defective pixels, %        1.667       0.000   1.667   1.538",
             "smallest, height x width   6 x 5       6 x 5   6 x 5   6 x 5",
             "largest, height x width    6 x 5       6 x 5  1 x 90  1 x 90",

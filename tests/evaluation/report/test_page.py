@@ -136,6 +136,13 @@ def test_curves_are_drawn(elements):
     assert len(elements("polyline")) == 5
 
 
+def test_without_classes_nothing_leads_to_them():
+    report = example_report()
+    text = render(replace(report, metrics={**report.metrics, "per_class": {}}))
+    assert "#classes" in render(report)
+    assert "#classes" not in text
+
+
 def test_a_page_without_metrics_or_images():
     elements = Elements(render(Report("Nothing", (), Gallery((), (), ()))))
     assert data_of(elements) == {"classes": [], "kinds": {}, "cards": []}
