@@ -56,7 +56,8 @@ def load_image(path: str | Path) -> Image.Image:
         may claim to hold more than there is memory for.
     """
     try:
-        with library_warnings_ignored(), Image.open(path) as image:
+        # Not by its path, with which Pillow maps grey TIFFs that are stored turned by 90 degrees into other rows.
+        with library_warnings_ignored(), open(path, "rb") as file, Image.open(file) as image:
             # In place, because the copy would forget the file's format.
             frames = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF", "PNG", "WEBP") else 1
             declared, misread = read_declaration(image, path), is_misread(image)

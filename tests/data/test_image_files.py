@@ -71,6 +71,19 @@ class TestReadImage:
         path = saved(tmp_path, Image.fromarray(COLOUR), exif=exif)
         np.testing.assert_array_equal(pixels(read_image(path)), np.rot90(COLOUR, -1))
 
+    # Pillow scrambles those that are stored in one piece without compression, when it is given their path.
+    @pytest.mark.parametrize("compression", [None, "tiff_deflate"])
+    @pytest.mark.parametrize("scale", [1, 257], ids=["8 bits", "16 bits"])
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_tiffs_are_turned_upright(self, tmp_path, orientation, scale, compression):
+        flipped = GREY[:, ::-1] if orientation in (2, 4, 5, 7) else GREY
+        upright = np.rot90(flipped, {1: 0, 2: 0, 3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}[orientation])
+        stored = GREY.astype(np.uint16) * 257 if scale == 257 else GREY
+        path = saved(
+            tmp_path, Image.fromarray(stored), "image.tif", tiffinfo={0x0112: orientation}, compression=compression
+        )
+        np.testing.assert_array_equal(pixels(read_image(path))[..., 0], upright)
+
     def test_floating_point_is_refused(self, tmp_path):
         path = saved(tmp_path, Image.fromarray(GREY.astype(np.float32)), "image.tif")
         with pytest.raises(UserError, match=r"image\.tif has floating-point pixels"):

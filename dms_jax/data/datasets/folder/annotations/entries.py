@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from dms_jax.data.class_names import is_free_name
 from dms_jax.data.datasets.folder.annotations.drawing import LINE_WIDTH
@@ -222,7 +223,8 @@ def image_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
     """
     try:
         with library_warnings_ignored(), Image.open(path) as image:
-            stored = image.size
+            # Pillow gives a TIFF the size that it has upright.
+            stored = (image.tag_v2[256], image.tag_v2[257]) if isinstance(image, TiffImageFile) else image.size
             turned = image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
     except Exception:  # of any kind on damaged files
         upright = load_image(path).size  # raises the sentence that says why

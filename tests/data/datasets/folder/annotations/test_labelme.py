@@ -134,16 +134,17 @@ class TestImages:
         assert "b.json is about b.png, which does not exist in" in the_problem(root)
         refused(root, "b.json is about b.png, which does not exist", "skip_bad")
 
-    def test_an_image_that_is_turned_by_its_exif_data_is_annotated_upright(self, root):
+    @pytest.mark.parametrize("name", ["a.png", "a.tif"])
+    def test_an_image_that_is_turned_by_its_exif_data_is_annotated_upright(self, root, name):
         exif = Image.Exif()
         exif[EXIF_ORIENTATION] = 6
-        add_image(root, "a.png", (HEIGHT, WIDTH), exif=exif)
-        annotate(root, "a.png", rectangle())
+        add_image(root, name, (HEIGHT, WIDTH), exif=exif)
+        annotate(root, name, rectangle())
         np.testing.assert_array_equal(the_mask(root), box_mask(2, 3, 6, 5))
-        annotate(root, "a.png", rectangle(), size=(HEIGHT, WIDTH))
+        annotate(root, name, rectangle(), size=(HEIGHT, WIDTH))
         with pytest.raises(UserError, match="before its EXIF data turn it"):
             the_mask(root)
-        annotate(root, "a.png", rectangle(), imageHeight=None, imageWidth=None)
+        annotate(root, name, rectangle(), imageHeight=None, imageWidth=None)
         np.testing.assert_array_equal(the_mask(root), box_mask(2, 3, 6, 5))
 
     def test_size_that_differs(self, root):
