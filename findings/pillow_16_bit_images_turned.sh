@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Pillow: a 16-bit grey image (mode I;16) that is rotated or warped with interpolation, as augmentations do.
 #
-# One would guess: I;16 is interpolated as modes I, F and L are; or Pillow says that the image has the wrong mode, as its
-# filters and ImageEnhance do for I;16.
+# One would guess: I;16 is interpolated as modes I, F and L are; or Pillow says that the image has the wrong mode, as
+# its filters and ImageEnhance do for I;16.
 # Seen: Pillow 13.0.0 returns an image of mode I;16 whose values are at most 255: rotate and transform (affine,
-# perspective, quad) with BILINEAR or BICUBIC take the pixels for bytes, and make 78 of 20000 and 156 of 40000, or others
-# between their low and high bytes. Stretched for display the picture seems right. NEAREST and resize (all filters) are
-# right, as are modes I and F, so that an augmentation that resizes works and one that rotates gives the network a black
-# image. So do RandomRotation, RandomAffine and RandomPerspective of torchvision 0.28.0 with Pillow images (not with
-# tensors of uint16). Nothing warns of it; that I;16 "isn't fully supported" is said in an issue of 2015 (1127 of
-# python-pillow/Pillow, closed). convert("F") before it helps.
+# perspective, quad) with BILINEAR or BICUBIC take the pixels for bytes, and make 78 of 20000 and 156 of 40000, or
+# others between their low and high bytes. Stretched for display the picture seems right. NEAREST and resize (all
+# filters) are right, as are modes I and F, so that an augmentation that resizes works and one that rotates gives the
+# network a black image. So do RandomRotation, RandomAffine and RandomPerspective of torchvision 0.28.0 with Pillow
+# images (not with tensors of uint16). Nothing warns of it; that I;16 "isn't fully supported" is said in an issue of
+# 2015 (1127 of python-pillow/Pillow, closed). convert("F") before it helps.
 #
 # Needs Python 3.11 or later.
 set -euo pipefail

@@ -4,13 +4,13 @@
 #
 # One would guess: a reader gives the pixels as they are stored or turned upright, and the same ones whatever it reads
 # them from.
-# Seen: Pillow 13.0.0 turns such TIFFs upright, but scrambles grey ones of 8 or 16 bits that are not compressed and in one
-# piece, as cameras write them, when it opens them by their path: it maps the file's bytes as rows of the turned width,
-# so that a scratch is torn into pieces, and gives them the size that is stored. From a file object, compressed, in strips
-# or in colour, the same image is right. OpenCV 4.14.0 and 5.0.0 turn them too, with IMREAD_UNCHANGED as well, but by
-# imdecode alone: imread finds that the size has changed while it was reading, logs that and returns None, as for a
-# file that does not exist. tifffile 2026.3.3 gives the pixels as stored. Nothing raises. Opening the file, and then the
-# image from it, or imdecode of its bytes, helps.
+# Seen: Pillow 13.0.0 turns such TIFFs upright, but scrambles grey ones of 8 or 16 bits that are not compressed and in
+# one piece, as cameras write them, when it opens them by their path: it maps the file's bytes as rows of the turned
+# width, so that a scratch is torn into pieces, and gives them the size that is stored. From a file object, compressed,
+# in strips or in colour, the same image is right. OpenCV 4.14.0 and 5.0.0 turn them too, with IMREAD_UNCHANGED as well,
+# but by imdecode alone: imread finds that the size has changed while it was reading, logs that and returns None, as for
+# a file that does not exist. tifffile 2026.3.3 gives the pixels as stored. Nothing raises. Opening the file, and then
+# the image from it, or imdecode of its bytes, helps.
 #
 # Needs Python 3.11 or later.
 set -euo pipefail
