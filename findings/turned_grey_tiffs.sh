@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pillow and OpenCV: grey TIFFs of a camera or scanner that stores its rows turned by 90 degrees and says so (tag
-# Orientation, 5 to 8).
+# Pillow, OpenCV and SimpleITK: grey TIFFs of a camera or scanner that stores its rows turned by 90 degrees and says so
+# (tag Orientation, 5 to 8).
 #
 # One would guess: a reader gives the pixels as they are stored or turned upright, and the same ones whatever it reads
 # them from.
@@ -9,8 +9,9 @@
 # width, so that a scratch is torn into pieces, and gives them the size that is stored. From a file object, compressed,
 # in strips or in colour, the same image is right. OpenCV 4.14.0 and 5.0.0 turn them too, with IMREAD_UNCHANGED as well,
 # but by imdecode alone: imread finds that the size has changed while it was reading, logs that and returns None, as for
-# a file that does not exist. tifffile 2026.3.3 gives the pixels as stored. Nothing raises. Opening the file, and then
-# the image from it, or imdecode of its bytes, helps.
+# a file that does not exist. SimpleITK 2.5.7 gives four channels of 8 bits that are neither stored so nor upright, but
+# mirrored (of 16 bits it tells the loss, on stderr). tifffile 2026.3.3 gives the pixels as stored. Nothing raises.
+# Opening the file, and then the image from it, or imdecode of its bytes, helps.
 #
 # Needs Python 3.11 or later.
 set -euo pipefail
@@ -22,6 +23,7 @@ import sys
 
 import cv2
 import numpy as np
+import SimpleITK
 import tifffile
 from PIL import Image
 
@@ -49,6 +51,7 @@ READERS = {
     "Pillow, file object": from_a_file_object,
     "imread": lambda: cv2.imread(path, cv2.IMREAD_UNCHANGED),
     "imdecode": lambda: cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED),
+    "SimpleITK": lambda: SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(path)),
     "tifffile": lambda: tifffile.imread(path),
 }
 
@@ -65,13 +68,17 @@ for kind, (pixels, options) in FILES.items():
             said.append(f"{name} upright")
         elif np.array_equal(found, pixels):
             said.append(f"{name} as stored")
+        elif found.shape == (*grey.shape, 4):
+            mirrored = np.array_equal(found[..., :3], np.repeat(grey[:, ::-1, None], 3, axis=2))
+            said.append(f"{name} MIRRORED, 4 channels of {found.dtype}" if mirrored else f"{name} 4 channels")
         else:
             rows, columns = np.nonzero(found == pixels.max())
             said.append(f"{name} SCRAMBLED, the scratch is in {len(set(rows))} rows and {len(set(columns))} columns")
-    print(f"{kind}: {'; '.join(said)}")
+    print(f"{kind}: {'; '.join(said[:2])};\n  {'; '.join(said[2:])}")
 PROGRAM
 
-"${PYTHON:-python3}" -m pip install --quiet --target "$scratch/site" pillow==13.0.0 tifffile==2026.3.3 numpy==2.3.4
+"${PYTHON:-python3}" -m pip install --quiet --target "$scratch/site" \
+    pillow==13.0.0 tifffile==2026.3.3 simpleitk==2.5.7 numpy==2.3.4
 for version in 4.14.0.94 5.0.0.93; do
     "${PYTHON:-python3}" -m pip install --quiet --target "$scratch/opencv-$version" --no-deps \
         "opencv-python-headless==$version"
@@ -82,15 +89,25 @@ done | tee "$scratch/seen"
 # Output seen on 2026-11-30.
 diff - "$scratch/seen" <<'SEEN'
 OpenCV 4.14.0
-8 bits: Pillow SCRAMBLED, the scratch is in 2 rows and 40 columns; Pillow, file object upright; imread None; imdecode upright; tifffile as stored
-16 bits: Pillow SCRAMBLED, the scratch is in 2 rows and 40 columns; Pillow, file object upright; imread None; imdecode upright; tifffile as stored
-8 bits, deflate: Pillow upright; Pillow, file object upright; imread None; imdecode upright; tifffile as stored
-8 bits, in strips: Pillow upright; Pillow, file object upright; imread None; imdecode upright; tifffile as stored
-colour: Pillow upright; Pillow, file object upright; imread None; imdecode upright; tifffile as stored
+8 bits: Pillow SCRAMBLED, the scratch is in 2 rows and 40 columns; Pillow, file object upright;
+  imread None; imdecode upright; SimpleITK MIRRORED, 4 channels of uint8; tifffile as stored
+16 bits: Pillow SCRAMBLED, the scratch is in 2 rows and 40 columns; Pillow, file object upright;
+  imread None; imdecode upright; SimpleITK MIRRORED, 4 channels of uint8; tifffile as stored
+8 bits, deflate: Pillow upright; Pillow, file object upright;
+  imread None; imdecode upright; SimpleITK MIRRORED, 4 channels of uint8; tifffile as stored
+8 bits, in strips: Pillow upright; Pillow, file object upright;
+  imread None; imdecode upright; SimpleITK MIRRORED, 4 channels of uint8; tifffile as stored
+colour: Pillow upright; Pillow, file object upright;
+  imread None; imdecode upright; SimpleITK MIRRORED, 4 channels of uint8; tifffile as stored
 OpenCV 5.0.0
-8 bits: Pillow SCRAMBLED, the scratch is in 2 rows and 40 columns; Pillow, file object upright; imread None; imdecode upright; tifffile as stored
-16 bits: Pillow SCRAMBLED, the scratch is in 2 rows and 40 columns; Pillow, file object upright; imread None; imdecode upright; tifffile as stored
-8 bits, deflate: Pillow upright; Pillow, file object upright; imread None; imdecode upright; tifffile as stored
-8 bits, in strips: Pillow upright; Pillow, file object upright; imread None; imdecode upright; tifffile as stored
-colour: Pillow upright; Pillow, file object upright; imread None; imdecode upright; tifffile as stored
+8 bits: Pillow SCRAMBLED, the scratch is in 2 rows and 40 columns; Pillow, file object upright;
+  imread None; imdecode upright; SimpleITK MIRRORED, 4 channels of uint8; tifffile as stored
+16 bits: Pillow SCRAMBLED, the scratch is in 2 rows and 40 columns; Pillow, file object upright;
+  imread None; imdecode upright; SimpleITK MIRRORED, 4 channels of uint8; tifffile as stored
+8 bits, deflate: Pillow upright; Pillow, file object upright;
+  imread None; imdecode upright; SimpleITK MIRRORED, 4 channels of uint8; tifffile as stored
+8 bits, in strips: Pillow upright; Pillow, file object upright;
+  imread None; imdecode upright; SimpleITK MIRRORED, 4 channels of uint8; tifffile as stored
+colour: Pillow upright; Pillow, file object upright;
+  imread None; imdecode upright; SimpleITK MIRRORED, 4 channels of uint8; tifffile as stored
 SEEN
