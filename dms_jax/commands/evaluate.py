@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -129,7 +130,10 @@ def _evaluate_maps(arguments: argparse.Namespace) -> None:
     from dms_jax.evaluation.result_files import write_image_table, write_results
     from dms_jax.evaluation.results_text import details_text, outputs_table
 
-    results = _score_maps(arguments, arguments.maps, _read_labels(arguments), _threshold(arguments))
+    threshold = _threshold(arguments)
+    results = _score_maps(arguments, arguments.maps, _read_labels(arguments), threshold)
+    if threshold is None:
+        _propose_threshold(arguments.maps)
     metrics = results.metrics
     defective = metrics["defective"]["images"]
     print(f"{arguments.maps}: {metrics['images']} maps, {defective} of defective images")
@@ -138,6 +142,18 @@ def _evaluate_maps(arguments: argparse.Namespace) -> None:
         write_results({"maps": str(arguments.maps), **metrics, "notes": list(results.notes)}, arguments.json)
     if arguments.csv:
         write_image_table(results.evaluation.rows, results.class_names, arguments.csv)
+
+
+def _propose_threshold(maps: Path) -> None:
+    """Name the threshold that `dms-jax predict` wrote beside its maps."""
+    file = maps.resolve().parent / "predictions.json"
+    try:
+        threshold = json.loads(file.read_text(encoding="utf-8"))["threshold"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if isinstance(threshold, int):
+        said = f"{file} says what these maps were judged by when they were predicted: --threshold {threshold}."
+        print(f"dms-jax: {said}", file=sys.stderr)
 
 
 def _evaluate_run(arguments: argparse.Namespace) -> None:

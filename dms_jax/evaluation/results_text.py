@@ -63,7 +63,11 @@ def _sets_table(metrics: Metrics) -> str:
         for name, own in sets.items()
     ]
     headers = ["images of", "images", "MAE", "maxF", "IoU", "F1", "pixel AP", "accuracy", "fired"]
-    return format_table(headers, rows, precision=5)
+    table = format_table(headers, rows, precision=5)
+    whole = metrics.get("image_level") or {}
+    if whole.get("truth") == "labels" and whole["defective"] + whole["free"] > metrics["images"]:
+        table += "\n(images: those whose mask is known; accuracy and fired: of all that have a label)"
+    return table
 
 
 def _threshold_line(metrics: Metrics) -> str:

@@ -257,6 +257,22 @@ def test_threshold_is_never_chosen_on_tested_images(evaluate, tmp_path):
     assert sentence == f"--validation-masks={masks} belong to the test: choose the threshold on other images."
 
 
+@pytest.mark.parametrize(
+    ("text", "said"), [('{"threshold": 207}', True), ('{"threshold": null}', False), ("{}", False), ("[", False)]
+)
+def test_the_threshold_of_a_prediction_is_proposed(tmp_path, capsys, text, said):
+    save_images(tmp_path / "predicted" / "maps", {"a": DEFECT})
+    masks = save_images(tmp_path / "masks", {"a": DEFECT})
+    file = tmp_path / "predicted" / "predictions.json"
+    file.write_text(text)
+    command = ["evaluate", "--maps", str(file.parent / "maps"), "--masks", str(masks)]
+    assert main(command) == 0
+    sentence = f"dms-jax: {file} says what these maps were judged by when they were predicted: --threshold 207.\n"
+    assert capsys.readouterr().err == sentence * said
+    assert main([*command, "--threshold", "9"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_several_problems_have_a_line_each(evaluate, tmp_path):
     (tmp_path / "maps" / "c.png").unlink()
     save_images(tmp_path / "maps", {"d": DEFECT})

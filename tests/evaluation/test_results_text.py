@@ -100,7 +100,10 @@ def test_what_does_not_exist_without_masks_is_not_available():
     ]
     metrics = compute_metrics(collect(scored), no_threshold("none"), class_names=("free", "crack"), free_class=0)
     assert cells(outputs_table(metrics), "maps")[1:] == ["n/a"] * 7 + ["1.00000"]
-    assert cells(details_text(metrics), "crack")[1:] == ["0", *["n/a"] * 5, "1.00000", "n/a"]
+    text = details_text(metrics)
+    assert cells(text, "crack")[1:] == ["0", *["n/a"] * 5, "1.00000", "n/a"]
+    assert "\n(images: those whose mask is known; accuracy and fired: of all that have a label)\n" in text
+    assert "those whose mask is known" not in details_text(metrics_of(threshold=100))
     assert cells(comparison_table({"a": metrics}), "a ")[2:] == ["n/a"] * 10 + ["1.00000"]
 
 
