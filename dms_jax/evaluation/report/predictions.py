@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import numpy as np
 from dms_jax.data.class_names import in_free_folder
 from dms_jax.data.image_files import read_image
 from dms_jax.data.prediction_folders import MAPS, OVERLAYS
-from dms_jax.errors import UserError, some_names
+from dms_jax.errors import UserError
 from dms_jax.evaluation.maps.files import list_images, match_names, read_map, read_truth, shortened
 from dms_jax.evaluation.observation import ObservedImage
 from dms_jax.evaluation.report.cards import MOST_CARDS, Card, make_card, worst
@@ -24,45 +22,19 @@ from dms_jax.evaluation.report.gallery import Gallery
 from dms_jax.evaluation.report.kinds import FINDINGS, FOUND, NOTHING, Kind, shown_errors
 from dms_jax.evaluation.report.page import Report
 from dms_jax.evaluation.report.pictures import make_pictures
+from dms_jax.evaluation.report.prediction_folder import (
+    PredictionFolder,
+    missing_shards,
+    open_predictions,
+    read_predictions,
+)
 from dms_jax.evaluation.report.text import shown_number
 from dms_jax.evaluation.scoring import ScoredImage, collect, score_image
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import given_threshold, no_threshold
-from dms_jax.inference.folder.records import read_records
 
 # Images read at a time: what has been read and not yet shown must not grow with their number.
 _CHUNK = 64
-# Of the table of one of several calls that share a folder; a file of more digits is not from one.
-_SHARD = re.compile(r"predictions-([0-9]{1,5})-of-([0-9]{1,5})")
-# So many shards that are missing are named; the others are counted.
-_NAMED = 10
-# What the record of a predicted image has.
-_KEYS = frozenset({"file", "name", "class", "probabilities", "score", "area", "boxes"})
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """A folder of predictions.
-
-    Attributes:
-      path: the folder.
-      class_names: in the order of their numbers.
-      free_class: number of the defect-free class, or None.
-      threshold: map > threshold is defective, 0..255, or None.
-      note: how it was chosen, or why there is none.
-      gates: the maps have been multiplied by the probability of a defect.
-      value_range: black and white of images of more than 8 bits, or None.
-      model: what it was predicted with, for the user.
-    """
-
-    path: Path
-    class_names: tuple[str, ...]
-    free_class: int | None
-    threshold: int | None
-    note: str
-    gates: bool
-    value_range: tuple[float, float] | None
-    model: str
 
 
 def report_predictions(folder: Path, masks: Path | None = None) -> Report:
@@ -77,11 +49,11 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
       UserError: it is no such folder, a file of it is missing or damaged, no mask belongs to an image, or the folder of
         masks is that of the maps.
     """
-    opened = _open(folder)
-    records, failed = _read(opened)
+    opened = open_predictions(folder)
+    records, failed = read_predictions(opened)
     if not records:
         raise UserError(f"{folder} has no predicted image: name a folder that `dms-jax predict` wrote to.")
-    notes = [*_missing_shards(folder), *(f"Not predicted: {reason}" for reason in shortened(failed))]
+    notes = [*missing_shards(folder), *(f"Not predicted: {reason}" for reason in shortened(failed))]
     truths: dict[str, str | None] = {}
     if masks is not None:
         if any(masks.resolve().is_relative_to((folder / written).resolve()) for written in (MAPS, OVERLAYS)):
@@ -128,70 +100,8 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
     )
 
 
-def _open(folder: Path) -> _Folder:
-    paths = sorted(folder.glob("predictions*.json"))
-    if not paths:
-        raise UserError(f"{folder} has no predictions.json: name a folder that `dms-jax predict` wrote.")
-    try:
-        fields = json.loads(paths[0].read_text(encoding="utf-8"))
-        names, free = tuple(fields["class_names"]), fields["free_class"]
-        value_range, threshold = fields["value_range"], fields["threshold"]
-        if not all(isinstance(name, str) for name in names):
-            raise ValueError("class_names are no texts")
-        if threshold is not None and not (isinstance(threshold, int) and 0 <= threshold <= 255):
-            raise ValueError("threshold is no value of a map")
-        if value_range is not None:
-            low, high = map(float, value_range)
-            value_range = low, high
-        return _Folder(
-            path=folder,
-            class_names=names,
-            free_class=None if free is None else names.index(free),
-            threshold=threshold,
-            note=str(fields["note"]),
-            gates=bool(fields["gates"]),
-            value_range=value_range,
-            model=", ".join(f"{key} {value}" for key, value in dict(fields["model"]).items()),
-        )
-    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise UserError(f"{paths[0]} is damaged: predict the images again, to another folder.") from error
-
-
-def _read(folder: _Folder) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """The records of what was predicted, and why other files could not be; each file once, whatever shards had it."""
-    predicted: dict[str, Mapping[str, Any]] = {}
-    failed: dict[str, str] = {}
-    for path in sorted(folder.path.glob("predictions*.jsonl")):
-        for record in read_records(path):
-            file = record["file"]
-            if record.get("error") is not None:
-                failed.setdefault(file, str(record["error"]))
-            elif record.keys() >= _KEYS and record["probabilities"].keys() in (set(folder.class_names), set()):
-                predicted[file] = record
-            else:
-                raise UserError(
-                    f"{path} is damaged (what it has of {file} is not whole): predict the images again, to another "
-                    "folder."
-                )
-    return list(predicted.values()), [reason for file, reason in failed.items() if file not in predicted]
-
-
-def _missing_shards(folder: Path) -> Iterator[str]:
-    """A sentence for each number of shards that not all are there of; none where all images were one call's, too."""
-    if (folder / "predictions.jsonl").exists():
-        return
-    there: dict[int, set[int]] = {}
-    for path in folder.glob("predictions-*-of-*.jsonl"):
-        if match := _SHARD.fullmatch(path.stem):
-            there.setdefault(int(match[2]), set()).add(int(match[1]))
-    for count, numbers in sorted(there.items()):
-        missing = [f"{number}/{count}" for number in range(1, count + 1) if number not in numbers]
-        if missing:
-            yield f"The images of shard {some_names(missing, _NAMED)} are not in {folder}: predict them too."
-
-
 def _looked_at(
-    folder: _Folder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str | None], *, scores: bool
+    folder: PredictionFolder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str | None], *, scores: bool
 ) -> Iterator[tuple[ScoredImage | None, Card]]:
     def look(record: Mapping[str, Any]) -> tuple[ScoredImage | None, Card]:
         saliency_map, _ = read_map(folder.path / MAPS / f"{record['name']}.png")
@@ -220,7 +130,12 @@ def _mask(record: Mapping[str, Any], saliency_map: np.ndarray, truths: Mapping[s
 
 
 def _look(
-    folder: _Folder, record: Mapping[str, Any], saliency_map: np.ndarray, mask: np.ndarray | None, *, scores: bool
+    folder: PredictionFolder,
+    record: Mapping[str, Any],
+    saliency_map: np.ndarray,
+    mask: np.ndarray | None,
+    *,
+    scores: bool,
 ) -> tuple[ScoredImage | None, Card]:
     image = _image(record["file"], folder, saliency_map.shape)
     number = folder.class_names.index(record["class"]) if record["class"] in folder.class_names else None
@@ -268,7 +183,7 @@ def _look(
     return scored, replace(card, numbers=(*numbers, *card.numbers), probabilities=probabilities)
 
 
-def _image(path: str, folder: _Folder, size: tuple[int, ...]) -> np.ndarray | None:
+def _image(path: str, folder: PredictionFolder, size: tuple[int, ...]) -> np.ndarray | None:
     """The image that was predicted, if it is still where it was and of that size."""
     try:
         image = np.asarray(read_image(path, folder.value_range))
@@ -278,7 +193,7 @@ def _image(path: str, folder: _Folder, size: tuple[int, ...]) -> np.ndarray | No
 
 
 def _summary(
-    folder: _Folder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str | None], *, scores: bool
+    folder: PredictionFolder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str | None], *, scores: bool
 ) -> list[str]:
     firing = sum(bool(record["boxes"]) for record in records)
     sentences = [f"{len(records)} images, predicted with {folder.model}."]
