@@ -27,7 +27,7 @@ from dms_jax.commands import (
     report,
     train,
 )
-from dms_jax.errors import UserError, first_words, is_full_memory, tell
+from dms_jax.errors import UserError, is_full_memory, tell, told_of_full_memory
 from dms_jax.runtime.signals import Interruptions
 from dms_jax.tables import printable
 from dms_jax.version import __version__
@@ -95,11 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not is_full_memory(error):
             raise
-        tell(
-            "dms-jax",
-            f"the device has too little memory ({printable(first_words(error))}): end what else is at work on it, or "
-            "compute on the CPU with JAX_PLATFORMS=cpu.",
-        )
+        tell("dms-jax", f"{printable(told_of_full_memory(error))}, or compute on the CPU with JAX_PLATFORMS=cpu.")
         return 1
     return 0
 

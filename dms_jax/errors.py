@@ -56,6 +56,11 @@ def is_full_memory(error: Exception) -> bool:
     return "RESOURCE_EXHAUSTED" in str(error)
 
 
+def told_of_full_memory(error: Exception) -> str:
+    """The beginning of a sentence on an error of full memory, which goes on with what else can be done."""
+    return f"the device has too little memory ({first_words(error)}): end what else is at work on it"
+
+
 def first_words(error: Exception) -> str:
     """The beginning of another library's message, on one line, to be quoted in a `UserError`."""
     return " ".join(str(error).split())[:200]

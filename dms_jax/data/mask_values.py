@@ -86,18 +86,19 @@ class MaskValues:
 
     def names(self, value: int) -> bool:
         """Whether a number is one of those that are defective or ignored."""
-        rules = [self, *([] if self.ignored is None else [self.ignored])]
-        return any(low <= value <= high for rule in rules for low, high in rule.ranges)
+        return any(low <= value <= high for rule in self._rules() for low, high in rule.ranges)
+
+    def _rules(self) -> "list[MaskValues]":
+        return [self] if self.ignored is None else [self, self.ignored]
 
     def _is_of_colours(self, greys: NDArray[np.integer]) -> bool:
         """Whether the greys of an image in colour are colours too: of a rule of colours that names one of them.
 
         Or there is but one: of masks on white, that of an image without a defect.
         """
-        rules = [self, *([] if self.ignored is None else [self.ignored])]
-        if any(rule.ranges for rule in rules):
+        if any(rule.ranges for rule in self._rules()):
             return False
-        named = {colour[0] for rule in rules for colour in rule.colours if len(set(colour)) == 1}
+        named = {colour[0] for rule in self._rules() for colour in rule.colours if len(set(colour)) == 1}
         present = set(np.unique(greys).tolist())
         return len(present) == 1 or bool(named & present)
 

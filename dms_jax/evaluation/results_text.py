@@ -56,6 +56,12 @@ def _saliency_cells(metrics: Metrics) -> list[Cell]:
     ]
 
 
+def labelled_images(metrics: Metrics) -> int:
+    """How many images count by their labels, whether or not their masks are known; 0 where none does."""
+    whole = metrics.get("image_level") or {}
+    return int(whole["defective"] + whole["free"]) if whole.get("truth") == "labels" else 0
+
+
 def _sets_table(metrics: Metrics) -> str:
     sets = {"all": metrics, "defective": metrics["defective"], **metrics["per_class"]}
     rows = [
@@ -64,8 +70,7 @@ def _sets_table(metrics: Metrics) -> str:
     ]
     headers = ["images of", "images", "MAE", "maxF", "IoU", "F1", "pixel AP", "accuracy", "fired"]
     table = format_table(headers, rows, precision=5)
-    whole = metrics.get("image_level") or {}
-    if whole.get("truth") == "labels" and whole["defective"] + whole["free"] > metrics["images"]:
+    if labelled_images(metrics) > metrics["images"]:
         table += "\n(images: those whose mask is known; accuracy and fired: of all that have a label)"
     return table
 

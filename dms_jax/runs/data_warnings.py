@@ -77,14 +77,19 @@ def _of_training(config: ConfigDict, splits: Splits, num_classes: int) -> Iterat
         f"{reason}, so that the saliency map {effect}: put defective images with their masks into train (in "
         "a folder without train/ and test/, every class is shared out among the splits)."
     )
-    model = build.build_model(config, num_classes)
-    pools = isinstance(model, DMS) and model.has_class_heads and model.class_pooling == "saliency"
+    model = _with_class_heads(config, num_classes)
     labelled = any(np.any(source.labels() >= 0) for source in splits.train)
-    if pools and num_classes > 1 and labelled:
+    if model is not None and model.class_pooling == "saliency" and num_classes > 1 and labelled:
         yield (
             "The class heads see the features where the saliency map is, and so hardly anything of a defect that it "
             "does not find: without masks of defects, train them with --config.model.class_pooling=average."
         )
+
+
+def _with_class_heads(config: ConfigDict, num_classes: int) -> DMS | None:
+    """The run's SDMS or BDMS; None where it has no class heads, or the network is another."""
+    model = build.build_model(config, num_classes)
+    return model if isinstance(model, DMS) and model.has_class_heads else None
 
 
 def _of_class_heads(config: ConfigDict, class_names: Sequence[str]) -> Iterator[str]:
@@ -92,9 +97,8 @@ def _of_class_heads(config: ConfigDict, class_names: Sequence[str]) -> Iterator[
     if not keeps_class_heads(config):
         return
     source = Path(config.init.checkpoint).expanduser()
-    model = build.build_model(config, len(class_names))
     earlier = RunDescription.load(source)
-    if earlier is None or not (isinstance(model, DMS) and model.has_class_heads):
+    if earlier is None or _with_class_heads(config, len(class_names)) is None:
         return
     theirs, ours = tuple(earlier.class_names), tuple(class_names)
     # Another number is refused.

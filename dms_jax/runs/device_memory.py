@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import jax
 from ml_collections import ConfigDict
 
-from dms_jax.errors import UserError, first_words, is_full_memory
+from dms_jax.errors import UserError, is_full_memory, told_of_full_memory
 from dms_jax.models.dms import NETWORKS
 
 
@@ -26,12 +26,11 @@ def telling_of_full_memory(config: ConfigDict) -> Iterator[None]:
         # Some ways from XLA to Python make ValueErrors of all errors.
         if not is_full_memory(error):
             raise
-        ways = [f"a smaller config.batch_size than {config.batch_size}", "a smaller config.data.image_size"]
-        if config.model.network in NETWORKS and not config.model.remat:
-            ways.insert(1, "config.model.remat=True (slower)")
-        if config.model.network in NETWORKS and config.model.size != "small":
-            ways.insert(1, f"a smaller network than size={config.model.size}, such as config.model.size=small")
-        raise UserError(
-            f"the device has too little memory ({first_words(error)}): end what else is at work on it, or choose "
-            f"{', '.join(ways[:-1])} or {ways[-1]}."
-        ) from error
+        ways = [f"a smaller config.batch_size than {config.batch_size}"]
+        if config.model.network in NETWORKS:
+            if config.model.size != "small":
+                ways.append(f"a smaller network than size={config.model.size}, such as config.model.size=small")
+            if not config.model.remat:
+                ways.append("config.model.remat=True (slower)")
+        choices = f"{', '.join(ways)} or a smaller config.data.image_size"
+        raise UserError(f"{told_of_full_memory(error)}, or choose {choices}.") from error

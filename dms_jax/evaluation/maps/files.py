@@ -90,12 +90,12 @@ def match_maps(
         f"{found_maps[name]} has no mask in {masks}: add {name}.png there, or remove the map." for name in sorted(extra)
     ]
     refuse(problems)
-    pairs = [MapPair(name, found_maps[partner[name]], mask) for name, mask in found_masks.items()]
+    map_of = {name: found_maps[partner[name]] for name in found_masks}
     notes += shortened(
         [
-            f"{pair.map_path} is taken for the map of {pair.mask_path}, although the names differ."
-            for pair in pairs
-            if pair.mask_path and (partner[pair.name] != pair.name or _differ_in_case(pair.map_path, pair.mask_path))
+            f"{map_of[name]} is taken for the map of {mask}, although the names differ."
+            for name, mask in found_masks.items()
+            if partner[name] != name or _differ_in_case(map_of[name], mask)
         ]
     )
     if free:
@@ -105,8 +105,9 @@ def match_maps(
             f"{'counts as of a defect-free image' if one else 'count as of defect-free images'}: "
             f"{some_names(free, _SHOWN)}."
         )
-    pairs = sorted([*pairs, *(MapPair(name, found_maps[name], None) for name in free)], key=attrgetter("name"))
-    return Matching(tuple(pairs), tuple(notes))
+    pairs = [MapPair(name, map_of[name], mask) for name, mask in found_masks.items()]
+    pairs += [MapPair(name, found_maps[name], None) for name in free]
+    return Matching(tuple(sorted(pairs, key=attrgetter("name"))), tuple(notes))
 
 
 def match_names(wanted: Iterable[str], offered: Iterable[str]) -> dict[str, str]:

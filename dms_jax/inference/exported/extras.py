@@ -10,7 +10,7 @@ _PACKAGES = {"export": ("flatbuffers",), "onnx": ("onnx", "onnxruntime")}
 
 def is_installed(extra: str) -> bool:
     """Whether all of an extra's packages can be imported: "export" or "onnx"."""
-    return all(find_spec(package) is not None for package in _PACKAGES[extra])
+    return not _absent(extra)
 
 
 def check_installed(extra: str, what: str) -> None:
@@ -23,8 +23,9 @@ def check_installed(extra: str, what: str) -> None:
     Raises:
       UserError: a package is absent.
     """
-    for package in _PACKAGES[extra]:
-        if find_spec(package) is None:
-            raise UserError(
-                f"{what} need the package {package}, which is not installed: pip install 'dms-jax[{extra}]'."
-            )
+    for package in _absent(extra):
+        raise UserError(f"{what} need the package {package}, which is not installed: pip install 'dms-jax[{extra}]'.")
+
+
+def _absent(extra: str) -> list[str]:
+    return [package for package in _PACKAGES[extra] if find_spec(package) is None]
