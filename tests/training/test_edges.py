@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from own_network import OwnNetwork
 from scipy import ndimage
 
 from dms_jax.models import SaliencyOutput
@@ -95,24 +96,14 @@ def test_the_training_loss_has_it_for_maps_of_edges() -> None:
     assert none == without
 
 
-class Edges(nn.Module):
+class Edges(OwnNetwork):
     """A network whose map is the same everywhere, and whose map of edges is a mixture of a pixel's colours."""
-
-    num_classes: int = 2
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
-
-    num_outputs = 1
-    has_class_heads = False
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
         level = self.param("level", nn.initializers.zeros_init(), (1, 1, 1, 1))
         saliency = jnp.broadcast_to(level, images[..., :1].shape)
         return SaliencyOutput((saliency,), (), {}, (nn.Dense(1, name="mix")(images),))
-
-    def for_prediction(self) -> Any:
-        return self, lambda variables: variables
 
 
 @pytest.mark.parametrize("devices", [1, 2])

@@ -15,6 +15,7 @@ from drawn_state import drawn_state
 from flax import linen as nn
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
+from own_network import OwnNetwork
 from tiny_network import FIELDS
 
 from dms_jax.data.image_files import IGNORED
@@ -209,23 +210,13 @@ def test_devices_may_normalise_by_their_own_images(initial: TrainState, own_step
         assert_close(ends["unlike"], ends["one"], 1e-3)
 
 
-class Deaf(nn.Module):
+class Deaf(OwnNetwork):
     """A network of somebody's own whose BatchNorm, as Flax has it by default, asks for no axis."""
-
-    num_classes: int = 2
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
-
-    num_outputs = 1
-    has_class_heads = False
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
         x = nn.BatchNorm(not train, name="norm")(images)
         return SaliencyOutput((nn.Dense(1, name="last")(x),), (), {})
-
-    def for_prediction(self) -> Any:
-        return self, lambda variables: variables
 
 
 @pytest.mark.parametrize("devices", [1, 2])
