@@ -48,13 +48,22 @@ def separator(text: str) -> str:
 def read_csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     """The columns of a CSV file by its first line, and its other lines by them; see `separator`.
 
+    Names of columns are in lower case, without the blanks around them: a spreadsheet's are `Name` or ` label`.
+
     Raises:
-      OSError, UnicodeDecodeError, csv.Error: the file cannot be read, is not UTF-8, or is not CSV.
+      OSError, UnicodeDecodeError, csv.Error: the file cannot be read, is not UTF-8, is not CSV, or has two columns of
+        one name.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         text = file.read()
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator(text))
-    return list(reader.fieldnames or ()), list(reader)
+    columns = [name.strip().lower() for name in reader.fieldnames or ()]
+    # Those without a name are what a spreadsheet leaves of empty ones.
+    for name in filter(None, columns):
+        if columns.count(name) > 1:
+            raise csv.Error(f"two columns are called {name}")
+    reader.fieldnames = columns
+    return columns, list(reader)
 
 
 def format_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], precision: int = 4) -> str:

@@ -27,6 +27,12 @@ def test_columns_are_separated_as_spreadsheets_do(tmp_path, separator):
     assert read_labels(write(tmp_path, text)).classes == {"a": (1, 0)}
 
 
+@pytest.mark.parametrize("header", ["Name,Label,Predicted", "name, label, predicted", "NAME ,LABEL,predicted,,"])
+def test_names_of_columns_may_be_written_otherwise(tmp_path, header):
+    labels = read_labels(write(tmp_path, f"{header}\na,crack,free\nb,free,free\n"))
+    assert labels.classes == {"a": (1, 0), "b": (0, 0)}
+
+
 def test_classes_are_in_order_of_names_where_none_is_free(tmp_path):
     labels = read_labels(write(tmp_path, "name,label\na,crack\nb,break\n"))
     assert labels.class_names == ("break", "crack")
@@ -88,6 +94,11 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
     for path in (tmp_path / "nowhere.csv", tmp_path, write(tmp_path, "name,label\na,b\n", "utf-16")):
         with pytest.raises(UserError, match=r"cannot be read \(.*\): name a CSV file with the columns name and label"):
             read_labels(path)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"cannot be read \(two columns are called label\): name a CSV file"):
+        read_labels(write(tmp_path, "name,label,Label\na,crack,free\n"))
 
 
 def test_images_that_are_not_in_the_file_are_named(tmp_path):
