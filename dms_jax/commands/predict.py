@@ -150,7 +150,6 @@ def _masks_among(files: Sequence[ImageFile]) -> str | None:
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Predictor, Interpretation]:
-    from dms_jax.data.framing import Framing
     from dms_jax.runs.predictor import Predictor
 
     options = {
@@ -164,7 +163,7 @@ def _load(arguments: argparse.Namespace) -> tuple[Predictor, Interpretation]:
         raise UsageError(f"{arguments.workdir}: {error}.") from error
     reading = predictor.reading
     if arguments.tiles is not None:
-        reading = replace(reading, framing=Framing("tiles", reading.framing.size, arguments.tiles))
+        reading = replace(reading, framing=replace(reading.framing, mode="tiles", tile=arguments.tiles))
     return predictor, reading
 
 

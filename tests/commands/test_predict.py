@@ -21,6 +21,7 @@ from tiny_run import save_tiny_run
 
 from dms_jax import Predictor
 from dms_jax.cli import main
+from dms_jax.data.framing import Framing
 from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.folder.records import RecordFile
 from dms_jax.runs import predictor as runs_predictor
@@ -125,6 +126,17 @@ def test_flags_change_how_answers_are_read(call: Call) -> None:
     assert err == [
         "dms-jax: few holds predictions made otherwise (gates, threshold): choose another --output.",
     ]
+
+
+def test_tiles_of_another_side_overlap_as_those_of_the_run(call: Call, workdir: Path) -> None:
+    shutil.copytree(workdir, "tiled")
+    description = RunDescription.load(workdir)
+    assert description is not None
+    replace(description, framing=Framing("tiles", 48, 24, 0.5)).save(Path("tiled"))
+    assert call(run="tiled", output="own")[0] == call("--tiles", 24, run="tiled", output="told")[0] == 0
+    assert contents("told/maps") == contents("own/maps")
+    # The same command goes on with it.
+    assert call("--tiles", 24, run="tiled", output="own")[0] == 0
 
 
 def test_processes_and_shards_give_the_same(call: Call) -> None:
