@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from dms_jax.commands.dataset_flags import add_dataset_flags
 from dms_jax.commands.output_files import check_output_file
-from dms_jax.errors import UsageError
+from dms_jax.errors import UsageError, some_names
 
 if TYPE_CHECKING:
     from dms_jax.comparison.rows import Row
     from dms_jax.data.examples import ExampleSource
 
 _MASKS = "masks"
+# So many files are named in a sentence; the others are counted.
+_NAMED = 3
 
 
 def add_to(commands: Any) -> None:
@@ -87,6 +89,8 @@ def run(arguments: argparse.Namespace) -> None:
     for method in methods:
         rows.append(make_row(method, dataset, source, arguments.output / method.name))
         print(f"dms-jax: {method.name}: {rows[-1].seconds:.1f} s", file=sys.stderr)
+    if methods and (sentence := _earlier_maps(source, arguments.output, [_MASKS, *(method.name for method in methods)])):
+        print(f"dms-jax: {sentence}", file=sys.stderr)
     rows += of_folders + of_runs
     measured = sum(source.has_masks())
     for row in rows:
@@ -165,6 +169,22 @@ def _write_masks(source: ExampleSource, folder: Path) -> None:
         if known:
             mask = source.mask(index)[..., 0]
             write_map(blacken_ignored((), mask)[1] if source.ignores else mask, folder / f"{name}.png")
+
+
+def _earlier_maps(source: ExampleSource, output: Path, written: list[str]) -> str | None:
+    """A sentence on maps and masks of other images that lie among those that were written, as of another split."""
+    from dms_jax.comparison.rows import map_names
+
+    own = {f"{name}.png" for name in map_names(source)}
+    for folder in (output / inner for inner in written):
+        names = (path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+        others = sorted(name for name in names if name not in own)
+        if others:
+            return (
+                f"{folder} has images of an earlier comparison too ({some_names(others, _NAMED)}), which dms-jax "
+                "evaluate --maps would count: name another --output, or remove them."
+            )
+    return None
 
 
 def _run_row(name: str, workdir: Path, arguments: argparse.Namespace) -> Row:

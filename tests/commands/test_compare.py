@@ -101,6 +101,22 @@ def test_what_was_written_scores_the_same_as_maps_of_any_method(compare, tmp_pat
     assert main(["evaluate", "--maps", str(tmp_path / "out" / "SR"), "--masks", str(tmp_path / "out" / "masks")]) == 0
 
 
+def test_maps_of_an_earlier_comparison_are_told(compare, folder, tmp_path):
+    """Written to one folder, they would be counted with the others."""
+    out = tmp_path / "out"
+    assert compare("--methods", "SR", "--output", out)[2].count("\n") == 1
+    assert compare("--methods", "SR", "--output", out)[2].count("\n") == 1
+    few = shutil.copytree(folder / "images", tmp_path / "few")
+    for path in (few / "test" / "good" / "g1.png", few / "test" / "hole" / "h1.png", few / "masks/test/hole/h1.png"):
+        path.unlink()
+    code, _, err = compare("--methods", "SR", "--manual-dir", few, "--output", out)
+    assert code == 0
+    assert err.splitlines()[1:] == [
+        f"dms-jax: {out / 'masks'} has images of an earlier comparison too (test/good/g1.png, test/hole/h1.png), which "
+        "dms-jax evaluate --maps would count: name another --output, or remove them."
+    ]
+
+
 def test_maps_by_the_images_names_alone_or_by_a_csv(compare, tmp_path):
     compare("--methods", "SR", "--output", tmp_path / "out")
     flat, renamed = tmp_path / "flat", tmp_path / "renamed"
