@@ -41,7 +41,8 @@ def draw_overlay(image: Image.Image, prediction: Prediction) -> Image.Image:
 def caption(prediction: Prediction) -> str:
     """Such as `crack 98%, 2 regions`."""
     parts = []
-    if prediction.class_name is not None:
+    # A single class is certain in every image, also in those that show nothing.
+    if prediction.class_name is not None and len(prediction.probabilities) > 1:
         share = prediction.probabilities[prediction.class_name]
         # Characters that the font lacks would be boxes.
         parts.append(f"{prediction.class_name.encode('ascii', 'replace').decode()} {share:.0%}")

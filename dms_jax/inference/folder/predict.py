@@ -34,7 +34,7 @@ class FolderSummary:
     Attributes:
       predicted: how many were predicted now.
       earlier: how many had been, by an earlier call.
-      classes: how many of those predicted now are of each class; empty without class heads.
+      classes: how many of those predicted now are of each class; empty without class heads, or with a single class.
       firing: how many of those have a defective pixel; None without a threshold.
       failed: for each that could not be read, why.
       seconds: from the first file to the last.
@@ -121,7 +121,7 @@ def predict_files(
     return FolderSummary(
         predicted,
         len(files) - len(left),
-        {name: classes[name] for name in reading.class_names} if classes else {},
+        {name: classes[name] for name in reading.class_names} if classes and len(reading.class_names) > 1 else {},
         None if reading.threshold is None else firing,
         tuple(failed),
         time.monotonic() - started,

@@ -4,14 +4,15 @@ from fake_network import FakeNetwork, reading
 from PIL import Image
 from scipy import ndimage
 
+from dms_jax.data.framing import crops_of
 from dms_jax.inference.folder.overlay import caption, draw_overlay, outline
 from dms_jax.inference.image_predictor import ImagePredictor
-from dms_jax.inference.interpretation import Prediction, Region
+from dms_jax.inference.interpretation import Prediction, Region, interpret
 
 
 def prediction(mask: np.ndarray | None, class_name: str | None = "crack") -> Prediction:
     regions = () if mask is None or not mask.any() else (Region((0, 0, 1, 1), 1),)
-    probabilities = {} if class_name is None else {class_name: 0.984}
+    probabilities = {} if class_name is None else {class_name: 0.984, "free": 0.016}
     saliency_map = np.zeros((9, 9) if mask is None else mask.shape, np.uint8)
     return Prediction(saliency_map, class_name, probabilities, 0.984, None if mask is None else 9, mask, regions)
 
@@ -51,6 +52,14 @@ def test_captions() -> None:
     assert caption(prediction(~mask)) == "crack 98%, 0 regions"
     assert caption(prediction(None, None)) == "defective 98%"
     assert caption(prediction(None, "Kratzer Ä ü")) == "Kratzer ? ? 98%"
+
+
+def test_a_single_class_says_nothing_of_an_image() -> None:
+    """It is certain, also where there is no defect."""
+    only = reading(class_names=("crack",), free_class=None)
+    crops = crops_of((32, 32), only.framing)
+    sound = interpret(np.full((1, 32, 32), 51, np.uint8), np.ones((1, 1), np.float32), crops, (32, 32), only)
+    assert caption(sound) == "defective 20%, 0 regions"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (7, 3)])

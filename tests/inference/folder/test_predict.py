@@ -84,6 +84,20 @@ def records(path: str | Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
+class OfOneClass(FakeNetwork):
+    """It names all images alike."""
+
+    def __call__(self, images: Any) -> Any:
+        red, _ = super().__call__(images)
+        return red, np.ones((len(images), 1, 1), np.float32)
+
+
+def test_of_a_single_class_nothing_is_counted(images: Path) -> None:
+    summary = predict("out", how=reading(class_names=("crack",), free_class=None), network=OfOneClass())
+    assert (summary.predicted, summary.classes) == (COUNT, {})
+    assert {row["class"] for row in table("out/predictions.csv")} == {"crack"}
+
+
 def test_a_folder_has_what_the_predictor_says(images: Path) -> None:
     progress: list[int] = []
     summary = predict("out", progress=progress.append)
