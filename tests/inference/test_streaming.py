@@ -18,11 +18,15 @@ from dms_jax.inference.streaming import stream
 from dms_jax.inference.underway import Answered, Loaded
 
 CROP = Crop(0, 0, 8, 8, (0, 0, 8, 8))
+THREADS = 4
 
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(THREADS) as threads:
+        # All are started: it starts none while one has nothing to do, so that each has to wait for the others.
+        together = threading.Barrier(THREADS)
+        list(threads.map(lambda _: together.wait(), range(THREADS)))
         yield threads
 
 
@@ -80,9 +84,8 @@ def test_few_images_are_held_at_a_time_however_many_there_are(pool: Any) -> None
         most[count] = 0
         for _ in stream(range(count), noted, FakeNetwork(4, 2), finish, pool, ahead=8):
             most[count] = max(most[count], len(alive))
-    # Being read, in a batch, being predicted.
-    assert most[400] <= 8 + 4 * 4 + 1
-    assert most[400] <= most[50] + 4
+    # Being read, in a batch, being predicted; of few images as many, unless threads are slow.
+    assert max(most.values()) <= 8 + 4 * 4 + 1
 
 
 @pytest.mark.parametrize("chunk", [1, 8])
@@ -120,8 +123,6 @@ def test_what_is_asked_for_is_not_read_far_ahead(pool: Any) -> None:
 
 @pytest.mark.parametrize("where", ["items", "load", "predict", "finish"])
 def test_failures_arrive_and_leave_no_thread(where: str, pool: Any) -> None:
-    # The pool's own are started.
-    list(pool.map(time.sleep, [0.01] * 8))
     before = set(threading.enumerate())
 
     class Broken(FakeNetwork):
@@ -157,7 +158,6 @@ def test_failures_arrive_and_leave_no_thread(where: str, pool: Any) -> None:
 
 
 def test_whoever_stops_early_leaves_no_thread(pool: Any) -> None:
-    list(pool.map(time.sleep, [0.01] * 8))
     before = set(threading.enumerate())
     answers = stream(range(100), load, FakeNetwork(4, 2), finish, pool)
     next(answers)
