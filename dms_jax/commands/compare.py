@@ -89,8 +89,9 @@ def run(arguments: argparse.Namespace) -> None:
     for method in methods:
         rows.append(make_row(method, dataset, source, arguments.output / method.name))
         print(f"dms-jax: {method.name}: {rows[-1].seconds:.1f} s", file=sys.stderr)
-    if methods and (sentence := _earlier_maps(source, arguments.output, [_MASKS, *(method.name for method in methods)])):
-        print(f"dms-jax: {sentence}", file=sys.stderr)
+    if methods:
+        written = [_MASKS, *(method.name for method in methods)]
+        _tell_of_earlier_maps(source, [arguments.output / inner for inner in written])
     rows += of_folders + of_runs
     measured = sum(source.has_masks())
     for row in rows:
@@ -171,20 +172,21 @@ def _write_masks(source: ExampleSource, folder: Path) -> None:
             write_map(blacken_ignored((), mask)[1] if source.ignores else mask, folder / f"{name}.png")
 
 
-def _earlier_maps(source: ExampleSource, output: Path, written: list[str]) -> str | None:
-    """A sentence on maps and masks of other images that lie among those that were written, as of another split."""
+def _tell_of_earlier_maps(source: ExampleSource, folders: list[Path]) -> None:
+    """Say where maps or masks of other images lie among those that were written, as of another split."""
     from dms_jax.comparison.rows import map_names
 
     own = {f"{name}.png" for name in map_names(source)}
-    for folder in (output / inner for inner in written):
+    for folder in folders:
         names = (path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
         others = sorted(name for name in names if name not in own)
         if others:
-            return (
-                f"{folder} has images of an earlier comparison too ({some_names(others, _NAMED)}), which dms-jax "
-                "evaluate --maps would count: name another --output, or remove them."
+            print(
+                f"dms-jax: {folder} has images of an earlier comparison too ({some_names(others, _NAMED)}), which "
+                "dms-jax evaluate --maps would count: name another --output, or remove them.",
+                file=sys.stderr,
             )
-    return None
+            return
 
 
 def _run_row(name: str, workdir: Path, arguments: argparse.Namespace) -> Row:

@@ -13,12 +13,16 @@ from dms_jax.commands.output_files import check_output_file
 from dms_jax.errors import UsageError
 
 if TYPE_CHECKING:
+    from dms_jax.data.mask_values import MaskValues
     from dms_jax.evaluation.maps.evaluate import MapResults
     from dms_jax.evaluation.maps.labels import Labels
     from dms_jax.evaluation.thresholds import OperatingThreshold
     from dms_jax.runs.testing import RunEvaluation
 
-_MAP_OPTIONS = ("masks", "labels", "free_class", "threshold", "validation_maps", "validation_masks", "resize")
+_MAP_OPTIONS = (
+    *("masks", "mask_values", "labels", "free_class", "threshold"),
+    *("validation_maps", "validation_masks", "resize"),
+)
 _RUN_OPTIONS = ("split", "data_dir", "manual_dir", "max_false_alarms", "flips")
 
 
@@ -36,6 +40,7 @@ def add_to(commands: Any) -> None:
     what.add_argument("--compare", type=Path, nargs="+", metavar="DIR", help="folders of maps and runs, in one table")
     maps = command.add_argument_group("for folders of maps")
     maps.add_argument("--masks", type=Path, metavar="DIR", help="the masks, of the same names; 255 is defective")
+    maps.add_argument("--mask-values", metavar="LIST", help="defective values of the masks, like 1-4,ignore:255")
     maps.add_argument("--labels", type=Path, metavar="CSV", help="with columns name, label and optionally predicted")
     maps.add_argument("--free-class", metavar="NAME", help="label of sound images (default: free, good, normal or ok)")
     maps.add_argument("--threshold", type=int, metavar="T", help="call map > T defective, 0..255")
@@ -111,6 +116,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--validation-maps belongs to one folder of maps: give --maps instead of --compare.")
     if arguments.free_class is not None and not arguments.labels:
         raise UsageError("--free-class names one of the labels: give --labels too.")
+    _mask_values(arguments)
     for file in (arguments.json, arguments.csv):
         if file is not None:
             check_output_file(file)
@@ -226,9 +232,21 @@ def _score_maps(
 ) -> MapResults:
     from dms_jax.evaluation.maps.evaluate import evaluate_maps
 
-    results = evaluate_maps(maps, arguments.masks, labels=labels, threshold=threshold, resize=arguments.resize)
+    results = evaluate_maps(
+        *(maps, arguments.masks),
+        labels=labels,
+        threshold=threshold,
+        resize=arguments.resize,
+        mask_values=_mask_values(arguments),
+    )
     _print_notes(results)
     return results
+
+
+def _mask_values(arguments: argparse.Namespace) -> MaskValues | None:
+    from dms_jax.data.mask_values import MaskValues
+
+    return MaskValues.parse(arguments.mask_values or "")
 
 
 def _print_notes(results: MapResults | RunEvaluation) -> None:
@@ -261,7 +279,8 @@ def _threshold(arguments: argparse.Namespace) -> OperatingThreshold | None:
         raise UsageError(f"--validation-maps={maps} are the maps to be tested: choose the threshold on others.")
     if masks.resolve() == arguments.masks.resolve():
         raise UsageError(f"--validation-masks={masks} belong to the test: choose the threshold on other images.")
-    results = evaluate_maps(maps, masks, resize=arguments.resize, with_sod=False)
+    values = _mask_values(arguments)
+    results = evaluate_maps(maps, masks, resize=arguments.resize, with_sod=False, mask_values=values)
     _print_notes(results)
     return choose_threshold(results.evaluation, str(maps))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dms_jax.errors import UsageError
 
-_PREDICTION_OPTIONS = ("masks",)
+_PREDICTION_OPTIONS = ("masks", "mask_values")
 _RUN_OPTIONS = ("split", "data_dir", "manual_dir")
 
 
@@ -34,6 +34,7 @@ def add_to(commands: Any) -> None:
     runs.add_argument("--manual-dir", metavar="DIR", help="the dataset's files, if not where they were")
     predictions = command.add_argument_group("for predictions")
     predictions.add_argument("--masks", type=Path, metavar="DIR", help="masks of the same names, to score by")
+    predictions.add_argument("--mask-values", metavar="LIST", help="their defective values, like 1-4,ignore:255")
     command.set_defaults(run=run)
 
 
@@ -48,6 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
     output = arguments.output
     if output is not None and output.is_dir():
         raise UsageError(f"--output={output} is a folder: name a file, such as {output / 'report.html'}.")
+    if arguments.mask_values is not None and arguments.masks is None:
+        raise UsageError("--mask-values says how --masks are read: give them too.")
     if arguments.workdir:
         from dms_jax.runs.reporting import report_run
 
@@ -57,10 +60,12 @@ def run(arguments: argparse.Namespace) -> None:
         )
         notes: Sequence[str] = tested.notes
     else:
+        from dms_jax.data.mask_values import MaskValues
         from dms_jax.evaluation.report.page import write_report
         from dms_jax.evaluation.report.predictions import report_predictions
 
-        report = report_predictions(arguments.predictions, arguments.masks)
+        values = MaskValues.parse(arguments.mask_values or "")
+        report = report_predictions(arguments.predictions, arguments.masks, values)
         output = output or arguments.predictions / "report.html"
         write_report(report, output)
         notes = report.notes

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -337,6 +338,27 @@ def test_folders_that_are_not_there_or_empty(evaluate, tmp_path):
     ]
     (sentence,) = refused(evaluate(maps=tmp_path / ("x" * 300)))
     assert "File name too long" in sentence
+
+
+def test_masks_of_class_numbers(evaluate, folders, capsys):
+    expected = evaluate("--threshold", 100, "--csv", folders / "expected.csv")
+    for file in (folders / "masks").iterdir():
+        with Image.open(file) as mask:
+            numbers = np.asarray(mask) // 255 * 3
+        Image.fromarray(numbers).save(file)
+    assert "say which values are defective with mask_values" in refused(evaluate())[0]
+    assert evaluate("--threshold", 100, "--csv", folders / "a.csv", "--mask-values", "1-3") == expected
+    assert (folders / "a.csv").read_bytes() == (folders / "expected.csv").read_bytes()
+    # The masks of validation, too.
+    options = ["--validation-maps", folders / "more maps", "--validation-masks", folders / "more masks"]
+    for kind in ("maps", "masks"):
+        shutil.copytree(folders / kind, folders / f"more {kind}")
+    code, out, _ = evaluate(*options, "--mask-values", "3")
+    assert (code, "Operating threshold: map > " in out) == (0, True)
+    assert misused(evaluate("--mask-values", "3-1")).startswith("mask_values '3-1' is not understood at '3-1'")
+    assert misused(run(capsys, "--workdir", folders, "--mask-values", "3")) == (
+        "--mask-values has no meaning beside --workdir: leave it out."
+    )
 
 
 def test_flags_that_do_not_belong_together(evaluate, tmp_path, capsys):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dms_jax.data.class_names import FREE_NAMES
+from dms_jax.data.mask_values import MaskValues
 from dms_jax.errors import UserError
 from dms_jax.evaluation.maps.files import (
     MapPair,
@@ -22,7 +23,7 @@ from dms_jax.evaluation.maps.files import (
 )
 from dms_jax.evaluation.maps.labels import Labels
 from dms_jax.evaluation.measures.saliency import resize_map
-from dms_jax.evaluation.scoring import Evaluation, ScoredImage, collect, score_image
+from dms_jax.evaluation.scoring import Evaluation, ScoredImage, blacken_ignored, collect, score_image
 from dms_jax.evaluation.summary_metrics import Metrics, compute_metrics
 from dms_jax.evaluation.thresholds import OperatingThreshold, no_threshold
 
@@ -55,6 +56,7 @@ def evaluate_maps(
     threshold: OperatingThreshold | None = None,
     resize: bool = False,
     with_sod: bool = True,
+    mask_values: MaskValues | None = None,
 ) -> MapResults:
     """Score a folder of maps against a folder of masks.
 
@@ -67,6 +69,8 @@ def evaluate_maps(
       threshold: the operating threshold; without it, the metrics that need one are None.
       resize: bring maps of another size to that of their mask, by Pillow's bilinear filter.
       with_sod: measure S, E and weighted F too.
+      mask_values: which values of the masks' files are defective; what they ignore is black in map and mask. None to go
+        by what the masks look like.
 
     Raises:
       UserError: maps and masks do not match, or one of them cannot be scored as it stands; one sentence each.
@@ -82,7 +86,9 @@ def evaluate_maps(
         try:
             saliency_map, map_note = read_map(pair.map_path)
             mask, mask_note = (
-                (np.zeros_like(saliency_map), None) if pair.mask_path is None else read_truth(pair.mask_path)
+                (np.zeros_like(saliency_map), None)
+                if pair.mask_path is None
+                else read_truth(pair.mask_path, mask_values)
             )
         except UserError as error:
             return str(error)
@@ -94,6 +100,8 @@ def evaluate_maps(
                 return f"{pair.map_path} has {sizes}: resize the map, or allow it with --resize."
             notes["size"].append(f"{pair.map_path} has {sizes}, and was resized.")
             saliency_map = resize_map(saliency_map, mask.shape)
+        if mask_values is not None and mask_values.ignored is not None:
+            (saliency_map,), mask = blacken_ignored([saliency_map], mask)
         label, predicted = classes.get(pair.name, (None, None))
         return score_image(
             [saliency_map],

@@ -19,6 +19,7 @@ import numpy as np
 from dms_jax.data.class_names import in_free_folder
 from dms_jax.data.image_files import DEFECT_THRESHOLD, IMAGE_SUFFIXES, load_image
 from dms_jax.data.mask_files import as_mask
+from dms_jax.data.mask_values import MaskValues
 from dms_jax.errors import UserError, some_names
 
 # How many sentences of one kind are shown before the rest is counted.
@@ -177,18 +178,25 @@ def read_map(path: str | Path) -> tuple[np.ndarray, str | None]:
     return np.ascontiguousarray(colours[..., 0]), f"{path} is read as 8-bit grey, although it was saved otherwise."
 
 
-def read_truth(path: str | Path) -> tuple[np.ndarray, str | None]:
+def read_truth(path: str | Path, values: MaskValues | None = None) -> tuple[np.ndarray, str | None]:
     """Read a mask as it is stored.
 
+    Args:
+      path: the file.
+      values: which of the file's values are defective, and which are ignored (`dms_jax.data.image_files.IGNORED`).
+
     Returns:
-      uint8 [H, W], 0..255, and a sentence where it was not plain grey (see `dms_jax.data.image_files.read_mask` for how
+      uint8 [H, W], 0..255, and a sentence where it was not plain grey (see `dms_jax.data.mask_files.read_mask` for how
       it was read) or is a JPEG that is dark but not black, the noise of its compression perhaps; else None.
 
     Raises:
-      UserError: the file is no image, or no pixel would count: 0 and 1 instead of 0 and 255, for instance.
+      UserError: the file is no image, `values` do not fit it, or no pixel would count: 0 and 1 instead of 0 and 255,
+        for instance.
     """
     image = load_image(path)
-    mask = np.asarray(as_mask(image, path))
+    mask = np.asarray(as_mask(image, path, values))
+    if values is not None:
+        return mask, None
     if 0 < mask.max() <= DEFECT_THRESHOLD:
         return mask, f"{path} has no pixel above {mask.max()}, and counts as an image without a defect."
     if image.mode == "L":

@@ -13,6 +13,7 @@ import numpy as np
 
 from dms_jax.data.class_names import in_free_folder
 from dms_jax.data.image_files import read_image
+from dms_jax.data.mask_values import MaskValues
 from dms_jax.data.prediction_folders import MAPS, OVERLAYS
 from dms_jax.errors import UserError
 from dms_jax.evaluation.maps.files import list_images, match_names, read_map, read_truth, shortened
@@ -29,7 +30,7 @@ from dms_jax.evaluation.report.prediction_folder import (
     read_predictions,
 )
 from dms_jax.evaluation.report.text import shown_number
-from dms_jax.evaluation.scoring import ScoredImage, collect, score_image
+from dms_jax.evaluation.scoring import ScoredImage, blacken_ignored, collect, score_image
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import given_threshold, no_threshold
 
@@ -37,13 +38,15 @@ from dms_jax.evaluation.thresholds import given_threshold, no_threshold
 _CHUNK = 64
 
 
-def report_predictions(folder: Path, masks: Path | None = None) -> Report:
+def report_predictions(folder: Path, masks: Path | None = None, mask_values: MaskValues | None = None) -> Report:
     """What a page shows of a folder of predictions.
 
     Args:
       folder: with `predictions.json`, `predictions.jsonl` and `maps/`; those of several shards are put together.
       masks: images of the same names below it, 255 for defective; an image without one has an unknown truth, unless
         its folder's name says that it is defect-free. None to show what was predicted, unscored.
+      mask_values: which values of the masks' files are defective; what they ignore is black in map and mask. None to go
+        by what the masks look like.
 
     Raises:
       UserError: it is no such folder, a file of it is missing or damaged, no mask belongs to an image, or the folder of
@@ -70,7 +73,7 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
     shown: list[Card] = []
 
     def scored() -> Iterator[ScoredImage]:
-        for score, card in _looked_at(opened, records, truths, scores=masks is not None):
+        for score, card in _looked_at(opened, records, truths, mask_values, scores=masks is not None):
             shown.append(card)
             if len(shown) >= 2 * MOST_CARDS:
                 shown[:] = worst(shown)
@@ -101,11 +104,19 @@ def report_predictions(folder: Path, masks: Path | None = None) -> Report:
 
 
 def _looked_at(
-    folder: PredictionFolder, records: Sequence[Mapping[str, Any]], truths: Mapping[str, str | None], *, scores: bool
+    folder: PredictionFolder,
+    records: Sequence[Mapping[str, Any]],
+    truths: Mapping[str, str | None],
+    values: MaskValues | None,
+    *,
+    scores: bool,
 ) -> Iterator[tuple[ScoredImage | None, Card]]:
     def look(record: Mapping[str, Any]) -> tuple[ScoredImage | None, Card]:
         saliency_map, _ = read_map(folder.path / MAPS / f"{record['name']}.png")
-        return _look(folder, record, saliency_map, _mask(record, saliency_map, truths), scores=scores)
+        mask = _mask(record, saliency_map, truths, values)
+        if mask is not None and values is not None and values.ignored is not None:
+            (saliency_map,), mask = blacken_ignored([saliency_map], mask)
+        return _look(folder, record, saliency_map, mask, scores=scores)
 
     left = iter(records)
     with ThreadPoolExecutor() as pool:
@@ -113,14 +124,16 @@ def _looked_at(
             yield from pool.map(look, chunk)
 
 
-def _mask(record: Mapping[str, Any], saliency_map: np.ndarray, truths: Mapping[str, str | None]) -> np.ndarray | None:
+def _mask(
+    record: Mapping[str, Any], saliency_map: np.ndarray, truths: Mapping[str, str | None], values: MaskValues | None
+) -> np.ndarray | None:
     """The mask of a predicted image, black where it is defect-free; None where it is unknown."""
     if record["name"] not in truths:
         return None
     mask_path = truths[record["name"]]
     if mask_path is None:
         return np.zeros_like(saliency_map)
-    mask, _ = read_truth(mask_path)
+    mask, _ = read_truth(mask_path, values)
     if mask.shape != saliency_map.shape:
         raise UserError(
             f"{mask_path} is {_size(mask)} pixels, and the map of {record['file']} {_size(saliency_map)}: "

@@ -8,6 +8,7 @@ import pytest
 from image_pairs import save_images
 from PIL import Image
 
+from dms_jax.data.mask_values import MaskValues
 from dms_jax.errors import UserError
 from dms_jax.evaluation import scoring
 from dms_jax.evaluation.maps import evaluate as map_evaluation
@@ -52,6 +53,28 @@ def test_maps_are_scored_against_their_own_masks(tmp_path):
         "note": "none was given, nor images to choose one on",
     }
     assert results.notes == ()
+
+
+def test_masks_of_class_numbers_are_read_as_declared(tmp_path):
+    rng = np.random.default_rng(0)
+    maps = {f"{i}": rng.integers(0, 256, (6, 7), np.uint8) for i in range(4)}
+    numbers = {f"{i}": rng.choice([0, 1, 2, 9], (6, 7)).astype(np.uint8) for i in range(4)}
+    declared = folders(tmp_path / "numbers", maps, numbers)
+    with pytest.raises(UserError, match="say which values are defective with mask_values"):
+        evaluate_maps(*declared)
+    found = evaluate_maps(*declared, mask_values=MaskValues.parse("1-2,ignore:9"))
+    assert found.notes == ()
+    # What is ignored is black in both.
+    counts = {name: mask < 9 for name, mask in numbers.items()}
+    plain = evaluate_maps(
+        *folders(
+            tmp_path / "plain",
+            {name: saliency_map * counts[name] for name, saliency_map in maps.items()},
+            {name: np.where(counts[name] & (mask > 0), 255, 0) for name, mask in numbers.items()},
+        )
+    )
+    assert found.metrics == plain.metrics
+    assert found.metrics["mae"] != evaluate_maps(*declared, mask_values=MaskValues.parse("1-2")).metrics["mae"]
 
 
 def test_labels_and_threshold_reach_the_rows(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dms_jax.data.mask_values import MaskValues
 from dms_jax.errors import UserError
 from dms_jax.evaluation import scoring
 from dms_jax.evaluation.report import predictions
@@ -182,6 +183,17 @@ def test_what_cannot_be_used_is_named(folder, tmp_path):
     (folder / "predictions.json").write_text(json.dumps(SETTINGS))
     with pytest.raises(UserError, match="has no predicted image"):
         report_predictions(folder)
+
+
+def test_masks_of_class_numbers_are_read_as_declared(folder, tmp_path):
+    numbers = np.zeros((8, 8), np.uint8)
+    numbers[:4, :4], numbers[:2, :2] = 3, 9
+    save(tmp_path / "masks" / "found.png", numbers)
+    with pytest.raises(UserError, match="say which values are defective with mask_values"):
+        report_predictions(folder, tmp_path / "masks")
+    report = report_predictions(folder, tmp_path / "masks", MaskValues.parse("3,255,ignore:9"))
+    # Of the one defect 12 pixels count, of the other 16.
+    assert report.metrics["iou"] == 12 / 28
 
 
 def test_an_image_of_several_shards_counts_once(folder, tmp_path):
