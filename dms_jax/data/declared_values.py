@@ -12,8 +12,10 @@ from PIL import Image
 # TIFF's tags and PNG's chunk.
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 _SIGNIFICANT_BITS = b"sBIT"
-# Pillow's names of what it unpacks without turning it round; of 8 bits and 1 it does that itself.
+# Pillow's names of what it unpacks without turning it round; of 8 bits and 1 it does that itself. And of images that it
+# has made of these, which do not say any more what they were.
 _NOT_INVERTED = frozenset({"I;16", "I;16N", "I;16B", "F;32F", "F;32BF"})
+_NOT_INVERTED_MODES = frozenset({"I;16", "I;16B", "I;16L", "F"})
 # What libtiff has already put in the machine's order, and Pillow then takes for big-endian.
 _SWAPPED_TWICE = frozenset({"F;32BF", "I;16BS", "I;32BS"})
 
@@ -53,17 +55,18 @@ def read_declaration(image: Image.Image, path: str | Path) -> DeclaredValues:
     """What a file says of its values.
 
     Args:
-      image: the file, opened by Pillow and not yet loaded.
-      path: of it.
+      image: the file, opened by Pillow; loaded or not.
+      path: of it; empty where that is not known, nor then what only the file itself says.
     """
     if image.format == "TIFF":
         tags: Any = image.tag_v2  # type: ignore[attr-defined]
         bits = tags.get(_BITS_PER_SAMPLE, (1,))[0]
         is_deep = image.mode.startswith(("I", "F"))
-        inverted = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and _raw_mode(image) in _NOT_INVERTED
+        as_is = _raw_mode(image) in _NOT_INVERTED if image.tile else image.mode in _NOT_INVERTED_MODES
+        inverted = as_is and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
         return DeclaredValues(bits if is_deep and 8 < bits < 16 else None, white_is_zero=inverted)
     if image.format == "PNG" and image.mode.startswith("I"):
-        bits = _significant_bits(path)
+        bits = _significant_bits(path) if path else None
         return DeclaredValues(bits if bits and bits < 16 else None, is_padded=True)
     return DeclaredValues()
 

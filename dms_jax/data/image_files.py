@@ -1,6 +1,7 @@
 """Reading images of any common kind into one form, and PNG to keep them in."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageFile, ImageOps, PngImagePlugin
 
 from dms_jax.data.declared_values import DeclaredValues, is_misread, is_of_sixteen_bits, read_declaration
 from dms_jax.data.library_warnings import library_warnings_ignored
@@ -60,16 +61,13 @@ def load_image(path: str | Path) -> Image.Image:
         with library_warnings_ignored(), open(path, "rb") as file, Image.open(file) as image:
             # In place, because the copy would forget the file's format.
             frames = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF", "PNG", "WEBP") else 1
-            declared, misread = read_declaration(image, path), is_misread(image)
-            deep = image.mode in ("RGB", "RGBA", "LA") and is_of_sixteen_bits(image)
+            said, misread = _said_by_file(image, path), is_misread(image)
             ImageOps.exif_transpose(image, in_place=True)
             image.load()
             if image.format == "PNG":
                 _verify_png(path)
             image.info[FRAMES] = frames
-            image.info[_DECLARED] = declared
-            if deep:
-                image.info[_DEEP_COLOUR] = True
+            image.info.update(said)
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist.") from error
     except IsADirectoryError as error:
@@ -84,8 +82,43 @@ def load_image(path: str | Path) -> Image.Image:
     except DAMAGE as error:
         raise UserError(f"{path} cannot be read as an image ({_first_line(error)}): replace it.") from error
     if misread:
-        raise UserError(f"{path} is a compressed TIFF whose values would be read in the wrong order: save it as PNG.")
+        raise _wrong_order(path)
     return image
+
+
+def upright(image: Image.Image, name: str) -> Image.Image:
+    """An image that somebody has opened or made, turned upright where its EXIF data say so, as `load_image` reads it.
+
+    Where it is a file that Pillow has opened, what that says of its values is known to `as_rgb`.
+
+    Args:
+      image: not changed, but for reading its pixels.
+      name: of it, for the error message.
+
+    Raises:
+      UserError: its values would be read in the wrong order.
+    """
+    if not isinstance(image, ImageFile.ImageFile):
+        return ImageOps.exif_transpose(image)
+    if is_misread(image):
+        raise _wrong_order(name)
+    path = image.filename
+    said = _said_by_file(image, path if os.path.isfile(path) else "")
+    turned = ImageOps.exif_transpose(image)
+    turned.info.update(said)
+    return turned
+
+
+def _said_by_file(image: Image.Image, path: str | Path) -> dict[Any, Any]:
+    """What the file of an opened image says of its values, as entries of its `info`."""
+    said: dict[Any, Any] = {_DECLARED: read_declaration(image, path)}
+    if image.mode in ("RGB", "RGBA", "LA") and is_of_sixteen_bits(image):
+        said[_DEEP_COLOUR] = True
+    return said
+
+
+def _wrong_order(path: str | Path) -> UserError:
+    return UserError(f"{path} is a compressed TIFF whose values would be read in the wrong order: save it as PNG.")
 
 
 def _verify_png(path: str | Path) -> None:

@@ -10,10 +10,10 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from dms_jax.data.framing import Framing, crops_of, cut
-from dms_jax.data.image_files import as_rgb, read_image
+from dms_jax.data.image_files import as_rgb, read_image, upright
 from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.interpretation import Interpretation, Prediction, interpret
 from dms_jax.inference.streaming import stream
@@ -59,7 +59,7 @@ class ImagePredictor:
           images: a path, a Pillow image or an array uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB), of any size; or a
             sequence of such, of different sizes if they are; or an array uint8 [B, H, W, 3]. What Pillow reads is
             converted as it was for training (see `dms_jax.data.image_files.read_image`), and turned as its EXIF data
-            say, also where it has been opened already.
+            say, also where it has been opened already. So are its values read as its file says.
 
         Returns:
           A `Prediction`, or a list of as many as there are images.
@@ -106,8 +106,8 @@ def _pixels(image: ImageLike, value_range: tuple[float, float] | None) -> NDArra
         return np.asarray(read_image(Path(image), value_range))
     if isinstance(image, Image.Image):
         with _READING[id(image) % len(_READING)]:
-            upright = ImageOps.exif_transpose(image)
-        return np.asarray(as_rgb(upright, "the image", value_range))
+            turned = upright(image, "the image")
+        return np.asarray(as_rgb(turned, "the image", value_range))
     if not isinstance(image, np.ndarray):
         raise ValueError(f"an image must be a path, a Pillow image or an array, not {type(image).__name__}")
     if image.dtype != np.uint8:

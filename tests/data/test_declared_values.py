@@ -1,16 +1,20 @@
 """Images and masks of more than 8 bits whose files say what their values mean, written byte by byte."""
 
+import io
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from dms_jax.data.image_files import read_image
+from dms_jax.data.framing import Framing
+from dms_jax.data.image_files import as_rgb, read_image, upright
 from dms_jax.data.mask_files import read_mask
 from dms_jax.data.mask_values import MaskValues
 from dms_jax.errors import UserError
+from dms_jax.inference.image_predictor import load_image_like
 
 WHITE_IS_ZERO, BLACK_IS_ZERO = 0, 1
 # Values of 12 bits, from black to white.
@@ -53,6 +57,45 @@ def png(path: Path, values: np.ndarray, significant: int | None) -> Path:
 
 def grey(path: Path, value_range: tuple[float, float] | None = None) -> np.ndarray:
     return np.asarray(read_image(path, value_range))[..., 0]
+
+
+def opened(path: Path, *, is_loaded: bool) -> list[np.ndarray]:
+    """As a user's opened image is read for prediction; twice, as the second time its pixels are there."""
+    with Image.open(path) as image:
+        if is_loaded:
+            image.load()
+        framing = Framing("tiles", size=max(image.size), overlap=0)
+        read = [load_image_like(image, framing=framing, value_range=None) for _ in range(2)]
+    assert all(each.inputs is not None for each in read)
+    (top, left, height, width) = read[0].crops[0].content
+    return [each.inputs[0, top : top + height, left : left + width, 0] for each in read if each.inputs is not None]
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+class TestOpenedImages:
+    """They are read as their files are."""
+
+    def test_white_is_zero(self, tmp_path: Path, is_loaded: bool) -> None:
+        path = tiff(tmp_path / "a.tif", np.array([[0, 257, 65535], [128, 129, 32896]]), photometric=WHITE_IS_ZERO)
+        for found in opened(path, is_loaded=is_loaded):
+            np.testing.assert_array_equal(found, [[255, 254, 0], [255, 254, 127]])
+
+    def test_twelve_bits(self, tmp_path: Path, is_loaded: bool) -> None:
+        for path in (tiff(tmp_path / "a.tif", TWELVE, bits=12), png(tmp_path / "a.png", TWELVE, 12)):
+            for found in opened(path, is_loaded=is_loaded):
+                np.testing.assert_array_equal(found, EXPECTED)
+
+
+def test_an_opened_image_is_not_changed(tmp_path: Path) -> None:
+    with Image.open(png(tmp_path / "a.png", TWELVE, 12)) as image:
+        before = dict(image.info)
+        turned = upright(image, "the image")
+        assert image.info == before
+        np.testing.assert_array_equal(np.asarray(image), TWELVE)
+    np.testing.assert_array_equal(np.asarray(as_rgb(turned, "the image"))[..., 0], EXPECTED)
+    # Of what was in memory alone, no file says anything.
+    with Image.open(io.BytesIO((tmp_path / "a.png").read_bytes())) as image, pytest.raises(UserError, match="16-bit"):
+        as_rgb(upright(image, "the image"), "the image")
 
 
 class TestImages:
@@ -140,3 +183,5 @@ def test_big_endian_values_that_pillow_swaps_are_refused(tmp_path: Path) -> None
     path.write_bytes(b"MM\0*" + struct.pack(">IH", 8, len(tags)) + entries + bytes(4) + data)
     with pytest.raises(UserError, match=r"a\.tif is a compressed TIFF whose values would be read in the wrong order"):
         read_image(path)
+    with Image.open(path) as image, pytest.raises(UserError, match="the image is a compressed TIFF whose values would"):
+        upright(image, "the image")
