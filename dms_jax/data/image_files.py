@@ -92,7 +92,8 @@ def upright(image: Image.Image, name: str) -> Image.Image:
     Where it is a file that Pillow has opened, what that says of its values is known to `as_rgb`.
 
     Args:
-      image: not changed, but for reading its pixels.
+      image: not changed, but for reading its pixels. What has been read already stays as Pillow has read it: scrambled,
+        of a grey TIFF that is stored turned by 90 degrees.
       name: of it, for the error message.
 
     Raises:
@@ -104,7 +105,13 @@ def upright(image: Image.Image, name: str) -> Image.Image:
         raise _wrong_order(name)
     path = image.filename
     said = _said_by_file(image, path if os.path.isfile(path) else "")
-    turned = ImageOps.exif_transpose(image)
+    try:
+        if image.format == "TIFF":
+            # By its path, Pillow would scramble it, see `load_image`.
+            image.filename = ""
+        turned = ImageOps.exif_transpose(image)
+    finally:
+        image.filename = path
     turned.info.update(said)
     return turned
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dms_jax.data.framing import Framing
-from dms_jax.data.image_files import as_rgb, read_image, upright
+from dms_jax.data.image_files import as_rgb, load_image, read_image, upright
 from dms_jax.data.mask_files import read_mask
 from dms_jax.data.mask_values import MaskValues
 from dms_jax.errors import UserError
@@ -84,6 +84,15 @@ class TestOpenedImages:
         for path in (tiff(tmp_path / "a.tif", TWELVE, bits=12), png(tmp_path / "a.png", TWELVE, 12)):
             for found in opened(path, is_loaded=is_loaded):
                 np.testing.assert_array_equal(found, EXPECTED)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 7, 8])
+def test_an_opened_tiff_that_is_stored_turned_is_not_scrambled(tmp_path: Path, orientation: int) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.arange(24, dtype=np.uint8).reshape(6, 4)).save(path, tiffinfo={0x0112: orientation})
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(np.asarray(upright(image, "the image")), np.asarray(load_image(path)))
+        assert image.filename == str(path)
 
 
 def test_an_opened_image_is_not_changed(tmp_path: Path) -> None:
