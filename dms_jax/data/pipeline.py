@@ -146,7 +146,8 @@ def evaluation_batches(
       batch_size: of all processes together; a multiple of their number.
       threads: threads that load images.
       process_index: which rows of each batch to read.
-      process_count: how many processes share a batch; several only where each image is one crop.
+      process_count: how many processes share a batch. Their images may have different numbers of crops, so that one
+        predicts more often than another.
       whole_images: yield the images as they are, too.
 
     Yields:
