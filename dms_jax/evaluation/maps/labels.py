@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dms_jax.data.class_names import in_free_folder, is_free_name
+from dms_jax.data.class_names import check_names, in_free_folder, is_free_name
 from dms_jax.errors import UserError
 from dms_jax.evaluation.maps.files import match_names, refuse, without_suffix
 from dms_jax.tables import read_csv
@@ -68,7 +68,7 @@ def read_labels(path: Path, free_class: str | None = None) -> Labels:
 
     Raises:
       UserError: the file cannot be read, lacks a column, names an image twice, holds no label, or several that may be
-        the defect-free one.
+        the defect-free one, or two that differ in case alone.
     """
     try:
         columns, lines = read_csv(path)
@@ -90,6 +90,11 @@ def read_labels(path: Path, free_class: str | None = None) -> Labels:
     known = {text for pair in texts.values() for text in pair if text}
     if not any(label for label, _ in texts.values()):
         raise UserError(f"{path} holds no label: fill in the column label.")
+    try:
+        # One of them may have been predicted, and would never be right.
+        check_names(known)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     if free_class is None:
         named = sorted(name for name in known if is_free_name(name))
         if len(named) > 1:

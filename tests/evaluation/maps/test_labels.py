@@ -96,6 +96,14 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
             read_labels(path)
 
 
+def test_classes_that_differ_in_case_alone_are_refused(tmp_path):
+    path = write(tmp_path, "name,label,predicted\na,crack,Crack\nb,good,good\n")
+    with pytest.raises(
+        UserError, match=r"labels\.csv: The classes Crack and crack differ in case alone: give them one"
+    ):
+        read_labels(path)
+
+
 def test_two_columns_of_one_name_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"cannot be read \(two columns are called label\): name a CSV file"):
         read_labels(write(tmp_path, "name,label,Label\na,crack,free\n"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from dms_jax.data.class_names import FREE_NAMES, is_free_name
+from dms_jax.data.class_names import FREE_NAMES, check_names, is_free_name
 from dms_jax.data.datasets.bad_files import NAMED
 from dms_jax.data.datasets.base import (
     LabelledImage,
@@ -23,7 +23,6 @@ from dms_jax.data.datasets.base import (
 from dms_jax.data.datasets.folder.annotations import list_annotations
 from dms_jax.data.datasets.folder.csv_listing import list_csv
 from dms_jax.data.datasets.folder.labelling import (
-    check_names,
     choose_free_class,
     label_images,
     size_of,

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from dms_jax.data.class_names import is_free_name
@@ -14,19 +14,6 @@ from dms_jax.data.datasets.splitting import VALIDATION_SHARE, hold_out
 from dms_jax.errors import UserError
 
 TEST_SHARE = 0.2
-
-
-def check_names(labels: Iterable[str]) -> None:
-    """Refuse names of classes that differ in case alone, which some file systems take for one.
-
-    Raises:
-      UserError: there are two such names.
-    """
-    folded: dict[str, str] = {}
-    for label in sorted(labels):
-        other = folded.setdefault(label.casefold(), label)
-        if other != label:
-            raise UserError(f"The classes {other} and {label} differ in case alone: give them one name.")
 
 
 def choose_free_class(listing: Listing) -> str | None:
