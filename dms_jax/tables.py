@@ -56,7 +56,8 @@ def read_csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         text = file.read()
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator(text))
+    # Else a quotation mark that is not closed makes one cell of all that follows.
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator(text), strict=True)
     columns = [name.strip().lower() for name in reader.fieldnames or ()]
     # Those without a name are what a spreadsheet leaves of empty ones.
     for name in filter(None, columns):

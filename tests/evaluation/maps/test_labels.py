@@ -96,6 +96,12 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
             read_labels(path)
 
 
+def test_a_quotation_mark_that_is_not_closed_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"cannot be read \(unexpected end of data\): name a CSV file"):
+        read_labels(write(tmp_path, 'name,label\na,"crack\nb,good\n'))
+    assert read_labels(write(tmp_path, 'name,label\n"a, 1","the ""crack"""\n')).class_names == ('the "crack"',)
+
+
 def test_classes_that_differ_in_case_alone_are_refused(tmp_path):
     path = write(tmp_path, "name,label,predicted\na,crack,Crack\nb,good,good\n")
     with pytest.raises(
