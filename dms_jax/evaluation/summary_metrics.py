@@ -148,17 +148,19 @@ def _image_level(
       `free`: how many images are defective, and how many are not. `class_head`: precision, recall, false-alarm rate,
       AUROC and AP of "defective" by the class head, `map_maximum`: by the map's largest value (an alarm is one above
       the operating threshold), `gated_maximum`: by the gated map's, and `gated_class_head`: by head and map together;
-      None where all images are defective or none is, or where a dataset has no defect-free class.
+      None where all images are defective or none is, or where there are labels and none of them is defect-free.
       `confusion`: `classes` and `matrix`; None where no classes are predicted.
     """
-    if class_names:
+    # Of a user's images and masks without any class, the masks say it.
+    by_labels = bool(class_names) and any(row.label is not None for row in rows)
+    if by_labels:
         rows = [row for row in rows if row.label is not None]
         defective = [row.label != free_class for row in rows]
     else:
         rows = [row for row in rows if row.defective is not None]
         defective = [row.defective for row in rows]
     metrics: Metrics = {
-        "truth": "labels" if class_names else "masks",
+        "truth": "labels" if by_labels else "masks",
         "defective": sum(defective),
         "free": len(defective) - sum(defective),
         "class_head": None,
@@ -167,7 +169,7 @@ def _image_level(
         "gated_class_head": None,
         "confusion": None,
     }
-    if rows and not (class_names and free_class is None):
+    if rows and not (by_labels and free_class is None):
         metrics["map_maximum"] = _alarms(defective, [row.maximum for row in rows], threshold.final)
         gated = [row.gated_maximum for row in rows if row.gated_maximum is not None]
         if len(gated) == len(rows):
@@ -176,7 +178,7 @@ def _image_level(
         metrics["gated_class_head"] = _named(
             defective, free_class, [(row.gated_predicted, row.gated_defect_probability) for row in rows]
         )
-    if rows and class_names and all(row.predicted is not None for row in rows):
+    if rows and by_labels and all(row.predicted is not None for row in rows):
         metrics["confusion"] = confusion([row.label for row in rows], [row.predicted for row in rows], class_names)
     return metrics
 

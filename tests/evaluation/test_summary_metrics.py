@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from dms_jax.evaluation.results_text import details_text
 from dms_jax.evaluation.scoring import collect, score_image
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import given_threshold, no_threshold
@@ -183,6 +184,17 @@ def test_without_a_free_class_defective_or_not_does_not_exist():
     assert (level["class_head"], level["map_maximum"]) == (None, None)
     assert (level["defective"], level["free"]) == (2, 0)
     assert level["confusion"]["matrix"] == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(("class_names", "free_class"), [(["defect"], None), (["free", "crack"], 0)])
+def test_where_no_image_has_a_label_the_masks_say_what_is_defective(class_names, free_class):
+    evaluation = evaluation_of((HALF, DEFECT, None, None, None), (HALF, BLACK), (BLACK, BLACK), threshold=100)
+    metrics = compute_metrics(evaluation, given_threshold(100), class_names=class_names, free_class=free_class)
+    level = metrics["image_level"]
+    assert (level["truth"], level["defective"], level["free"]) == ("masks", 1, 2)
+    assert level["map_maximum"] == {"precision": 0.5, "recall": 1.0, "false_alarm_rate": 0.5, "auroc": 0.75, "ap": 0.5}
+    assert level["class_head"] is level["confusion"] is None
+    assert "(1 defective and 2 defect-free images, by their masks)" in details_text(metrics)
 
 
 def test_images_without_a_label_are_in_no_class():
