@@ -51,8 +51,6 @@ def read_mask(path: str | Path, values: MaskValues | None = None) -> Image.Image
         is not certain what is defective, or it is a photograph (see `dms_jax.data.mask_values`).
     """
     image = load_image(path)
-    if image.info.get(FRAMES, 1) > 1:
-        raise UserError(f"{path} holds {image.info[FRAMES]} images: save the one that is the mask alone.")
     if values is None and image.mode != "F" and _alpha_mask(image, path) is None:
         deep = image.mode.startswith("I")
         brightest = float(np.asarray(image).max()) if deep else 0
@@ -91,6 +89,8 @@ def as_mask(image: Image.Image, path: str | Path, values: MaskValues | None = No
     Raises:
       UserError: as `read_mask`, but for photographs.
     """
+    if image.info.get(FRAMES, 1) > 1:
+        raise UserError(f"{path} holds {image.info[FRAMES]} images: save the one that is the mask alone.")
     if image.mode == "F":
         raise UserError(
             f"{path} has floating-point values: save the mask with 8 bits, 255 for defective pixels and 0 for sound "

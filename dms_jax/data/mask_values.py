@@ -127,12 +127,16 @@ def refuse_photograph(pixels: NDArray[np.uint8], path: str | Path) -> None:
     Raises:
       UserError: most pixels are neither black nor white, but of many greys, or of thousands of colours.
     """
-    share = _share_of_greys(pixels.ravel()) if pixels.ndim == 2 else _share_of_greys(pixels.max(-1).ravel(), pixels)
-    if share:
+    if share := photograph_share(pixels):
         raise UserError(
             f"{path} is no mask: {share:.0%} of its pixels are neither black nor white. Put the mask there, with 255 "
             "for defective pixels and 0 for sound ones."
         )
+
+
+def photograph_share(pixels: NDArray[np.uint8]) -> float:
+    """The share of pixels, uint8 [H, W] or [H, W, 3], that are neither black nor white; 0 of what is no photograph."""
+    return _share_of_greys(pixels.ravel()) if pixels.ndim == 2 else _share_of_greys(pixels.max(-1).ravel(), pixels)
 
 
 def _share_of_greys(levels: NDArray[np.uint8], colours: NDArray[np.uint8] | None = None) -> float:

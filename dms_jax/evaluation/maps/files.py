@@ -19,7 +19,7 @@ import numpy as np
 from dms_jax.data.class_names import in_free_folder
 from dms_jax.data.image_files import DEFECT_THRESHOLD, IMAGE_SUFFIXES, load_image
 from dms_jax.data.mask_files import as_mask
-from dms_jax.data.mask_values import MaskValues
+from dms_jax.data.mask_values import MaskValues, photograph_share
 from dms_jax.errors import UserError, some_names
 
 # How many sentences of one kind are shown before the rest is counted.
@@ -187,7 +187,8 @@ def read_truth(path: str | Path, values: MaskValues | None = None) -> tuple[np.n
 
     Returns:
       uint8 [H, W], 0..255, and a sentence where it was not plain grey (see `dms_jax.data.mask_files.read_mask` for how
-      it was read) or is a JPEG that is dark but not black, the noise of its compression perhaps; else None.
+      it was read), looks like a photograph, or is a JPEG that is dark but not black, the noise of its compression
+      perhaps; else None.
 
     Raises:
       UserError: the file is no image, `values` do not fit it, or no pixel would count: 0 and 1 instead of 0 and 255,
@@ -199,6 +200,10 @@ def read_truth(path: str | Path, values: MaskValues | None = None) -> tuple[np.n
         return mask, None
     if 0 < mask.max() <= DEFECT_THRESHOLD:
         return mask, f"{path} has no pixel above {mask.max()}, and counts as an image without a defect."
+    if share := photograph_share(mask):
+        return mask, (
+            f"{path} looks like a photograph, not a mask: {share:.0%} of its pixels are neither black nor white."
+        )
     if image.mode == "L":
         return mask, None
     return mask, f"{path} is read as an 8-bit grey mask, although it was saved with pixels of kind {image.mode!r}."

@@ -40,7 +40,7 @@ def linked_folders(root, count):
 
 def test_maps_are_scored_against_their_own_masks(tmp_path):
     rng = np.random.default_rng(0)
-    pairs = {f"{i}/n": (rng.integers(0, 256, (5, 3 + i), np.uint8), rng.integers(0, 256, (5, 3 + i))) for i in range(9)}
+    pairs = {f"{i}/n": (rng.integers(0, 256, (3, 3 + i), np.uint8), rng.integers(0, 256, (3, 3 + i))) for i in range(9)}
     maps, masks = ({name: pair[index] for name, pair in pairs.items()} for index in (0, 1))
     results = evaluate_maps(*folders(tmp_path, maps, masks))
     assert [row.name for row in results.evaluation.rows] == list(pairs)

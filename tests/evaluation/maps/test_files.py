@@ -296,6 +296,25 @@ def test_jpeg_mask_without_a_pixel_that_counts_is_reported(tmp_path):
     assert read_truth(tmp_path / "black.jpg")[1] is None
 
 
+def test_images_in_the_place_of_masks_are_reported(tmp_path):
+    """As where the folder of images is named for that of masks: the names are the same."""
+    photograph = np.add.outer(np.arange(20) * 7, np.arange(30) * 3) % 250
+    save_images(tmp_path, {"a": photograph})
+    mask, note = read_truth(tmp_path / "a.png")
+    np.testing.assert_array_equal(mask, photograph)
+    share = np.mean((photograph >= 9) & (photograph < 247))
+    assert note == (
+        f"{tmp_path}/a.png looks like a photograph, not a mask: {share:.0%} of its pixels are neither black nor white."
+    )
+
+
+def test_several_masks_in_one_file_are_refused(tmp_path):
+    masks = [Image.fromarray(np.where(limit < GREYS, 255, 0).astype(np.uint8)) for limit in (127, 200)]
+    masks[0].save(tmp_path / "a.tif", save_all=True, append_images=masks[1:])
+    with pytest.raises(UserError, match=r"a\.tif holds 2 images: save the one that is the mask alone"):
+        read_truth(tmp_path / "a.tif")
+
+
 def test_mask_of_zeros_and_ones_is_refused(tmp_path):
     save_images(tmp_path, {"a": GREYS > 127})
     with pytest.raises(UserError, match=r"a\.png has no pixel above 1, so that no defect would be seen in it: .*255"):
