@@ -71,9 +71,10 @@ def report_predictions(folder: Path, masks: Path | None = None, mask_values: Mas
                 "the folder of their masks."
             )
     shown: list[Card] = []
+    of_masks: list[str] = []
 
     def scored() -> Iterator[ScoredImage]:
-        for score, card in _looked_at(opened, records, truths, mask_values, scores=masks is not None):
+        for score, card in _looked_at(opened, records, truths, mask_values, of_masks, scores=masks is not None):
             shown.append(card)
             if len(shown) >= 2 * MOST_CARDS:
                 shown[:] = worst(shown)
@@ -82,6 +83,7 @@ def report_predictions(folder: Path, masks: Path | None = None, mask_values: Mas
 
     # Without masks there is nothing to add up, but all images are looked at.
     evaluation = collect(scored())
+    notes += shortened(sorted(of_masks))
     kinds: tuple[Kind, ...] = FINDINGS
     metrics = None
     if masks is not None:
@@ -108,12 +110,14 @@ def _looked_at(
     records: Sequence[Mapping[str, Any]],
     truths: Mapping[str, str | None],
     values: MaskValues | None,
+    notes: list[str],
     *,
     scores: bool,
 ) -> Iterator[tuple[ScoredImage | None, Card]]:
     def look(record: Mapping[str, Any]) -> tuple[ScoredImage | None, Card]:
         saliency_map, _ = read_map(folder.path / MAPS / f"{record['name']}.png")
-        mask = _mask(record, saliency_map, truths, values)
+        mask, note = _mask(record, saliency_map, truths, values)
+        notes.extend([note] if note else [])
         if mask is not None and values is not None and values.ignored is not None:
             (saliency_map,), mask = blacken_ignored([saliency_map], mask)
         return _look(folder, record, saliency_map, mask, scores=scores)
@@ -126,20 +130,20 @@ def _looked_at(
 
 def _mask(
     record: Mapping[str, Any], saliency_map: np.ndarray, truths: Mapping[str, str | None], values: MaskValues | None
-) -> np.ndarray | None:
-    """The mask of a predicted image, black where it is defect-free; None where it is unknown."""
+) -> tuple[np.ndarray | None, str | None]:
+    """The mask of a predicted image, black where it is defect-free, None where unknown; and what is odd in it."""
     if record["name"] not in truths:
-        return None
+        return None, None
     mask_path = truths[record["name"]]
     if mask_path is None:
-        return np.zeros_like(saliency_map)
-    mask, _ = read_truth(mask_path, values)
+        return np.zeros_like(saliency_map), None
+    mask, note = read_truth(mask_path, values)
     if mask.shape != saliency_map.shape:
         raise UserError(
             f"{mask_path} is {_size(mask)} pixels, and the map of {record['file']} {_size(saliency_map)}: "
             "replace the mask by one of the image's size."
         )
-    return mask
+    return mask, note
 
 
 def _look(

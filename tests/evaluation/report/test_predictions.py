@@ -196,6 +196,15 @@ def test_masks_of_class_numbers_are_read_as_declared(folder, tmp_path):
     assert report.metrics["iou"] == 12 / 28
 
 
+def test_a_mask_that_looks_like_a_photograph_is_told(folder, tmp_path):
+    save(tmp_path / "masks" / "found.png", np.arange(64, dtype=np.uint8).reshape(8, 8) * 3 + 20)
+    (note,) = [note for note in report_predictions(folder, tmp_path / "masks").notes if "Not predicted" not in note]
+    assert note == (
+        f"{tmp_path / 'masks' / 'found.png'} looks like a photograph, not a mask: 100% of its pixels are neither black "
+        "nor white."
+    )
+
+
 def test_an_image_of_several_shards_counts_once(folder, tmp_path):
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     failed = lines[3]["file"]
