@@ -74,6 +74,12 @@ class FileStep:
         file = image.item
         if image.error is not None:
             return _failed(file, image.error)
+        if not np.isfinite(image.probabilities).all():
+            return _failed(
+                file,
+                f"{file.path} cannot be predicted: the network's probabilities for it are no numbers (NaN), as where "
+                "it divides by 0.",
+            )
         prediction = interpret(image.maps, image.probabilities, image.crops, image.size, self.reading)
         if self.overlays:
             try:

@@ -92,6 +92,27 @@ class OfOneClass(FakeNetwork):
         return red, np.ones((len(images), 1, 1), np.float32)
 
 
+class WithoutNumbers(FakeNetwork):
+    """It divides by something that is 0 in black images, as a network of somebody's own may."""
+
+    def __call__(self, images: Any) -> Any:
+        red, probabilities = super().__call__(images)
+        return red, np.where(red.max(axis=(2, 3))[..., None] > 0, probabilities, np.nan)
+
+
+def test_an_image_that_the_network_has_no_numbers_for_is_told(images: Path) -> None:
+    Image.new("L", (9, 9)).save(images / "black.png")
+    summary = predict("out", network=WithoutNumbers())
+    (reason,) = summary.failed
+    assert reason == (
+        "in/black.png cannot be predicted: the network's probabilities for it are no numbers (NaN), as where it "
+        "divides by 0."
+    )
+    assert summary.predicted == COUNT
+    assert [row["file"] for row in table("out/predictions.csv") if row["error"]] == ["in/black.png"]
+    assert not Path("out/maps/black.png").exists()
+
+
 def test_of_a_single_class_nothing_is_counted(images: Path) -> None:
     summary = predict("out", how=reading(class_names=("crack",), free_class=None), network=OfOneClass())
     assert (summary.predicted, summary.classes) == (COUNT, {})
