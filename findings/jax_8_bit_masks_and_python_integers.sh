@@ -9,7 +9,7 @@
 # with every pixel called defective where it should end with none. `clip` to 256, or of 16 bits to 65536, makes an image
 # black, and the maximum with -1 is white. Nothing warns, neither eagerly nor in jit, and an integer that is an argument
 # of the jitted function is treated alike. An integer with a type, as jnp.int32(256), or an array of them, is compared
-# rightly. JAX's documentation says that the result has the array's type, not what becomes of such a number.
+# rightly. JAX's page on type promotion says which type a result has, and nothing of such numbers.
 #
 # Needs Python 3.11 or later.
 set -euo pipefail
