@@ -48,10 +48,12 @@ class Checkpoints:
 
     def __init__(self, workdir: Path, *, keep: int = 2) -> None:
         workdir = workdir.absolute()
-        self._best = orbax_manager.create(workdir / "best", keep=1, items=_BEST_ITEMS)
+        self._best = orbax_manager.create(workdir / "best", keep=None, items=_BEST_ITEMS)
         self._latest = orbax_manager.create(workdir / "checkpoints", keep=keep, items=_ITEMS)
         self._held: tuple[int, Any, float | None] | None = None
         self._is_written = True
+        # Whoever predicts with a run leaves its checkpoints as they are.
+        self._has_saved = False
         # Steps whose checkpoints have been found as they were written: it takes a second for each gigabyte.
         self._whole: set[int] = set()
 
@@ -91,6 +93,8 @@ class Checkpoints:
         """
         if step == self.latest_step:
             return
+        self._has_saved = True
+        self._forget_earlier_bests()
         # A run that resumes from a state does not measure it again: the best of that step has to be there.
         self._write_best()
         orbax_manager.wait(self._best)
@@ -107,12 +111,12 @@ class Checkpoints:
                 shutil.rmtree(path, ignore_errors=True)
 
     def drop_best_after(self, step: int) -> None:
-        """Forget a best checkpoint of a later step than `step`.
+        """Forget the best checkpoints of later steps than `step`.
 
         A run that was killed may have got further than its last checkpoint. What it does again need not be the same,
         if its number of steps was changed in between.
         """
-        if self.best_step is not None and self.best_step > step:
+        while self.best_step is not None and self.best_step > step:
             self._best.delete(self.best_step)
 
     def set_aside_damaged(self) -> tuple[str, ...]:
@@ -139,15 +143,18 @@ class Checkpoints:
                     )
                 break
             reasons[step] = reason
-        if self.best_step is not None:
-            best = Path(self._best.directory) / str(self.best_step)
+        steps = sorted(steps_in(Path(self._best.directory)))
+        while steps:
+            best = Path(self._best.directory) / str(steps.pop())
             reason = damage_of(best, _BEST_ITEMS)
-            if reason is not None:
-                aside = set_aside(best)
-                sentences.append(
-                    f"{best} is damaged ({reason}), and now called {aside.name}: the run chooses its best network "
-                    "among those to come."
-                )
+            if reason is None:
+                break
+            aside = set_aside(best)
+            before = f"the one of step {steps[-1]} and " if steps else ""
+            sentences.append(
+                f"{best} is damaged ({reason}), and now called {aside.name}: the run chooses its best network "
+                f"among {before}those to come."
+            )
         self.reload()
         return tuple(sentences)
 
@@ -246,21 +253,29 @@ class Checkpoints:
             raise damaged_best(folder, first_words(error)) from error
 
     def close(self) -> None:
-        """Wait until everything is written; a best network that no run could resume with replaces none."""
+        """Wait until everything is written."""
         with ExitStack() as stack:
             for manager in (self._best, self._latest):
                 stack.callback(orbax_manager.close, manager)
-            if not self._is_ahead():
-                stack.callback(self._write_best)
+            if self._has_saved:
+                stack.callback(self._forget_earlier_bests)
+            stack.callback(self._write_best)
 
-    def _is_ahead(self) -> bool:
-        """Whether the best network is of a later step than the latest state, and another is written.
+    def _forget_earlier_bests(self) -> None:
+        """Remove all best checkpoints but the last, unless a run that resumes would forget that one.
 
-        So it is where a run has failed. When it resumes it forgets what is ahead of it (`drop_best_after`), and would
-        have none.
+        So it is where a run fails between a best network and the next state: see `drop_best_after`.
         """
-        written = self._best.latest_step()
-        return self._held is not None and written is not None and self._held[0] > max(self.latest_step or 0, written)
+        for manager in (self._best, self._latest):
+            orbax_manager.wait(manager)
+        if jax.process_index() > 0:
+            return
+        # As they lie there: Orbax counts what it has begun to write.
+        best = sorted(steps_in(Path(self._best.directory)))
+        states = steps_in(Path(self._latest.directory))
+        if len(best) > 1 and states and best[-1] <= max(states):
+            for step in best[:-1]:
+                shutil.rmtree(self._best.directory / str(step), ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self

@@ -16,8 +16,8 @@ from dms_jax.runtime.processes import is_lost_peer
 UNFINISHED = "*.orbax-checkpoint-tmp*"
 
 
-def create(folder: Path, *, keep: int, items: tuple[str, ...]) -> ocp.CheckpointManager:
-    """A manager of the checkpoints in a folder, which keeps the latest and adds `checksums` to each."""
+def create(folder: Path, *, keep: int | None, items: tuple[str, ...]) -> ocp.CheckpointManager:
+    """A manager of the checkpoints in a folder, which keeps the latest (None: all) and adds `checksums` to each."""
 
     def add_checksums() -> None:
         if jax.process_index() == 0:

@@ -11,7 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from dms_jax.checkpoints.folders import has_checkpoint
+from dms_jax.checkpoints.folders import has_checkpoint, steps_in
 from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError
 from dms_jax.training.state import TrainState
@@ -119,14 +119,76 @@ def test_the_best_is_written_before_the_state_of_its_step(tmp_path: Path, monkey
 
 
 def test_a_run_that_failed_resumes_with_the_best_network_until_its_latest_state(tmp_path: Path) -> None:
-    """A later one would be forgotten then, and the earlier one would have been replaced."""
+    """The later one, which is there to predict with, is forgotten then."""
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save_best(3, {"params": state_of(3, 0.25).params}, 0.25)
         checkpoints.save(4, state_of(4, 0.5), numbers())
         checkpoints.save_best(6, {"params": state_of(6, 0.75).params}, 0.75)
     with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.best_step == 6
         checkpoints.drop_best_after(checkpoints.latest_step)
         assert (checkpoints.latest_step, checkpoints.best_step, checkpoints.best_score) == (4, 3, 0.25)
+
+
+def test_a_run_without_room_for_a_state_resumes_with_the_best_network_until_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best network of the state that is missing takes less room, and is there."""
+    save = ocp.CheckpointManager.save
+
+    def fails(self: ocp.CheckpointManager, *given: Any, **named: Any) -> Any:
+        if self.directory.name == "checkpoints":
+            raise OSError("no space")
+        return save(self, *given, **named)
+
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(4, {"params": state_of(4, 0.25).params}, 0.25)
+        checkpoints.save(4, state_of(4, 0.5), numbers())
+        checkpoints.save_best(6, {"params": state_of(6, 0.75).params}, 0.75)
+        monkeypatch.setattr(ocp.CheckpointManager, "save", fails)
+        with pytest.raises(UserError, match="no space"):
+            checkpoints.save(6, state_of(6, 0.5), numbers())
+    monkeypatch.undo()
+    with Checkpoints(tmp_path) as checkpoints:
+        assert (checkpoints.latest_step, checkpoints.best_step) == (4, 6)
+        checkpoints.drop_best_after(4)
+        assert (checkpoints.best_step, checkpoints.best_score) == (4, 0.25)
+
+
+def test_one_best_network_is_kept_once_the_state_of_its_step_is_whole(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (3, 6, 9):
+            checkpoints.save_best(step, {"params": state_of(step, 0.25).params}, 0.25)
+            checkpoints.save(step, state_of(step, 0.5), numbers())
+            assert len(steps_in(tmp_path / "best")) <= 2
+    assert steps_in(tmp_path / "best") == [9]
+
+
+def test_a_damaged_best_network_leaves_the_one_before_it(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(3, {"params": np.ones(3)}, 0.25)
+        checkpoints.save(4, state_of(4, 0.5), numbers())
+        checkpoints.save_best(6, {"params": np.ones(3)}, 0.5)
+    shutil.rmtree(tmp_path / "best" / "6" / "score")
+    with Checkpoints(tmp_path) as checkpoints:
+        (sentence,) = checkpoints.set_aside_damaged()
+        assert sentence.endswith(
+            "called 6.damaged: the run chooses its best network among the one of step 3 and those to come."
+        )
+        assert (checkpoints.best_step, checkpoints.best_score) == (3, 0.25)
+
+
+def test_whoever_predicts_with_a_run_leaves_its_checkpoints_as_they_are(tmp_path: Path) -> None:
+    variables = {"params": np.ones(3)}
+    for step in (3, 6):
+        with Checkpoints(tmp_path) as checkpoints:
+            checkpoints.save_best(step, variables, 0.25)
+    with Checkpoints(tmp_path / "state") as checkpoints:
+        checkpoints.save(6, state_of(6, 0.5), numbers())
+    shutil.move(tmp_path / "state" / "checkpoints" / "6", tmp_path / "checkpoints")
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.restore_best(jax.tree.map(jax.numpy.asarray, variables))
+    assert sorted(steps_in(tmp_path / "best")) == [3, 6]
 
 
 def test_a_run_that_failed_before_any_state_keeps_its_best_network(tmp_path: Path) -> None:
