@@ -31,10 +31,10 @@ def fold_batch_norm(
       {"batch_stats": ...} too.
     """
     params, statistics = variables["params"], variables.get("batch_stats", {})
-    kept = {name: params[name] for name in keep}
+    kept = {name: params[name] for name in keep if name in params}
     others = {name: value for name, value in params.items() if name not in kept}
     folded = {"params": {**_fold(others, statistics, dtype), **kept}}
-    if kept:
+    if keep:
         folded["batch_stats"] = {name: statistics[name] for name in keep if name in statistics}
     return folded
 

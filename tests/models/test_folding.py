@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +38,20 @@ def test_the_folded_network_predicts_the_same(network: type, ablation: str) -> N
     result = jax.jit(lambda v: model.clone(folded=True).apply(v, images, train=False))(folded)
     for ours, reference in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(ours, reference, atol=1e-4 * float(jnp.max(jnp.abs(reference))))
+
+
+def test_a_backbone_without_parameters_is_left_as_it_is() -> None:
+    class Averages(nn.Module):
+        @nn.compact
+        def __call__(self, images: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
+            return tuple(nn.avg_pool(images, (s, s), (s, s), padding="SAME") for s in (4, 4, 8, 16, 32))
+
+    (images,) = twins.drawn_single((1, 33, 40, 3))
+    model = SDMS(num_classes=3, side_channels=4, residual_channels=4, backbone=Averages())
+    variables = model.init(jax.random.key(0), images, train=False)
+    predictor, fold = model.for_prediction()
+    expected = model.apply(variables, images, train=False).saliency[-1]
+    np.testing.assert_allclose(predictor.apply(fold(variables), images, train=False).saliency[-1], expected, atol=1e-6)
 
 
 def test_kernels_are_kept_in_the_type_that_the_network_computes_in() -> None:
