@@ -60,6 +60,27 @@ def test_a_network_a_dataset_and_a_metric_train_and_are_tested(
     assert main(["evaluate", "--workdir", "run"]) == 0
 
 
+def test_a_network_without_statistics_is_averaged_and_opened_again(folder: Path, tmp_path: Path) -> None:
+    normalised = "nn.BatchNorm(not train, axis_name=self.axis_name, dtype=self.dtype)(x)"
+    assert normalised in FILES["my_network.py"]
+    network = tmp_path / "without.py"
+    network.write_text(FILES["my_network.py"].replace(normalised, "x"))
+    workdir = tmp_path / "run"
+    command = [
+        "train.py",
+        f"--config={folder}/my_config.py",
+        f"--workdir={workdir}",
+        f"--config.model.network={network}:TwoStrides",
+        f"--config.data.data_dir={tmp_path / 'data'}",
+        "--config.dtype=float32",
+        "--config.average_decay=0.9",
+        "--config.report=False",
+    ]
+    assert launch("", [*command, "--config.steps=1"]) == 0
+    assert launch("", [*command, "--config.steps=2"]) == 0
+    assert evaluate_run(workdir).results == json.loads((workdir / "eval" / "test.json").read_text())
+
+
 def test_a_network_is_what_the_protocol_says(folder: Path) -> None:
     model = resolve("network", f"{folder}/my_network.py:TwoStrides")(num_classes=3)
     assert isinstance(model, Network)

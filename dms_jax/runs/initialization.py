@@ -160,7 +160,8 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
     elif taken != leaves.keys():
         sentences.append(f"freshly initialised: {_names(leaves.keys() - taken, leaves.keys())}")
     nested = {(kind, *path.split("/")): jnp.asarray(value) for (kind, path), value in leaves.items()}
-    return flax.traverse_util.unflatten_dict(nested), tuple(sentences)
+    # Of a kind that has no leaves, such as the statistics of a network without BatchNorm, there is an empty one.
+    return {kind: {} for kind in fresh} | flax.traverse_util.unflatten_dict(nested), tuple(sentences)
 
 
 def keeps_class_heads(config: ConfigDict) -> bool:

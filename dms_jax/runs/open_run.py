@@ -66,8 +66,10 @@ def open_run(workdir: Path) -> OpenedRun:
     checks.check(config, mesh.size)
     model = build.build_model(config, len(description.class_names), DATA_AXIS)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))
+    # As in a training state: statistics that are none are there, and kept, too.
+    kept = {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
     with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints:
-        variables = checkpoints.restore_best(abstract_replicated(dict(shapes), mesh))
+        variables = checkpoints.restore_best(abstract_replicated(kept, mesh))
         step = checkpoints.best_step
         assert step is not None  # it has just been restored
         return OpenedRun(workdir, config, description, model, variables, step, checkpoints.latest_step or step)
