@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dms_jax.data.examples import ExampleSource
+
 
 @dataclass(frozen=True)
 class ImageRecords:
@@ -44,6 +46,25 @@ class ImageRecords:
                 zip(self.images, self.masks, known, self.labels, strict=True)
             )
         ]
+
+
+def noting_sources(decoded: list[Any]) -> type[ExampleSource]:
+    """Sources that note the index of each example, and of each mask alone, that is decoded of them.
+
+    `ExampleSource` itself may not be patched for that: threads of another test, whose iterator is closed, may still be
+    reading with it.
+    """
+
+    class Noting(ExampleSource):
+        def __getitem__(self, index: Any) -> dict[str, Any]:
+            decoded.append(index)
+            return super().__getitem__(index)
+
+        def mask(self, index: Any) -> np.ndarray:
+            decoded.append(index)
+            return super().mask(index)
+
+    return Noting
 
 
 def _png(array: np.ndarray) -> bytes:

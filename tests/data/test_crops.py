@@ -2,7 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
-from image_records import ImageRecords
+from image_records import ImageRecords, noting_sources
 
 from dms_jax.data.cache import ExampleCache
 from dms_jax.data.crops import CropSource
@@ -14,14 +14,14 @@ from dms_jax.data.pipeline import defective_flags
 TILES = Framing("tiles", size=16, overlap=0)
 
 
-def source(free_class=0):
+def source(free_class=0, kind=ExampleSource):
     """A defect in the left half of a wide image of class 2, a free image, and a wide one whose mask is unknown."""
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (16, width, 3), np.uint8) for width in (32, 20, 32)]
     masks = [np.zeros((16, width), np.uint8) for width in (32, 20, 32)]
     masks[0][3, 4] = 255
     records = ImageRecords(images, masks, [2, 0, 1], [True, True, False])
-    return ExampleSource(records, "train", free_class)
+    return kind(records, "train", free_class)
 
 
 def test_tiles_are_those_of_all_images_in_order():
@@ -68,11 +68,9 @@ def test_a_subset_keeps_its_order_and_can_be_sent_to_a_worker():
     np.testing.assert_array_equal(part[1]["image"], crops[0]["image"])
 
 
-def test_a_mask_is_decoded_once_for_all_its_tiles(monkeypatch):
-    crops = CropSource(source(), TILES)
+def test_a_mask_is_decoded_once_for_all_its_tiles():
     decoded = []
-    mask = ExampleSource.mask
-    monkeypatch.setattr(ExampleSource, "mask", lambda self, index: decoded.append(index) or mask(self, index))
+    crops = CropSource(source(kind=noting_sources(decoded)), TILES)
     assert crops.labels().tolist() == [2, 0, 0, 0, -1, -1]
     assert decoded == [0, 1, 2]
     decoded.clear()
@@ -81,16 +79,14 @@ def test_a_mask_is_decoded_once_for_all_its_tiles(monkeypatch):
     assert decoded == [0, 2, 0, 2]
 
 
-def test_crops_that_are_kept_are_cut_once(monkeypatch):
+def test_crops_that_are_kept_are_cut_once():
     decoded = []
-    example = ExampleSource.__getitem__
-    monkeypatch.setattr(ExampleSource, "__getitem__", lambda self, index: decoded.append(index) or example(self, index))
+    kind = noting_sources(decoded)
     plain = CropSource(source(), TILES)
     expected = [plain[i] for i in range(6)]
-    decoded.clear()
     # Room for four of six: 16 x 16 x (3 + 1) bytes each, and 16 for where the content is.
     cache = ExampleCache(4 * (1024 + 16))
-    crops = CropSource(source(), TILES, cache)
+    crops = CropSource(source(kind=kind), TILES, cache)
     part = crops.subset([5, 0])
     for _ in range(2):
         for i in range(4):
@@ -104,7 +100,7 @@ def test_crops_that_are_kept_are_cut_once(monkeypatch):
     np.testing.assert_array_equal(part[0]["mask"], expected[5]["mask"])
     assert decoded == [0, 0, 1, 1, 2, 2]
     # Another source has crops of its own.
-    other = CropSource(source(), TILES, cache)
+    other = CropSource(source(kind=kind), TILES, cache)
     np.testing.assert_array_equal(other[0]["image"], expected[0]["image"])
     assert decoded[6:] == [0]
 

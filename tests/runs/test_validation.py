@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from image_records import ImageRecords
+from image_records import ImageRecords, noting_sources
 
 from dms_jax.data.examples import ExampleSource
 from dms_jax.runs import validation
@@ -51,10 +51,8 @@ def test_images_are_decoded_once(cache: float, decoded_again: int, monkeypatch: 
     random = np.random.default_rng(0)
     images = [random.integers(0, 256, (20, 24, 3), np.uint8) for _ in range(3)]
     masks = [np.full((20, 24), 255 * (i % 2), np.uint8) for i in range(3)]
-    source = ExampleSource(ImageRecords(images, masks, [0, 1, 0]), "train", free_class=0)
     decoded: list[Any] = []
-    example = ExampleSource.__getitem__
-    monkeypatch.setattr(ExampleSource, "__getitem__", lambda self, index: decoded.append(index) or example(self, index))
+    source = noting_sources(decoded)(ImageRecords(images, masks, [0, 1, 0]), "train", free_class=0)
     monkeypatch.setattr(validation, "device_metrics", lambda sums: sums)
     config = defaults.default_config()
     config.batch_size, config.data.image_size, config.data.cache = 4, 32, cache
