@@ -22,8 +22,8 @@ class CropSource:
     the rest is padding). Arrays that come from the cache are read-only.
 
     A tile has the label of its image if the tile shows a defect. Otherwise it is of the defect-free class, or without a
-    label where the dataset has no such class. Where the mask is unknown, a tile has no label either, unless its image
-    is of the defect-free class.
+    label where the dataset has no such class. Where the mask is unknown, or ignored all over the tile, a tile has no
+    label either, unless its image is of the defect-free class.
 
     Attributes:
       free_class: index of the defect-free class; None where there is none.
@@ -146,7 +146,7 @@ class CropSource:
     def _label(self, label: int, has_mask: bool, part: np.ndarray) -> int:
         if self._framing.mode != "tiles" or label == self.free_class:
             return label
-        if not has_mask:
+        if not has_mask or (self.ignores and (part == IGNORED).all()):
             return _UNKNOWN
         if (part > DEFECT_THRESHOLD).any():
             return label

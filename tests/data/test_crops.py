@@ -60,6 +60,20 @@ def test_whole_images_keep_their_labels(mode):
     assert crops[0]["content"].tolist() == contents[mode]
 
 
+@pytest.mark.parametrize(("label", "labels"), [(2, [2, 0, -1]), (0, [0, 0, 0])])
+def test_of_a_tile_that_is_ignored_all_over_nothing_is_known(label, labels):
+    mask = np.zeros((16, 48), np.uint8)
+    mask[:, 32:] = IGNORED
+    mask[3, 4], mask[5, 20] = 255 * (label > 0), IGNORED
+    records = ImageRecords([np.zeros((16, 48, 3), np.uint8)], [mask], [label])
+    for ignores in (True, False):
+        crops = CropSource(ExampleSource(records, "train", 0, ignores), TILES)
+        # A shade of the mask means that only where it was declared.
+        expected = labels if ignores else [label, 0, 0]
+        assert crops.labels().tolist() == expected
+        assert [int(crops[i]["label"]) for i in range(3)] == expected
+
+
 def test_a_subset_keeps_its_order_and_can_be_sent_to_a_worker():
     crops = CropSource(source(), TILES)
     part = pickle.loads(pickle.dumps(crops.subset([5, 0])))
