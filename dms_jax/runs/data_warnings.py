@@ -14,6 +14,8 @@ from dms_jax.data.vanishing import vanished_defects, vanishing_sentence
 from dms_jax.errors import some_names
 from dms_jax.models.dms import DMS
 from dms_jax.runs.config import build
+from dms_jax.runs.config.defaults import default_config
+from dms_jax.runs.config.fields import flatten
 from dms_jax.runs.description import RunDescription
 from dms_jax.runs.initialization import CLASS_HEADS, keeps_class_heads
 from dms_jax.runs.splits import Splits, train_and_validation
@@ -34,6 +36,7 @@ def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) 
         *_of_class_heads(config, dataset.class_names),
         *_of_framing(config, splits),
         *_of_steps(config),
+        *_of_idle_fields(config),
     ]
     return tuple(dict.fromkeys([*_of_dataset(config, dataset, splits), *of_run]))
 
@@ -164,3 +167,19 @@ def _of_steps(config: ConfigDict) -> Iterator[str]:
             f"{config.steps} end before it is there: take a tenth of the steps for it, such as "
             f"--config.optimizer.warmup_steps={config.steps // 10}."
         )
+
+
+def _of_idle_fields(config: ConfigDict) -> Iterator[str]:
+    """Fields that were set, and do nothing without another one."""
+    fields, defaults = flatten(config), flatten(default_config())
+    for name, needed, does_it, fix in (
+        ("data.tile_size", "data.resize", config.data.resize == "tiles", "tiles"),
+        ("data.tile_overlap", "data.resize", config.data.resize == "tiles", "tiles"),
+        ("loss.pasted_weight", "augment.paste", config.augment.paste > 0, "0.5"),
+        ("loss.iou_on", "loss.iou_weight", config.loss.iou_weight > 0, "1.0"),
+    ):
+        if fields[name] != defaults[name] and not does_it:
+            yield (
+                f"config.{name}={fields[name]} does nothing with config.{needed}={fields[needed]}: leave it out, or "
+                f"set the other too, such as --config.{needed}={fix}."
+            )

@@ -53,6 +53,26 @@ def summary_of(labels: dict[str, list[int]], classes: tuple[str, ...], warnings:
     return SimpleNamespace(warnings=warnings, splits=parts)
 
 
+@pytest.mark.parametrize(
+    ("idle", "needed", "fix"),
+    [
+        ({"data__tile_size": 192}, {"data__resize": "tiles"}, "squash: .* such as --config.data.resize=tiles"),
+        ({"data__tile_overlap": 0.5}, {"data__resize": "tiles"}, "squash: .* such as --config.data.resize=tiles"),
+        ({"loss__pasted_weight": 0.5}, {"augment__paste": 0.25}, "0.0: .* such as --config.augment.paste=0.5"),
+        ({"loss__iou_on": "defective"}, {"loss__iou_weight": 0.5}, "0.0: .* such as --config.loss.iou_weight=1.0"),
+    ],
+)
+def test_a_field_that_does_nothing_without_another(
+    idle: dict[str, Any], needed: dict[str, Any], fix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As large as the crop, so that no defect is lost in either way.
+    sound = source_of(9, 0, size=32)
+    ((name, value),) = ((name.replace("__", "."), value) for name, value in idle.items())
+    (sentence,) = said(sound, sound, monkeypatch, **idle)
+    assert re.search(rf"^config\.{name}={value} does nothing with config\.[a-z_.]+={fix}\.$", sentence)
+    assert not any("does nothing" in other for other in said(sound, sound, monkeypatch, **idle, **needed))
+
+
 def test_what_prepare_warns_of_comes_first_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = source_of(9, 0)
     assert said(sound, sound, monkeypatch) == ()
