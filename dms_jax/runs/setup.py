@@ -129,9 +129,11 @@ def claim(config: ConfigDict, workdir: Path, processes: Processes, holding: Exit
         workdir.mkdir(parents=True, exist_ok=True)
         if processes.index == 0:
             holding.enter_context(locked(workdir))
-            results = load_results(workdir, "test")
-            if results is not None and results.get("steps") == config.steps:
-                # They are of another limit of false alarms, and would pass for this one's should the test not be done.
+            results, before = load_results(workdir, "test"), saved.load(workdir)
+            limits = {flatten(each).get("evaluation.max_false_alarms") for each in (before, config) if each is not None}
+            if results is not None and (results.get("steps") == config.steps or len(limits) > 1):
+                # They are of another limit of false alarms, and would pass for this one's should the test not be done,
+                # also where the run is to be longer now, and is not after all.
                 remove_results(workdir, "test")
             saved.save(config, workdir)
             description.save(workdir)

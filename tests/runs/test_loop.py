@@ -239,6 +239,27 @@ def test_training_with_another_limit_of_false_alarms_tests_a_finished_run_again(
     assert results.read_bytes() == before
 
 
+def test_what_was_tested_with_another_limit_does_not_pass_for_a_longer_run_that_failed(
+    whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise UserError("far enough")
+
+    workdir, config = tmp_path / "copy", tiny_config(data_dir)
+    shutil.copytree(whole, workdir)
+    monkeypatch.setattr(loop, "warm_up", stop)
+    config.steps += 1
+    with pytest.raises(UserError, match="far enough"):
+        train(config, workdir)
+    config.steps -= 1
+    assert setup.finished_results(config, workdir) is not None
+    config.steps, config.evaluation.max_false_alarms = STEPS + 1, 0.0
+    with pytest.raises(UserError, match="far enough"):
+        train(config, workdir)
+    config.steps -= 1
+    assert setup.finished_results(config, workdir) is None
+
+
 def test_what_cannot_be_scored_is_refused(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no run \(config.json is missing\)"):
         evaluate_run(tmp_path)
