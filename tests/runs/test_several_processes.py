@@ -182,7 +182,7 @@ def test_two_processes_are_as_one_with_two_devices(runner: Runner) -> None:
     assert runner.ends(runner.start("two")) == [0, 0]
     assert "test: 5 images" in runner.said("two", 0)
     assert "5 images" not in runner.said("two", 1)
-    assert "first step" not in runner.said("two", 0)
+    assert "first step done" not in runner.said("two", 0)
 
 
 @pytest.mark.slow
