@@ -1,7 +1,7 @@
 """What a run learns from, chooses its best checkpoint by, and is tested on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ class Splits:
       test_name: what `test` is.
       selected_on: what `selection` is, for the results to say.
       threshold: to choose the operating threshold on; None where there are no such images.
-      threshold_name: what `threshold` is, for the results to say; or why there is none.
+      threshold_images: what `threshold` is; or why there is none.
+      threshold_remarks: what speaks against a threshold that is chosen on them.
     """
 
     train: tuple[ExampleSource, ...]
@@ -37,7 +38,14 @@ class Splits:
     test_name: str
     selected_on: str
     threshold: ExampleSource | None
-    threshold_name: str
+    threshold_images: str
+    threshold_remarks: tuple[str, ...] = ()
+
+    @property
+    def threshold_name(self) -> str:
+        """`threshold_images` with the remarks, for the results to say."""
+        remarks = f" ({', '.join(self.threshold_remarks)})" if self.threshold_remarks else ""
+        return self.threshold_images + remarks
 
     def defective_share(self) -> float:
         """The share of defective pixels in a training image, averaged over the images whose mask is known.
@@ -68,7 +76,7 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
     if config.data.overfit:
         few = train.subset(one_of_each_class(train.labels(), config.data.overfit))
         none = "config.data.overfit leaves no images to choose one on"
-        return Splits((few,), few, few, "train", "train", threshold=None, threshold_name=none)
+        return Splits((few,), few, few, "train", "train", threshold=None, threshold_images=none)
     scarcity = scarcity_of(config, dataset.class_names)
     seen = without_classes(validation, scarcity.without)
     none_left = len(validation) > 0 and not len(seen)
@@ -84,20 +92,21 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
                 f"{otherwise}."
             )
         return Splits(scarce, seen, test, "test", "validation", seen, validation_name(config))
-    return Splits(
+    whole = Splits(
         train=_make_scarce((train, validation), scarcity, dataset),
         selection=test if config.data.select_on == "test" else None,
         test=test,
         test_name="test",
         selected_on=config.data.select_on,
         # Never on test: rather on images that were learnt from, and so look better than others.
-        threshold=None if none_left else seen,
-        threshold_name=(
-            "config.data.without leaves no images to choose one on"
-            if none_left
-            else f"validation ({'partly ' if scarcity.images else ''}learnt from)"
-        ),
+        threshold=seen,
+        threshold_images="validation",
+        threshold_remarks=("partly learnt from" if scarcity.images else "learnt from",),
     )
+    if none_left:
+        none = "config.data.without leaves no images to choose one on"
+        return replace(whole, threshold=None, threshold_images=none, threshold_remarks=())
+    return whole
 
 
 def validation_name(config: ConfigDict) -> str:

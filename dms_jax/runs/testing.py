@@ -233,8 +233,5 @@ def open_splits(
             kept = f"{split} is scored without the images of {', '.join(excluded)}, as config.data.without says."
             notes = (*notes, kept)
     if split == "validation" and splits.threshold is not None:
-        # Of a run that learnt from them, as with `data.select_on=none`, the name says so in brackets already.
-        name, learnt, _ = splits.threshold_name.partition(")")
-        these = f"{name}, these very images)" if learnt else f"{name} (these very images)"
-        splits = replace(splits, threshold_name=these)
+        splits = replace(splits, threshold_remarks=(*splits.threshold_remarks, "these very images"))
     return dataset, splits, notes

@@ -35,7 +35,7 @@ def source(rows: list[tuple[int, int]]) -> ExampleSource:
 )
 def test_defective_share(parts: list[list[tuple[int, int]]], share: float) -> None:
     train = tuple(map(source, parts))
-    splits = Splits(train, None, train[0], "test", "none", threshold=None, threshold_name="none here")
+    splits = Splits(train, None, train[0], "test", "none", threshold=None, threshold_images="none here")
     assert splits.defective_share() == pytest.approx(share, abs=1e-15)
 
 
