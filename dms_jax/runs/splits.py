@@ -110,8 +110,10 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
 
 
 def validation_name(config: ConfigDict) -> str:
-    """What the images of validation are, for sentences: those of the dataset, or a fold."""
-    return f"fold {config.data.fold} of {config.data.folds}" if config.data.folds else "validation"
+    """What the images of validation are, for sentences: those of the dataset, or a fold, which count from 0."""
+    if not config.data.folds:
+        return "validation"
+    return f"fold {config.data.fold} of folds 0 to {config.data.folds - 1}"
 
 
 def named_split(dataset: PreparedDataset, config: ConfigDict, name: str) -> ExampleSource:

@@ -113,7 +113,7 @@ def test_folds_take_turns_at_validation(dataset: Dataset, folds: int) -> None:
         (train,), selection = splits.train, splits.selection
         assert selection is not None
         assert splits.threshold is selection
-        assert splits.threshold_name == f"fold {fold} of {folds}"
+        assert splits.threshold_name == f"fold {fold} of folds 0 to {folds - 1}"
         assert splits.test is dataset.source("test")
         assert sorted(train.names() + selection.names()) == sorted(everything)
         assert not set(train.groups()) & set(selection.groups())
@@ -143,12 +143,12 @@ def test_classes_that_all_of_validation_is_of(dataset: Dataset) -> None:
         except UserError as error:
             refused.append(str(error))
     assert len(refused) == 2
-    assert refused[0].endswith(" of 9: leave out fewer classes, or take another config.data.fold.")
+    assert refused[0].endswith(" of folds 0 to 8: leave out fewer classes, or take another config.data.fold.")
 
 
 def test_a_fold_that_is_evaluated_is_named(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(testing, "reopen_dataset", lambda *arguments, **options: (dataset, ()))
-    for fields, name in (({"folds": 3, "fold": 1}, "fold 1 of 3"), ({}, "validation")):
+    for fields, name in (({"folds": 3, "fold": 1}, "fold 1 of folds 0 to 2"), ({}, "validation")):
         run: Any = SimpleNamespace(config=config_of(**fields), description=None)
         _, splits, _ = testing.open_splits(run, "validation")
         assert splits.selection is not None

@@ -156,7 +156,8 @@ def _check_folds(fields: dict[str, Any]) -> None:
     if folds == 1:
         raise UsageError("config.data.folds=1 leaves nothing to learn from: it must be at least 2, or 0 for none.")
     if fold >= max(folds, 1):
-        needed = f"it must be below config.data.folds={folds}" if folds else "say how many there are: config.data.folds"
+        counted = f"with config.data.folds={folds} they are 0 to {folds - 1}"
+        needed = counted if folds else "say how many there are: config.data.folds"
         raise UsageError(f"config.data.fold={fold} is no fold: {needed}.")
     if folds and fields["data.select_on"] != "validation":
         raise UsageError(

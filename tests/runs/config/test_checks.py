@@ -125,7 +125,7 @@ class TestCheck:
             ({"folds": 1}, r"folds=1 leaves nothing to learn from: it must be at least 2, or 0"),
             ({"folds": -1}, r"folds=-1 is too small"),
             ({"folds": 4, "fold": -1}, r"fold=-1 is too small"),
-            ({"folds": 4, "fold": 4}, r"fold=4 is no fold: it must be below config\.data\.folds=4"),
+            ({"folds": 4, "fold": 4}, r"fold=4 is no fold: with config\.data\.folds=4 they are 0 to 3"),
             ({"fold": 1}, r"fold=1 is no fold: say how many there are: config\.data\.folds"),
             (
                 {"folds": 4, "select_on": "none"},

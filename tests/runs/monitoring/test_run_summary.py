@@ -16,8 +16,8 @@ from dms_jax.runs.monitoring.run_summary import describe_run
         # The numbers are the dataset's, and not those of the run.
         (
             {"folds": 4, "fold": 1},
-            "drawn (any): 6 train, 2 validation, 3 test images; of train and validation together, fold 1 of 4 is for "
-            "validation",
+            "drawn (any): 6 train, 2 validation, 3 test images; of train and validation together, fold 1 of folds 0 to "
+            "3 is for validation",
         ),
     ],
 )
