@@ -147,7 +147,7 @@ def _evaluate_maps(arguments: argparse.Namespace) -> None:
     if arguments.json:
         write_results({"maps": str(arguments.maps), **metrics, "notes": list(results.notes)}, arguments.json)
     if arguments.csv:
-        write_image_table(results.evaluation.rows, results.class_names, arguments.csv)
+        write_image_table(results.evaluation.rows, results.class_names, arguments.csv, results.free_class)
 
 
 def _propose_threshold(maps: Path) -> None:
@@ -192,7 +192,7 @@ def _evaluate_run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         write_results(tested.results, arguments.json)
     if arguments.csv:
-        write_image_table(tested.evaluation.rows, tested.class_names, arguments.csv)
+        write_image_table(tested.evaluation.rows, tested.class_names, arguments.csv, tested.free_class)
 
 
 def _compare(arguments: argparse.Namespace) -> None:

@@ -67,6 +67,18 @@ class ImageRow:
     gated_defect_probability: float | None = None
     extra: Mapping[str, float | None] = field(default_factory=dict)
 
+    def is_sound(self, free_class: int | None) -> bool:
+        """Whether the image is known to have no defect: by its label where that tells, else by its mask.
+
+        An image of a defect whose mask is empty has something to fire at, wherever it is.
+
+        Args:
+          free_class: number of the defect-free class, or None: then no label tells.
+        """
+        if free_class is None or self.label is None:
+            return self.defective is False
+        return self.label == free_class
+
 
 @dataclass(frozen=True, eq=False)
 class ScoredImage:

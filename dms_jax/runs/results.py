@@ -14,7 +14,12 @@ from dms_jax.references import is_reference
 
 
 def save_results(
-    results: dict[str, Any], workdir: Path, split: str, rows: Sequence[ImageRow], class_names: Sequence[str]
+    results: dict[str, Any],
+    workdir: Path,
+    split: str,
+    rows: Sequence[ImageRow],
+    class_names: Sequence[str],
+    free_class: int | None = None,
 ) -> None:
     """Write results to `eval/<split>.json` in the work directory, and their images to `eval/<split>.csv`.
 
@@ -22,7 +27,7 @@ def save_results(
     """
     folder = workdir / "eval"
     folder.mkdir(exist_ok=True)
-    write_image_table(rows, class_names, folder / f"{split}.csv")
+    write_image_table(rows, class_names, folder / f"{split}.csv", free_class)
     write_results(results, _results_file(workdir, split))
 
 

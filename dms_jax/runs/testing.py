@@ -42,6 +42,7 @@ class RunEvaluation:
       results: what was tested on what, and the metrics of `dms_jax.evaluation.summary_metrics.compute_metrics`.
       evaluation: what they were computed from.
       class_names: names of the classes that the evaluation's rows have numbers of.
+      free_class: number of the defect-free class, or None.
       threshold: that it was tested with.
       notes: sentences for the user on the dataset.
     """
@@ -49,12 +50,13 @@ class RunEvaluation:
     results: dict[str, Any]
     evaluation: Evaluation
     class_names: tuple[str, ...]
+    free_class: int | None
     threshold: OperatingThreshold
     notes: tuple[str, ...] = ()
 
     def save(self, workdir: Path, split: str) -> None:
         """Keep the results in a work directory; see `dms_jax.runs.results.save_results`."""
-        save_results(self.results, workdir, split, self.evaluation.rows, self.class_names)
+        save_results(self.results, workdir, split, self.evaluation.rows, self.class_names, self.free_class)
 
 
 def evaluate_network(
@@ -130,7 +132,7 @@ def evaluate_network(
         "trained_on": training_facts(splits, config, dataset.free_class),
         **compute_metrics(evaluation, threshold, class_names=dataset.class_names, free_class=dataset.free_class),
     }
-    return RunEvaluation(results, evaluation, dataset.class_names, threshold)
+    return RunEvaluation(results, evaluation, dataset.class_names, dataset.free_class, threshold)
 
 
 def limit_false_alarms(threshold: OperatingThreshold, config: ConfigDict) -> OperatingThreshold:

@@ -171,6 +171,18 @@ def test_csv_has_every_image_worst_first(evaluate, tmp_path):
     ]
 
 
+def test_an_image_of_a_defect_whose_mask_is_empty_is_no_false_alarm_in_the_csv(evaluate, tmp_path):
+    sound = BLACK.copy()
+    sound[0, 0] = 110
+    save_images(tmp_path / "maps", {"d": sound})
+    save_images(tmp_path / "masks", {"d": BLACK})
+    (tmp_path / "labels.csv").write_text("name,label\na,crack\nb,crack\nc,crack\nd,free\n")
+    code, *_ = evaluate("--labels", tmp_path / "labels.csv", "--threshold", 100, "--csv", tmp_path / "images.csv")
+    assert code == 0
+    with (tmp_path / "images.csv").open(newline="") as file:
+        assert [line["name"] for line in csv.DictReader(file)] == ["d", "b", "c", "a"]
+
+
 def test_labels_give_classes_accuracy_and_confusion(evaluate, tmp_path):
     (tmp_path / "labels.csv").write_text(LABELS, encoding="utf-8-sig")
     code, out, err = evaluate("--labels", tmp_path / "labels.csv", "--json", tmp_path / "results.json")

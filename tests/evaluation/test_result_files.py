@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dms_jax.evaluation.report.kinds import ALARM, errors_of
 from dms_jax.evaluation.result_files import write_image_table, write_results
 from dms_jax.evaluation.scoring import ImageRow
 
@@ -84,6 +85,26 @@ def test_missed_defects_and_false_alarms_come_before_outlines(tmp_path):
     with (tmp_path / "images.csv").open(newline="") as file:
         names = [line["name"] for line in csv.DictReader(file)]
     assert names == ["beside", "missed", "black", "alarm", "outline", "without a threshold", "sound", "unknown"]
+
+
+@pytest.mark.parametrize("free_class", [0, None])
+def test_the_table_and_the_report_call_the_same_images_false_alarms(free_class, tmp_path):
+    """An image of a defect with an empty mask is none where its label tells."""
+    fires = {"iou": 0.0, "maximum": 200}
+    rows = [
+        row("sound", 0.1, label=0, **fires),
+        row("empty", 0.2, label=1, **fires),
+        row("unlabelled", 0.3, **fires),
+        row("silent", 0.9, label=1, maximum=3),
+    ]
+    write_image_table(rows, ["free", "crack"], tmp_path / "images.csv", free_class)
+    with (tmp_path / "images.csv").open(newline="") as file:
+        names = [line["name"] for line in csv.DictReader(file)]
+    alarms = [each.name for each in rows if ALARM in errors_of(each, 100, free_class)]
+    assert ("empty" in alarms) == (free_class is None)
+    # The larger error first, among the alarms and after them.
+    others = ["silent"] if free_class is None else ["silent", "empty"]
+    assert names == [*sorted(alarms, key=["unlabelled", "empty", "sound"].index), *others]
 
 
 def test_further_metrics_are_the_last_columns(tmp_path):

@@ -29,7 +29,7 @@ def tested() -> RunEvaluation:
         "best_step": 20,
         **(report.metrics or {}),
     }
-    return RunEvaluation(results, Evaluation(), report.gallery.class_names, given_threshold(100), ("A note.",))
+    return RunEvaluation(results, Evaluation(), report.gallery.class_names, 0, given_threshold(100), ("A note.",))
 
 
 def test_the_page_has_the_results_the_curves_and_the_notes(tested: RunEvaluation, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dms_jax.evaluation.scoring import collect, score_image
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import given_threshold
 from dms_jax.runs.results import load_results, results_text, save_results
+from dms_jax.runs.testing import RunEvaluation
 
 CLASSES = ("free", "crack")
 
@@ -48,6 +49,18 @@ class TestFile:
         assert load_results(tmp_path, "test") == results
         assert sorted(path.name for path in (tmp_path / "eval").iterdir()) == ["test.csv", "test.json"]
         assert json.loads((tmp_path / "eval" / "test.json").read_text()) == results
+
+    def test_images_are_sorted_by_what_their_labels_say(self, results, tmp_path):
+        """An image of a defect whose mask is empty is no false alarm."""
+        black, fires = np.zeros((2, 2), np.uint8), np.full((2, 2), 200, np.uint8)
+        images = {"empty mask": (fires, 1), "sound": (fires // 4 * 3, 0)}
+        evaluation = collect(
+            score_image([found], black, name=name, label=label, threshold=100, with_sod=False)
+            for name, (found, label) in images.items()
+        )
+        RunEvaluation(results, evaluation, CLASSES, 0, given_threshold(100)).save(tmp_path, "test")
+        lines = (tmp_path / "eval" / "test.csv").read_text().splitlines()
+        assert [line.split(",")[0] for line in lines] == ["name", "sound", "empty mask"]
 
     def test_is_replaced(self, results, evaluation, tmp_path):
         save_results(results, tmp_path, "test", evaluation.rows, CLASSES)

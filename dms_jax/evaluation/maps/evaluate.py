@@ -39,12 +39,14 @@ class MapResults:
       metrics: see `dms_jax.evaluation.summary_metrics.compute_metrics`.
       evaluation: what they were computed from.
       class_names: names of the classes that the evaluation's rows have numbers of; empty without labels.
+      free_class: number of the defect-free class, or None.
       notes: sentences on what was matched although names differ, converted, resized, left out or odd.
     """
 
     metrics: Metrics
     evaluation: Evaluation
     class_names: tuple[str, ...]
+    free_class: int | None
     notes: tuple[str, ...]
 
 
@@ -125,7 +127,7 @@ def evaluate_maps(
             f"No label in {labels.path} is {', '.join(FREE_NAMES[:4])}, so that every label counts as a defect: name "
             "the one of sound images with --free-class."
         )
-    return MapResults(metrics, evaluation, class_names, (*matching.notes, *said))
+    return MapResults(metrics, evaluation, class_names, free_class, (*matching.notes, *said))
 
 
 def _in_threads(

@@ -52,7 +52,6 @@ def errors_of(row: ImageRow, threshold: int | None, free_class: int | None = Non
     if row.defective is None and row.label is None:
         return (UNKNOWN,)
     fires = row.maximum > (threshold or 0)
-    labelled_defective = None if free_class is None or row.label is None else row.label != free_class
     found = []
     if row.defective:
         if row.iou == 0 or not fires:
@@ -62,8 +61,7 @@ def errors_of(row: ImageRow, threshold: int | None, free_class: int | None = Non
     # Without a defect-free class, every label is that of a defect.
     elif row.defective is None and row.label != free_class and not fires:
         found.append(MISSED)
-    # An image of a defect whose mask is empty has something to fire at, wherever it is.
-    elif threshold is not None and fires and _is_sound(row, labelled_defective):
+    elif threshold is not None and fires and row.is_sound(free_class):
         found.append(ALARM)
     if row.label is not None and row.predicted is not None and row.label != row.predicted:
         found.append(WRONG)
@@ -92,9 +90,3 @@ def badness(row: ImageRow, kinds: tuple[Kind, ...]) -> tuple[int, float, str]:
         # Before those without a defect, of which nothing can be said.
         error = 2 - row.iou
     return (rank, -error, row.name)
-
-
-def _is_sound(row: ImageRow, labelled_defective: bool | None) -> bool:
-    if labelled_defective is None:
-        return row.defective is False
-    return not labelled_defective
