@@ -9,13 +9,13 @@ eval/test.json, and its dataset has to be there, or what it is prepared from.
 
 import argparse
 import csv
-import json
 import statistics
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from results_tables import markdown
 
@@ -23,6 +23,7 @@ from dms_jax.errors import UserError
 from dms_jax.runs.config.saved import load_run
 from dms_jax.runs.dataset import reopen_dataset
 from dms_jax.runs.description import DESCRIPTION_NAME, RunDescription
+from dms_jax.runs.results import load_results
 from dms_jax.tables import harmless
 
 
@@ -57,19 +58,31 @@ class ImageResult:
         return self.is_named and self.label != self.predicted
 
 
-def image_results(workdir: Path) -> list[ImageResult]:
-    """The test images of a run.
+def run_results(workdir: Path) -> dict[str, Any]:
+    """What a run came to on its test images.
+
+    Raises:
+      UserError: it has not been tested, or the file is damaged.
+    """
+    results = load_results(workdir, "test")
+    if results is None:
+        raise _untested(workdir / "eval" / "test.json")
+    return results
+
+
+def image_results(workdir: Path, threshold: int | None) -> list[ImageResult]:
+    """The test images of a run, with its operating threshold.
 
     Raises:
       UserError: it has not been tested.
     """
+    path = workdir / "eval" / "test.csv"
     try:
-        threshold = json.loads((workdir / "eval" / "test.json").read_text())["operating_threshold"]["value"]
         # A file's name need not be UTF-8.
-        with (workdir / "eval" / "test.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = list(csv.DictReader(file))
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is missing: test the run first, with dms-jax evaluate.") from error
+        raise _untested(path) from error
     return [
         ImageResult(
             row["name"],
@@ -140,11 +153,14 @@ def groups_of_test(workdir: Path, data_dir: str | None = None, manual_dir: str |
     return dict(zip(map(harmless, source.names()), source.groups(), strict=True))
 
 
-def _refuse_other_images(workdirs: Sequence[Path]) -> None:
+def _untested(missing: Path) -> UserError:
+    return UserError(f"{missing} is missing: test the run first, with dms-jax evaluate.")
+
+
+def _refuse_other_images(tests: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
     """Refuse what was tested on other images than the first, or on no test images."""
     tested = []
-    for workdir in workdirs:
-        results = json.loads((workdir / "eval" / "test.json").read_text())
+    for workdir, results in tests:
         if (split := results.get("split", "test")) != "test":
             # As with `data.overfit`.
             raise UserError(f"{workdir} was tested on images of {split}: name a run that was tested on test images.")
@@ -153,7 +169,7 @@ def _refuse_other_images(workdirs: Sequence[Path]) -> None:
         tested.append((results.get("dataset"), config))
         if tested[-1] != tested[0]:
             others = " ".join(filter(None, tested[-1]))
-            raise UserError(f"{workdir} was tested on {others}, not on the images of {workdirs[0]}: name runs on one.")
+            raise UserError(f"{workdir} was tested on {others}, not on the images of {tests[0][0]}: name runs on one.")
 
 
 def _counted(names: Iterable[str]) -> str:
@@ -170,8 +186,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for run in chosen.runs:
             load_run(run)
-        images = [image for run in chosen.runs for image in image_results(run)]
-        _refuse_other_images(chosen.runs)
+        tests = [(run, run_results(run)) for run in chosen.runs]
+        images = [
+            image for run, results in tests for image in image_results(run, results["operating_threshold"]["value"])
+        ]
+        _refuse_other_images(tests)
         group_of = groups_of_test(chosen.runs[0], chosen.data_dir, chosen.manual_dir)
         unknown = {image.name for image in images} - group_of.keys()
         if unknown:

@@ -90,6 +90,13 @@ def test_a_run_that_is_not_tested_or_is_on_other_images_is_named(run: Path, caps
     table.unlink()
     assert errors_by_tile.main([str(run)]) == 1
     assert f"{table} is missing: test the run first" in capsys.readouterr().err
+    results = run / "eval" / "test.json"
+    results.write_text("{")
+    assert errors_by_tile.main([str(run)]) == 1
+    assert f"{results} is not valid JSON" in capsys.readouterr().err
+    results.unlink()
+    assert errors_by_tile.main([str(run)]) == 1
+    assert f"{results} is missing: test the run first" in capsys.readouterr().err
 
 
 def test_a_run_tested_on_other_images_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
