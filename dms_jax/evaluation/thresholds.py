@@ -67,7 +67,7 @@ def choose_threshold(evaluation: Evaluation, images: str, free_class: int | None
     Returns:
       The thresholds; none, with the reason, where no image has a defective pixel: any threshold would do then.
     """
-    normal = [row for row in evaluation.rows if _is_normal(row.label, row.defective, free_class)]
+    normal = [row for row in evaluation.rows if row.is_sound(free_class)]
 
     def point(pixels: PixelCounts, maxima: list[int], count: int) -> OperatingPoint:
         value = pixels.best_threshold()
@@ -88,12 +88,6 @@ def choose_threshold(evaluation: Evaluation, images: str, free_class: int | None
         maxima = [row.gated_maximum for row in normal if row.gated_maximum is not None]
         gated = point(evaluation.gated.everything.pixels, maxima, count)
     return OperatingThreshold(values, images if values else None, plain.note, plain, gated)
-
-
-def _is_normal(label: int | None, defective: bool | None, free_class: int | None) -> bool:
-    if free_class is not None and label is not None:
-        return label == free_class
-    return defective is False
 
 
 def given_threshold(value: int, outputs: int = 1) -> OperatingThreshold:
