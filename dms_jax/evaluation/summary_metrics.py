@@ -43,8 +43,8 @@ def compute_metrics(
       `per_class`, by name, with `accuracy` and `fired`, the share of images with a pixel above the threshold.
       `accuracy`. `operating_threshold`: `value`, `chosen_on`, `note`. `gated`: the saliency metrics of the final map
       times the probability of a defect (`dms_jax.inference.description.gate`), with their own `operating_threshold`,
-      and the `accuracy` of the class by head and map together (`gate_classes` there); None where there is no such
-      probability. `image_level`: see `_image_level`. `sod`: see
+      and the `accuracy` of the class by head and map together (`gate_classes` there), which is known without masks too;
+      None where there is no such probability. `image_level`: see `_image_level`. `sod`: see
       `dms_jax.evaluation.measures.sod`. `all_black`: the saliency metrics of maps that are black everywhere. `curve`:
       precision, recall and F at each threshold 0..255. `painted`: see
       `dms_jax.evaluation.measures.painted.PaintedCounts.compute`. `outputs`: the saliency metrics of every output.
@@ -87,7 +87,8 @@ def compute_metrics(
 
 
 def _gated(evaluation: Evaluation, threshold: OperatingThreshold) -> Metrics | None:
-    if not evaluation.gated.everything.saliency.images:
+    # The class by head and map together needs no mask.
+    if not evaluation.gated.everything.saliency.images and not evaluation.gated.accuracy.total:
         return None
     point = threshold.gated
     metrics = _output(evaluation.gated, point.threshold if point else None)

@@ -125,7 +125,8 @@ def _run_report(gallery: Gallery, tested: RunEvaluation, workdir: Path) -> Repor
             "black one misses its defect: what is fine here has the right class, of its map that says little."
         )
     summary = [f"{results_title(results)}.", f"{called} A pixel of a mask is defective above {DEFECT_THRESHOLD}."]
-    if results["gated"] is not None:
+    # Where validation has no mask, predictions are not gated.
+    if results["gated"] is not None and tested.threshold.gated is not None:
         gated = results["gated"]["operating_threshold"]
         above = f"; called defective above {gated['value']}: {gated['note']}" if gated["value"] is not None else ""
         summary.append(

@@ -100,6 +100,8 @@ def test_what_does_not_exist_without_masks_is_not_available():
     ]
     metrics = compute_metrics(collect(scored), no_threshold("none"), class_names=("free", "crack"), free_class=0)
     assert cells(outputs_table(metrics), "maps")[1:] == ["n/a"] * 7 + ["1.00000"]
+    # Both are free to the black map, of which one is.
+    assert cells(outputs_table(metrics), "final, gated")[1:] == ["n/a"] * 7 + ["0.50000"]
     text = details_text(metrics)
     assert cells(text, "crack")[1:] == ["0", *["n/a"] * 5, "1.00000", "n/a"]
     assert "\n(images: those whose mask is known; accuracy and fired: of all that have a label)\n" in text

@@ -118,6 +118,28 @@ def test_what_needs_masks_is_none_where_no_mask_is_known():
     json.dumps(metrics, allow_nan=False)
 
 
+def test_where_no_mask_is_known_the_gated_row_has_its_accuracy():
+    """Black maps make a free image of each, of which one is."""
+    scored = [
+        score_image(
+            [BLACK],
+            None,
+            name=str(label),
+            label=label,
+            predicted=(1,),
+            probabilities=np.array([0.4, 0.6]),
+            free_class=0,
+        )
+        for label in (0, 1)
+    ]
+    metrics = compute_metrics(collect(scored), NO_THRESHOLD, class_names=["free", "crack"], free_class=0)
+    assert metrics["gated"]["accuracy"] == 0.5
+    assert [row.gated_predicted for row in collect(scored).rows] == [0, 0]
+    assert (metrics["gated"]["mae"], metrics["gated"]["images"]) == (None, 0)
+    assert metrics["gated"]["operating_threshold"] == metrics["operating_threshold"]
+    json.dumps(metrics, allow_nan=False)
+
+
 def test_without_a_defect_there_is_no_max_f():
     """Precision and recall are 1 at threshold 255 then, whatever the map."""
     metrics = compute_metrics(evaluation_of((HALF, BLACK), (BLACK, BLACK)), NO_THRESHOLD)

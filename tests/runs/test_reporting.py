@@ -8,7 +8,7 @@ from example_report import example_report
 
 from dms_jax.evaluation.report.cards import CardMaker
 from dms_jax.evaluation.scoring import Evaluation
-from dms_jax.evaluation.thresholds import given_threshold
+from dms_jax.evaluation.thresholds import given_threshold, no_threshold
 from dms_jax.inference.exported import extras
 from dms_jax.runs import reporting
 from dms_jax.runs.reporting import REPORT_NAME, next_steps, report_at_the_end
@@ -54,6 +54,18 @@ def test_without_a_threshold_the_page_says_why(tested: RunEvaluation, tmp_path: 
     assert report_at_the_end(CardMaker(), untold, tmp_path) is None
     page = (tmp_path / REPORT_NAME).read_text()
     assert "There is no operating threshold: no image has a defect. Without one no map is a false alarm" in page
+
+
+def test_gated_predictions_are_announced_where_they_are_made(tested: RunEvaluation, tmp_path: Path) -> None:
+    """Of a run whose validation has no mask, `gated` has an accuracy, and `dms-jax predict` does not gate."""
+    gated = {"mae": None, "max_f": None, "accuracy": 0.5, "operating_threshold": {"value": None, "note": "no mask"}}
+    gated["defective"] = {"mae": None, "max_f": None}
+    results = {**tested.results, "gated": gated}
+    for threshold, said in ((given_threshold(100), True), (no_threshold("no mask"), False)):
+        assert report_at_the_end(CardMaker(), replace(tested, results=results, threshold=threshold), tmp_path) is None
+        page = (tmp_path / REPORT_NAME).read_text()
+        assert ("Gated maps are those of" in page) == said
+        assert "gated map" in page
 
 
 def test_what_goes_wrong_is_a_sentence(tested: RunEvaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
