@@ -36,7 +36,7 @@ from dms_jax.runtime.processes import Processes
 from dms_jax.runtime.signals import collect_interruptions, starting_deaf
 from dms_jax.runtime.stopping import Stop
 from dms_jax.training.optimizer import create_optimizer, learning_rate_schedule
-from dms_jax.training.state import TrainState, empty_metrics
+from dms_jax.training.state import TrainState, empty_metrics, read_averages
 
 
 def train(
@@ -243,7 +243,7 @@ class _Run:
         # All at once, and divided by NumPy: nothing is compiled, and the device waited for but once.
         averages = jax.device_get(self.state.metrics)
         self.train_step.check_metrics(step, averages)
-        metrics = {name: float(average.compute()) for name, average in averages.items()}
+        metrics = read_averages(averages)
         learning_rate = float(self.schedule(step - 1))
         speed = self.writer.progress(step, loss=metrics["loss"], learning_rate=learning_rate)
         scalars: dict[str, float | None] = {f"train/{name}": value for name, value in metrics.items()}

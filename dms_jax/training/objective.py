@@ -80,7 +80,10 @@ class Objective:
     def loss_of(
         self, params: Any, batch_stats: Any, inputs: StepInputs
     ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
-        """The loss over the whole batch, and with it the metrics of the step and the next running statistics."""
+        """The loss over the whole batch, and with it the metrics of the step and the next running statistics.
+
+        Among the metrics of a network with class heads is `labelled`: 1 if an image has a label, else 0.
+        """
         variables = {"params": params, "batch_stats": batch_stats}
         output, updates = self.model.apply(variables, inputs.images, train=True, mutable=["batch_stats"])
         value, measured = dms_loss(
@@ -97,7 +100,8 @@ class Objective:
         )
         if output.classes:
             hits = jnp.argmax(output.classes[-1], axis=-1) == inputs.labels
-            measured["accuracy"] = jnp.mean(unit_mean(inputs.labels >= 0, DATA_AXIS) * hits)
+            weight = unit_mean(inputs.labels >= 0, DATA_AXIS)
+            measured |= {"accuracy": jnp.mean(weight * hits), "labelled": jnp.mean(weight)}
         # The mean over the devices is taken of the loss, inside of what is differentiated: the sum of the devices'
         # gradients is then that of the whole batch.
         return jax.lax.pmean(value, DATA_AXIS), (

@@ -64,7 +64,7 @@ def empty_metrics(names: tuple[str, ...]) -> dict[str, metrics.Average]:
 def add_metrics(
     averages: dict[str, metrics.Average], measured: Mapping[str, jax.Array], is_sound: jax.Array
 ) -> dict[str, metrics.Average]:
-    """Add a step's metrics to the averages.
+    """Add a step's metrics to the averages; its accuracy only if an image of it has a label.
 
     The average of the loss counts the steps before the first one that was not sound, and is NaN from that one on: how
     many steps have been done since it was begun then says which one that was, without a look at each of them.
@@ -74,13 +74,22 @@ def add_metrics(
       measured: of this step.
       is_sound: whether what the step does to the parameters is finite; its loss is looked at here.
     """
-    added = {name: each.merge(metrics.Average.from_model_output(measured[name])) for name, each in averages.items()}
+    has = {"accuracy": measured["labelled"][None] > 0.5} if "accuracy" in averages else {}
+    added = {
+        name: each.merge(metrics.Average.from_model_output(measured[name], mask=has.get(name)))
+        for name, each in averages.items()
+    }
     loss, before = added["loss"], averages["loss"]
     is_sound &= jnp.isfinite(loss.total)
     added["loss"] = metrics.Average(
         total=jnp.where(is_sound, loss.total, jnp.nan), count=jnp.where(is_sound, loss.count, before.count)
     )
     return added
+
+
+def read_averages(averages: Mapping[str, metrics.Average]) -> dict[str, float | None]:
+    """What averages on the host come to; None where no step counted."""
+    return {name: float(each.compute()) if each.count else None for name, each in averages.items()}
 
 
 def create_state(

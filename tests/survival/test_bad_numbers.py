@@ -94,7 +94,7 @@ def test_the_metrics_tell_afterwards_which_step_it_was() -> None:
     def after(losses: list[float], sound: list[bool]) -> Any:
         averages = empty_metrics(("loss", "accuracy"))
         for loss, is_sound in zip(losses, sound, strict=True):
-            measured = {"loss": jnp.float32(loss), "accuracy": jnp.float32(1)}
+            measured = {"loss": jnp.float32(loss), "accuracy": jnp.float32(1), "labelled": jnp.float32(1)}
             averages = add_metrics(averages, measured, jnp.bool_(is_sound))
         return averages
 

@@ -1,13 +1,22 @@
 """The initial state."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from drawn_state import drawn_state
 
 from dms_jax.models import BDMS
 from dms_jax.runtime.devices import data_mesh
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
-from dms_jax.training.state import TrainState, abstract_state, create_state, metric_names
+from dms_jax.training.state import (
+    TrainState,
+    abstract_state,
+    add_metrics,
+    create_state,
+    empty_metrics,
+    metric_names,
+    read_averages,
+)
 
 FIELDS = {
     "num_classes": 3,
@@ -66,6 +75,16 @@ def test_the_tests_draw_such_states_by_numpy() -> None:
             assert one.size < 10 or 0.5 < np.std(other) / np.std(one) < 2, jax.tree_util.keystr(path)
         else:
             np.testing.assert_array_equal(one, other, jax.tree_util.keystr(path))
+
+
+def test_steps_without_a_label_are_left_out_of_the_accuracy() -> None:
+    averages = empty_metrics(("loss", "accuracy"))
+    measured = {"loss": jnp.float32(1), "accuracy": jnp.float32(0), "labelled": jnp.float32(0)}
+    averages = add_metrics(averages, measured, jnp.bool_(True))
+    assert read_averages(jax.device_get(averages)) == {"loss": 1.0, "accuracy": None}
+    measured |= {"accuracy": jnp.float32(0.75), "labelled": jnp.float32(1)}
+    averages = add_metrics(averages, measured, jnp.bool_(True))
+    assert read_averages(jax.device_get(averages)) == {"loss": 1.0, "accuracy": 0.75}
 
 
 def test_networks_without_class_heads_have_no_metrics_of_classes() -> None:

@@ -356,8 +356,9 @@ def test_what_is_unknown_teaches_nothing(initial: TrainState, batch: dict[str, n
     masks = [{**batch, "has_mask": known} for known in (np.ones(BATCH, bool), some, ~some)]
     labels = [{**masks[0], "label": np.where(known, batch["label"], -1).astype(np.int32)} for known in (some, ~some)]
     other = {**masks[1], "mask": np.where(some[:, None, None, None], batch["mask"], 255 - batch["mask"])}
-    states = one_step_each(initial, [*masks, *labels, other], devices=2)
-    everything, *parts, found = states
+    unlabelled = {**masks[0], "label": np.full(BATCH, -1, np.int32)}
+    states = one_step_each(initial, [*masks, *labels, other, unlabelled], devices=2)
+    everything, *parts, found, unnamed = states
     # The network sees the same images each time, so that the losses of the parts add up to that of the whole.
     for name, (one, rest) in (("saliency_loss", parts[:2]), ("class_loss", parts[2:]), ("accuracy", parts[2:])):
         whole, *shares = (float(state.metrics[name].compute()) for state in (everything, one, rest))
@@ -365,6 +366,9 @@ def test_what_is_unknown_teaches_nothing(initial: TrainState, batch: dict[str, n
         assert whole == pytest.approx(np.average(shares, weights=[some.sum(), (~some).sum()]), rel=1e-5), name
         assert whole == pytest.approx(float(single.metrics[name].compute()), rel=1e-4), name
     assert_close(found.params, parts[0].params, 1e-6)
+    # Where nothing has a label, nothing is named wrongly.
+    assert int(parts[2].metrics["accuracy"].count) == 1
+    assert (int(unnamed.metrics["accuracy"].count), int(unnamed.metrics["class_loss"].count)) == (0, 1)
 
 
 def test_ignored_pixels_have_no_say_in_the_loss(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
