@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.inspect.summary import summarise
-from dms_jax.data.inspect.warnings import NO_OPERATING_THRESHOLD, class_warnings
+from dms_jax.data.inspect.warnings import NO_DEFECT_TO_LEARN, NO_OPERATING_THRESHOLD, PUT_INTO_TRAIN, class_warnings
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.data.vanishing import vanished_defects, vanishing_sentence
 from dms_jax.errors import some_names
@@ -49,7 +49,8 @@ def _of_dataset(config: ConfigDict, dataset: PreparedDataset, splits: Splits) ->
     """
     summary = summarise(dataset)
     ours = {split: _labels_of(part.classes) for split, part in summary.splits.items()}
-    not_ours = set(class_warnings(ours, dataset.class_names))
+    # What this run can learn is said of the run: `_of_training`.
+    not_ours = {*class_warnings(ours, dataset.class_names), NO_DEFECT_TO_LEARN}
     of_validation: tuple[str, ...] = ()
     if config.data.folds:
         train, validation = train_and_validation(dataset, config)
@@ -76,10 +77,7 @@ def _of_training(config: ConfigDict, splits: Splits, num_classes: int) -> Iterat
     # None of them shows a defect.
     pasted = config.augment.paste > 0 and known
     effect = "can learn nothing but the defects that are drawn on normal images" if pasted else "can learn nothing"
-    yield (
-        f"{reason}, so that the saliency map {effect}: put defective images with their masks into train (in "
-        "a folder without train/ and test/, every class is shared out among the splits)."
-    )
+    yield (f"{reason}, so that the saliency map {effect}: {PUT_INTO_TRAIN}")
     model = _with_class_heads(config, num_classes)
     labelled = any(np.any(source.labels() >= 0) for source in splits.train)
     if model is not None and model.class_pooling == "saliency" and num_classes > 1 and labelled:

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import pytest
@@ -134,6 +135,29 @@ def test_exit_codes(arguments, code, message, tmp_path, capsys):
     assert message in shown.err
     assert shown.out == ""
     assert not (tmp_path / "synthetic").exists()
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_mvtec_ad_as_published_cannot_be_trained_on_and_without_its_splits_can(published, tmp_path, capsys):
+    root, mask = tmp_path / "hazelnut", Image.new("L", (40, 40))
+    mask.paste(255, (10, 10, 30, 30))
+    drawn = {"train/good": 10, "test/good": 3, "test/crack": 10}
+    if not published:
+        drawn = {"good": 13, "crack": 10}
+    grey = itertools.count(40, 5)
+    for folder, count in drawn.items():
+        (root / folder).mkdir(parents=True)
+        (root / "ground_truth" / "crack").mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            Image.new("L", mask.size, next(grey)).save(root / folder / f"{i:03}.png")
+            if folder.endswith("crack"):
+                mask.save(root / "ground_truth" / "crack" / f"{i:03}_mask.png")
+    arguments = ["prepare", "--dataset", "folder", "--manual-dir", str(root), "--data-dir", str(tmp_path / "data")]
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    said = "Warning: No mask of train shows a defect, while masks of test do, as in MVTec AD as published, "
+    assert (said in shown) == published
+    assert ("(in a folder without train/ and test/, every class is shared out among the splits)." in shown) == published
 
 
 @pytest.mark.parametrize(("box", "lost"), [((100, 100, 102, 102), True), ((100, 100, 220, 112), False)])

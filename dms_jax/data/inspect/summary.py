@@ -18,7 +18,7 @@ from dms_jax.whole_files import write_whole
 
 # Beside the dataset. Its version changes when the warnings or the numbers do: another version's is computed anew.
 SUMMARY_NAME = "summary.json"
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)

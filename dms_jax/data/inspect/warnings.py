@@ -16,6 +16,15 @@ _listed = partial(some_names, most=10)
 
 
 NO_OPERATING_THRESHOLD = "No mask of validation shows a defect, so that no operating threshold can be chosen on it."
+# How whoever trains learns where to put them.
+PUT_INTO_TRAIN = (
+    "put defective images with their masks into train (in a folder without train/ and test/, every class is shared out "
+    "among the splits)."
+)
+NO_DEFECT_TO_LEARN = (
+    "No mask of train shows a defect, while masks of test do, as in MVTec AD as published, so that no run learns these "
+    f"defects: {PUT_INTO_TRAIN}"
+)
 
 
 def class_warnings(
@@ -76,7 +85,10 @@ def mask_warnings(images: Mapping[str, Sequence[ImageFacts]], free_class: int | 
             f"{_are(len(mostly))} defective in more than half of the pixels: {_listed(sorted(mostly))}. If black and "
             "white are exchanged in these masks, invert them (or mask_values=0, if in all)."
         )
-    if not any(image.pixels.defective for image in images["validation"]):
+    shows = {split: any(image.pixels.defective for image in members) for split, members in images.items()}
+    if shows["test"] and not shows["train"]:
+        yield NO_DEFECT_TO_LEARN
+    if not shows["validation"]:
         yield NO_OPERATING_THRESHOLD
 
 

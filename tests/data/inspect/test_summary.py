@@ -13,6 +13,7 @@ from published_datasets import found_in
 from dms_jax.data.datasets.mtdd import Mtdd, split_images
 from dms_jax.data.examples import defective_share
 from dms_jax.data.inspect.summary import summarise, summary_text
+from dms_jax.data.inspect.warnings import NO_DEFECT_TO_LEARN
 from dms_jax.data.mask_files import read_pair
 from dms_jax.data.pipeline import defective_flags
 from dms_jax.data.prepare import prepare
@@ -303,6 +304,14 @@ class TestWarnings:
         mask[:rows] = 255
         found = summarise(with_more(dataset, "test", make_example("w", mask=mask))).warnings
         assert ["more than half of the pixels: w." in sentence for sentence in found] == [True] * warned  # nothing else
+
+    def test_defects_in_test_alone(self, dataset):
+        sound = [make_example("t0", 0), make_example("t1", has_mask=False)]
+        assert NO_DEFECT_TO_LEARN in summarise(replace(dataset, train=sound)).warnings
+        assert NO_DEFECT_TO_LEARN not in summarise(replace(dataset, train=[*sound, make_example("t2")])).warnings
+        # Where no mask is known, there is nothing to put elsewhere.
+        unmasked = replace(dataset, train=sound, test=[make_example("e", has_mask=False)])
+        assert NO_DEFECT_TO_LEARN not in summarise(unmasked).warnings
 
     def test_validation_without_a_defect(self, dataset):
         expected = "No mask of validation shows a defect, so that no operating threshold can be chosen on it."
