@@ -8,7 +8,7 @@ import numpy as np
 
 from dms_jax.data.cache import ExampleCache
 from dms_jax.data.examples import ExampleSource
-from dms_jax.data.framing import Crop, Framing, crops_of, cut
+from dms_jax.data.framing import Crop, Framing, crops_of, cut, touched
 from dms_jax.data.image_files import DEFECT_THRESHOLD, IGNORED
 
 _UNKNOWN = -1
@@ -94,8 +94,7 @@ class CropSource:
         resized = cut(np.where(gone, np.uint8(0), mask), crop, self._framing)
         # A shade that stands for something else here becomes its neighbour, black.
         resized = np.where(resized == IGNORED, np.uint8(0), resized)
-        touched = cut(np.where(gone, np.uint8(255), np.uint8(0)), crop, self._framing) > 0
-        return np.where(touched, np.uint8(IGNORED), resized)
+        return np.where(touched(gone, crop, self._framing), np.uint8(IGNORED), resized)
 
     def mask(self, index: SupportsIndex) -> np.ndarray:
         """The part of the mask that lies in one crop, not resized, uint8 [h, w, 1], without decoding the image."""

@@ -18,6 +18,9 @@ MODES = ("squash", "letterbox", "tiles")
 SMALLEST_TILE = 16
 LARGEST_OVERLAP = 0.9
 
+# A pixel with less weight in one of the square has none there: one of 500 x 500 has more, and rounding errors are less.
+_LEAST_WEIGHT = 1e-6
+
 # ImageNet's mean colour, which the network sees as 0.
 _PADDING = (124, 116, 104)
 
@@ -111,6 +114,27 @@ def cut(image: NDArray[np.uint8], crop: Crop, framing: Framing) -> NDArray[np.ui
     padded[...] = _PADDING if channels == len(_PADDING) else 0
     padded[top : top + height, left : left + width] = part
     return padded
+
+
+def touched(marked: NDArray[np.bool_], crop: Crop, framing: Framing) -> NDArray[np.bool_]:
+    """Which pixels of a crop are made of a marked one, be it one of hundreds.
+
+    Args:
+      marked: bool [H, W, 1], of an image.
+      crop: one of `crops_of(size, framing)`, for the image's size.
+      framing: the same one.
+
+    Returns:
+      bool [S, S, 1]; padding is made of none.
+    """
+    part = marked[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width, 0]
+    top, left, height, width = crop.content
+    found = np.zeros((framing.size, framing.size, 1), np.bool_)
+    if part.any():
+        # Not in 8 bits, in which the weight of one pixel among more than 22 x 22 is 0.
+        weights = Image.fromarray(part.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+        found[top : top + height, left : left + width, 0] = np.asarray(weights) > _LEAST_WEIGHT
+    return found
 
 
 def join(maps: Sequence[NDArray[np.uint8]], crops: Sequence[Crop], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -146,6 +146,21 @@ def test_a_pixel_that_is_made_of_ignored_ones_is_ignored(framing):
     assert ignoring.defective().tolist() == plain.defective().tolist()
 
 
+@pytest.mark.parametrize("framing", [Framing("squash", size=16), Framing("letterbox", size=16)])
+def test_one_ignored_pixel_of_an_image_that_is_much_larger_is_ignored(framing):
+    """Of 16 x 16 pixels, each is made of more than 22 x 22 of the image's."""
+    for place in ((0, 0), (300, 477), (479, 511)):
+        mask = np.zeros((480, 512), np.uint8)
+        mask[place] = IGNORED
+        records = ImageRecords([np.zeros((*mask.shape, 3), np.uint8)], [mask], [1])
+        crop = CropSource(ExampleSource(records, "train", 0, ignores=True), framing)[0]["mask"]
+        rows, columns, _ = np.nonzero(crop == IGNORED)
+        assert 1 <= len(rows) <= 4
+        top, _, height, _ = crops_of(mask.shape, framing)[0].content
+        assert np.abs(rows - top - place[0] * height / 480).max() <= 1.5
+        assert np.abs(columns - place[1] / 32).max() <= 1.5
+
+
 def test_a_shade_of_one_is_black_where_pixels_are_ignored():
     mask = np.zeros((16, 16), np.uint8)
     mask[0, 0], mask[8, 8] = 255, IGNORED
