@@ -8,14 +8,14 @@ from PIL import Image, ImageChops
 
 from dms_jax.data.image_files import DEFECT_THRESHOLD, FRAMES, as_rgb, declared_values, load_image, read_image
 from dms_jax.data.library_warnings import library_warnings_ignored
-from dms_jax.data.mask_values import (
-    MaskValues,
+from dms_jax.data.mask_guesses import (
     guess_colours,
     guess_grey,
     mask_of_alpha,
     refuse_photograph,
     refuse_without_black,
 )
+from dms_jax.data.mask_values import MaskValues
 from dms_jax.errors import UserError
 
 # More levels than a mask has that was drawn.

@@ -19,7 +19,8 @@ import numpy as np
 from dms_jax.data.class_names import in_free_folder
 from dms_jax.data.image_files import DEFECT_THRESHOLD, IMAGE_SUFFIXES, load_image
 from dms_jax.data.mask_files import as_mask
-from dms_jax.data.mask_values import MaskValues, photograph_share
+from dms_jax.data.mask_guesses import photograph_share
+from dms_jax.data.mask_values import MaskValues
 from dms_jax.errors import UserError, some_names
 
 # How many sentences of one kind are shown before the rest is counted.
