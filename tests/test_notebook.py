@@ -11,9 +11,10 @@ from dms_jax.models.dms import SIZES
 
 CELLS = json.loads((Path(__file__).parents[1] / "docs" / "quickstart.ipynb").read_text())["cells"]
 CODE = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
+# As the runs of tests/runs/test_loop.py, whose programs are compiled already.
 SHORTER = [
-    *("--config.steps=4", "--config.batch_size=4", "--config.data.image_size=48", "--config.data.data_dir=data"),
-    *("--config.data.synthetic.images=40", "--config.data.synthetic.size=48"),
+    *("--config.steps=5", "--config.batch_size=4", "--config.data.image_size=48", "--config.data.data_dir=data"),
+    *("--config.data.synthetic.images=30", "--config.data.synthetic.size=48"),
 ]
 
 
