@@ -92,6 +92,12 @@ def agreement(real_images):
     frame = [scipy.fft.next_fast_len(int(longest) + 4, True) for longest in sizes.max(axis=0)]
     upright, turned = (np.stack([scipy.fft.rfft2(i[::step, ::step], frame) for i in images]) for step in (1, -1))
     shifts = np.arange(-4, 5)
+    # Of the inverse transform nine shifts each way are needed: a small matrix from both sides.
+    down, across = (np.exp(2j * np.pi * np.outer(np.arange(size), shifts) / size) / size for size in frame)
+    # Of a real image's spectrum one half is kept.
+    half = np.arange(frame[1] // 2 + 1)
+    across = across[half] * np.where((half == 0) | (2 * half == frame[1]), 1, 2)[:, None]
+    down, across = down.T.astype(np.complex64), across.astype(np.complex64)
     found = np.zeros((len(images), len(images)))
     close = np.triu((np.abs(sizes[:, None] - sizes) <= 10).all(-1) & (groups[:, None] != groups))
     for i in range(len(images)):
@@ -101,8 +107,8 @@ def agreement(real_images):
         ]
         area = overlap[0][:, :, None] * overlap[1][:, None, :]
         for spectra in (upright, turned):
-            sums = scipy.fft.irfft2(upright[i].conj() * spectra[others], frame, workers=-1)
-            best = (sums[:, shifts][:, :, shifts] / area).max(axis=(1, 2))
+            sums = (down @ (upright[i].conj() * spectra[others] @ across)).real
+            best = (sums / area).max(axis=(1, 2))
             found[i, others] = np.maximum(found[i, others], best)
     found = np.maximum(found, found.T)
     index = {image.name: i for i, image in enumerate(real_images)}
