@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -49,6 +49,8 @@ def batch() -> dict[str, np.ndarray]:
         "image": rng.integers(0, 256, (BATCH, 32, 32, 3), np.uint8),
         "mask": (rng.random((BATCH, 32, 32, 1)) > 0.7).astype(np.uint8) * 255,
         "label": rng.integers(0, 3, BATCH, np.int32),
+        # As batches have it in training: one program then does for those without some masks too.
+        "has_mask": np.ones(BATCH, bool),
     }
 
 
@@ -73,6 +75,7 @@ def mesh_of(devices: int) -> Mesh:
     return data_mesh(jax.devices()[:devices])
 
 
+@cache
 def train_step_on(mesh: Mesh, **fields: Any) -> Any:
     return make_train_step(
         BDMS(**{**SHORT, "axis_name": "data", **fields}),
@@ -191,6 +194,7 @@ def test_devices_may_normalise_by_their_own_images(initial: TrainState, own_step
         "label": random.integers(0, 3, 4, np.int32),
     }
     unlike = {name: np.concatenate([value, value[::-1] // 2]) for name, value in half.items()}
+    half["has_mask"], unlike["has_mask"] = np.ones(4, bool), np.ones(8, bool)
     ends = {}
     for name, devices, batch in (
         ("one", 1, half),
@@ -353,10 +357,10 @@ def test_gradients_come_in_the_order_of_the_parameters(whole: TrainState, batch:
 def test_what_is_unknown_teaches_nothing(initial: TrainState, batch: dict[str, np.ndarray], single: TrainState) -> None:
     """Masks and labels that are unknown may be anything; over those that are known it is a mean, over all devices."""
     some = np.arange(BATCH) % 4 != 1
-    masks = [{**batch, "has_mask": known} for known in (np.ones(BATCH, bool), some, ~some)]
-    labels = [{**masks[0], "label": np.where(known, batch["label"], -1).astype(np.int32)} for known in (some, ~some)]
+    masks = [{**batch, "has_mask": known} for known in (batch["has_mask"], some, ~some)]
+    labels = [{**batch, "label": np.where(known, batch["label"], -1).astype(np.int32)} for known in (some, ~some)]
     other = {**masks[1], "mask": np.where(some[:, None, None, None], batch["mask"], 255 - batch["mask"])}
-    unlabelled = {**masks[0], "label": np.full(BATCH, -1, np.int32)}
+    unlabelled = {**batch, "label": np.full(BATCH, -1, np.int32)}
     states = one_step_each(initial, [*masks, *labels, other, unlabelled], devices=2)
     everything, *parts, found, unnamed = states
     # The network sees the same images each time, so that the losses of the parts add up to that of the whole.
