@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import twins
+from drawn_state import drawn_state
 
 from dms_jax.models import BDMS, DMS, SDMS
 from dms_jax.models.dms import NETWORKS, SIZES
@@ -20,7 +21,6 @@ from dms_jax.runtime.devices import data_mesh, replicate, shard_batch
 from dms_jax.training.augment import AugmentConfig
 from dms_jax.training.losses import LossConfig
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
-from dms_jax.training.state import create_state
 from dms_jax.training.step import make_train_step
 
 COUNTS = {
@@ -432,7 +432,7 @@ def test_all_but_another_backbone_is_folded_for_prediction(backbone: nn.Module) 
 def test_a_training_step_of_another_backbone_moves_all_of_it() -> None:
     model = DMS(**SHORT, backbone=Strided())
     optimizer = create_optimizer(OptimizerConfig(), 10)
-    state = create_state(model, optimizer, seed=0)
+    state = drawn_state(model, optimizer)
     before = jax.tree.map(np.array, state.params["backbone"])
     mesh = data_mesh(jax.devices()[: min(2, jax.device_count())])
     step = make_train_step(model, optimizer, mesh, loss=LossConfig(), augment=AugmentConfig(rotation=0), seed=0)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_state import drawn_state
 from image_records import ImageRecords
 from ml_collections import ConfigDict
 from tiny_network import SIZE
@@ -20,7 +21,7 @@ from dms_jax.runs.config import build, defaults
 from dms_jax.runs.config.build import read_training_batches
 from dms_jax.runtime.devices import DATA_AXIS, data_mesh, replicate, shard_batch
 from dms_jax.training.optimizer import create_optimizer
-from dms_jax.training.state import abstract_state, create_state
+from dms_jax.training.state import abstract_state
 
 
 def source(seed: int, count: int) -> ExampleSource:
@@ -128,7 +129,7 @@ def test_every_recipe_trains_a_step(
     model = build.build_model(config, 3, DATA_AXIS)
     optimizer = create_optimizer(build.optimizer_config(config), config.steps)
     average = config.average_decay > 0
-    state = replicate(create_state(model, optimizer, seed=0, average=average), mesh)
+    state = replicate(drawn_state(model, optimizer, average=average), mesh)
     before = jax.device_get(state.params)
     batches = read_training_batches(config, SimpleNamespace(train=(source(0, 6),)))
     try:
