@@ -38,7 +38,8 @@ def new_state(seed: int = 0, **options: object) -> TrainState:
 
 
 def test_the_seed_decides_the_parameters() -> None:
-    first, again, other = (new_state(seed).params for seed in (0, 0, 1))
+    # Averaged, as below: compiled once for both.
+    first, again, other = (new_state(seed, average=True).params for seed in (0, 0, 1))
     assert all(jax.tree.leaves(jax.tree.map(np.array_equal, first, again)))
     kernels = [tree["backbone"]["stem_conv"]["kernel"] for tree in (first, other)]
     assert not np.array_equal(*kernels)
