@@ -26,7 +26,11 @@ from dms_jax.training.step import abstract_batch, make_train_step
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
 
-def test_unet_is_trained_tested_predicted_and_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unet_is_trained_tested_predicted_and_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As wide everywhere: Muon's step is compiled for each shape of a kernel, and here are few.
+    monkeypatch.setattr(DEEP_NETWORKS["unet"], "channels", lambda self, published: 4)
     workdir = tmp_path / "run"
     command = [
         "train.py",
