@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -375,17 +376,24 @@ def test_what_is_unknown_teaches_nothing(initial: TrainState, batch: dict[str, n
     assert (int(unnamed.metrics["accuracy"].count), int(unnamed.metrics["class_loss"].count)) == (0, 1)
 
 
-def test_ignored_pixels_have_no_say_in_the_loss(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
+FLIPS = AugmentConfig(rotation=0, vertical_flip=True)
+
+
+@pytest.fixture(scope="module")
+def stepped_from(initial: TrainState) -> Callable[[dict[str, np.ndarray]], TrainState]:
+    """One step on one device, which ignores pixels, with a batch that has `content`."""
     mesh, model = data_mesh(jax.devices()[:1]), BDMS(**SHORT, axis_name="data")
-    flips = AugmentConfig(rotation=0, vertical_flip=True)
-    step = make_train_step(
-        model, OPTIMIZER, mesh, loss=LOSS, augment=flips, seed=SEED, average_decay=DECAY, ignores=True
-    )
+    options: dict[str, Any] = {"seed": SEED, "average_decay": DECAY, "ignores": True}
+    step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=FLIPS, **options)
+    return lambda batch: jax.device_get(step(replicate(copied(initial), mesh), shard_batch(batch, mesh)))
+
+
+def test_ignored_pixels_have_no_say_in_the_loss(batch: dict[str, np.ndarray], stepped_from: Callable[..., Any]) -> None:
+    whole = np.array([[0, 0, 32, 32]] * BATCH, np.int32)
 
     def params_after(mask: np.ndarray, has_mask: np.ndarray | None = None) -> Any:
-        state = replicate(copied(initial), mesh)
         known = np.ones(BATCH, bool) if has_mask is None else has_mask
-        return jax.device_get(step(state, shard_batch({**batch, "mask": mask, "has_mask": known}, mesh)).params)
+        return stepped_from({**batch, "mask": mask, "has_mask": known, "content": whole}).params
 
     # Ignored everywhere, a mask is as good as unknown.
     every_other = np.arange(BATCH) % 2 == 0
@@ -401,22 +409,39 @@ def test_ignored_pixels_have_no_say_in_the_loss(initial: TrainState, batch: dict
         assert_close(params_after(np.where(part == batch["mask"], part, np.uint8(IGNORED))), params_after(part), 1e-6)
 
 
-def test_padding_has_no_say_in_the_loss(initial: TrainState, batch: dict[str, np.ndarray]) -> None:
-    mesh = data_mesh(jax.devices()[:1])
-    model, flips = BDMS(**SHORT, axis_name="data"), AugmentConfig(rotation=0, vertical_flip=True)
-    step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=flips, seed=SEED, average_decay=DECAY)
-    content = np.array([[4, 10, 20, 15]] * BATCH, np.int32)
+CONTENT = np.array([[4, 10, 20, 15]] * BATCH, np.int32)
+
+
+def test_padding_has_no_say_in_the_loss(batch: dict[str, np.ndarray], stepped_from: Callable[..., Any]) -> None:
     outside = np.ones((1, 32, 32, 1), bool)
     outside[:, 4:24, 10:25] = False
 
     def loss(mask: np.ndarray) -> float:
-        state = replicate(copied(initial), mesh)
-        return float(step(state, shard_batch({**batch, "mask": mask, "content": content}, mesh)).metrics["loss"].total)
+        return float(stepped_from({**batch, "mask": mask, "content": CONTENT}).metrics["loss"].total)
 
     padded = np.where(outside, 255 - batch["mask"], batch["mask"])
     assert loss(padded) == pytest.approx(loss(batch["mask"]), rel=1e-6)
     inside = np.where(outside, batch["mask"], 255 - batch["mask"])
     assert loss(inside) != pytest.approx(loss(batch["mask"]), rel=1e-4)
+
+
+def test_padding_does_not_count_whether_pixels_are_ignored_or_not(batch: dict[str, np.ndarray]) -> None:
+    mesh = data_mesh(jax.devices()[:1])
+
+    def counted(ignores: bool) -> Any:
+        objective = Objective(BDMS(**FIELDS), LOSS, FLIPS, SEED, ignores)
+        inputs = jax.shard_map(
+            lambda batch: objective.inputs(jnp.int32(0), batch)[1:],
+            **{"mesh": mesh, "in_specs": P("data"), "out_specs": P("data")},
+        )
+        return jax.device_get(jax.jit(inputs)(shard_batch({**batch, "content": CONTENT}, mesh)))
+
+    targets, _, pixels, weights, _ = counted(ignores=False)
+    assert pixels.sum((1, 2, 3)).tolist() == [20 * 15] * BATCH
+    np.testing.assert_array_equal(weights > 0, pixels)
+    for ours, theirs in zip(counted(ignores=True), counted(ignores=False), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert 0 < targets.sum() < targets.size
 
 
 @pytest.mark.slow
