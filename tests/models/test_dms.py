@@ -67,6 +67,11 @@ def initialise(model: DMS, images: Any) -> Any:
     return jax.jit(lambda x: model.init_with_output(jax.random.key(0), x, train=False))(images)
 
 
+def initial_variables(images: Any, *models: DMS) -> Any:
+    """Those of each model, with one key; in one program, whose equal draws are compiled once."""
+    return jax.jit(lambda x: [model.init(jax.random.key(1), x, train=False) for model in models])(images)
+
+
 def drawn(model: DMS, images: Any) -> Any:
     """Variables of any values: to compile their initialisation takes longer than the network."""
     return jax.tree.map(jnp.float32, twins.random_variables(model, images))
@@ -360,7 +365,7 @@ def test_saliency_begins_at_the_prior() -> None:
 
 def test_a_prior_changes_nothing_but_the_first_bias() -> None:
     model, images = DMS(**SHORT, backbone=Strided()), jnp.zeros((1, 32, 32, 3))
-    (_, without), (_, variables) = (initialise(m, images) for m in (model, model.clone(saliency_prior=0.02)))
+    without, variables = initial_variables(images, model, model.clone(saliency_prior=0.02))
     assert biases_of_maps(without["params"]) == [0, 0]
     without["params"]["step0"]["saliency"]["bias"] = variables["params"]["step0"]["saliency"]["bias"]
     jax.tree.map(np.testing.assert_array_equal, without, variables)
@@ -370,7 +375,7 @@ def test_a_prior_changes_nothing_but_the_first_bias() -> None:
 def test_without_refinement_every_map_has_the_prior(ablation: str) -> None:
     fields = {**SHORT, "schedule": ("HF", "MF", "LF")}
     model = DMS(**fields, backbone=Strided(), ablation=ablation, saliency_prior=0.5**10)
-    _, variables = initialise(model, jnp.zeros((1, 32, 32, 3)))
+    (variables,) = initial_variables(jnp.zeros((1, 32, 32, 3)), model)
     assert biases_of_maps(variables["params"]) == pytest.approx([np.log(1 / 1023)] * 3, rel=1e-5)
 
 
@@ -451,9 +456,7 @@ def test_zero_initialised_bottlenecks_begin_as_their_shortcuts() -> None:
     (images,) = twins.drawn_single((1, 32, 32, 3))
     fields = {**SHORT, "stage_sizes": (1, 2, 1, 1), "groups": 1, "width_per_group": 64, "base_channels": 8}
     plain, zero = (DMS(**fields, zero_init_residual=zero) for zero in (False, True))
-    ours, theirs = (
-        jax.jit(lambda model=model: model.init(jax.random.key(1), images, train=False))() for model in (zero, plain)
-    )
+    ours, theirs = initial_variables(images, zero, plain)
     differing = {
         jax.tree_util.keystr(path)
         for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True)
