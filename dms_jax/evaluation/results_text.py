@@ -79,11 +79,13 @@ def _threshold_line(metrics: Metrics) -> str:
     threshold, defective = metrics["operating_threshold"], metrics["defective"]
     if threshold["value"] is None:
         return f"Operating threshold: none, so no IoU, F1 or alarms: {threshold['note']}."
-    means = _format_mean(defective["mean_iou"]), _format_mean(defective["mean_f1"])
-    text = (
-        f"Operating threshold: map > {threshold['value']} ({threshold['note']}). IoU and F1 are of all pixels "
-        f"together; averaged over the defective images they are {means[0]} and {means[1]}."
-    )
+    text = f"Operating threshold: map > {threshold['value']} ({threshold['note']}). "
+    text += "IoU and F1 are of all pixels together"
+    # Where no mask shows a defect there is nothing to average.
+    means = [defective[key] for key in ("mean_iou", "mean_f1") if defective[key] is not None]
+    if len(means) == 2:
+        text += f"; averaged over the defective images they are {means[0]:.5f} and {means[1]:.5f}"
+    text += "."
     gated = (metrics.get("gated") or {}).get("operating_threshold")
     if gated and gated["value"] is not None:
         text += f" Gated, that is times the probability of a defect: map > {gated['value']} ({gated['note']})."
@@ -148,8 +150,3 @@ def _image_level_text(metrics: Metrics) -> str:
         )
         parts.append("\n" + table)
     return "\n".join(parts)
-
-
-def _format_mean(value: float | None) -> str:
-    """Five decimals, or n/a."""
-    return "n/a" if value is None else f"{value:.5f}"

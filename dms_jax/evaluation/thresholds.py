@@ -71,7 +71,8 @@ def choose_threshold(evaluation: Evaluation, images: str, free_class: int | None
 
     def point(pixels: PixelCounts, maxima: list[int], count: int) -> OperatingPoint:
         value = pixels.best_threshold()
-        note = f"the largest F1 over all pixels of the {count} images of {images}"
+        of_images = f"{count} images" if count != 1 else "only image"
+        note = f"the largest F1 over all pixels of the {of_images} of {images}"
         if value is None:
             note = f"no image of {images} has a defective pixel to choose a threshold by"
         return OperatingPoint(value, note, normal_maxima(maxima), images)

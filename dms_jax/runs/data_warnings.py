@@ -34,7 +34,8 @@ def data_warnings(config: ConfigDict, dataset: PreparedDataset, splits: Splits) 
         *_of_selection(splits, len(dataset.class_names)),
         *_of_threshold(splits),
         *_of_class_heads(config, dataset.class_names),
-        *_of_framing(config, splits),
+        *_of_test(splits),
+        *_of_framing(config, splits, len(dataset.class_names)),
         *_of_steps(config),
         *_of_idle_fields(config),
     ]
@@ -117,14 +118,17 @@ def _of_selection(splits: Splits, num_classes: int) -> Iterator[str]:
         return
     has_masks = source.has_masks().any()
     reason = f"No mask of {name} shows a defect" if has_masks else f"No image of {name} has a mask"
+    yield f"{reason}: {_chosen_by(source, num_classes)}."
+
+
+def _chosen_by(source: ExampleSource, num_classes: int) -> str:
+    """What tells checkpoints apart where no defect is to be seen in the masks."""
     # See `dms_jax.runs.validation.validation_score`; a single class cannot be missed.
     if num_classes > 1 and np.any(source.labels() >= 0):
-        by = "the best checkpoint is chosen by the accuracy of the classes alone, of equals the last"
-    elif has_masks:
-        by = "the best checkpoint is chosen by the MAE, which black maps win"
-    else:
-        by = "nothing tells checkpoints apart, and the last is kept"
-    yield f"{reason}: {by}."
+        return "the best checkpoint is chosen by the accuracy of the classes alone, of equals the last"
+    if source.has_masks().any():
+        return "the best checkpoint is chosen by the MAE, which black maps win"
+    return "nothing tells checkpoints apart, and the last is kept"
 
 
 def _of_threshold(splits: Splits) -> Iterator[str]:
@@ -145,15 +149,32 @@ def _shows_defects(source: ExampleSource) -> bool:
     return bool(np.any(source.defective() & source.has_masks()))
 
 
-def _of_framing(config: ConfigDict, splits: Splits) -> Iterator[str]:
+def _defective_names(source: ExampleSource) -> set[str]:
+    """The names of the images whose mask shows a defect."""
+    names = source.names()
+    return {names[index] for index in np.flatnonzero(source.defective() & source.has_masks())}
+
+
+def _of_test(splits: Splits) -> Iterator[str]:
+    if not splits.test.has_masks().any():
+        yield (
+            f"No image of {splits.test_name} has a mask, so that its maps are not scored: put masks there, black ones "
+            "for images without a defect."
+        )
+
+
+def _of_framing(config: ConfigDict, splits: Splits, num_classes: int) -> Iterator[str]:
     framing = build.framing_config(config)
     sources = list(splits.train)
     for other in (splits.selection, splits.test):
         if other is not None and not any(other is source for source in sources):
             sources.append(other)
-    sentence = vanishing_sentence(vanished_defects(sources, framing), framing)
+    found = vanished_defects(sources, framing)
+    sentence = vanishing_sentence(found, framing)
     if sentence is not None:
         yield sentence
+    if splits.selection is not None and (shown := _defective_names(splits.selection)) and shown <= set(found.gone):
+        yield f"Of {splits.selected_on} that is every defect: {_chosen_by(splits.selection, num_classes)}."
 
 
 def _of_steps(config: ConfigDict) -> Iterator[str]:

@@ -244,7 +244,7 @@ def test_threshold_is_chosen_on_validation_maps(evaluate, tmp_path):
     assert json.loads((tmp_path / "results.json").read_text())["operating_threshold"] == {
         "value": 20,
         "chosen_on": str(tmp_path / "val"),
-        "note": f"the largest F1 over all pixels of the 1 images of {tmp_path}/val",
+        "note": f"the largest F1 over all pixels of the only image of {tmp_path}/val",
     }
     assert "Operating threshold: map > 20 (the largest F1" in out
     (note,) = said(err)

@@ -71,6 +71,13 @@ def test_whole_images_and_the_confusion_of_classes():
     assert cells(confusion, "crack") == ["crack", "0", "1"]
 
 
+def test_nothing_is_averaged_over_defective_images_where_there_are_none():
+    metrics = metrics_of(threshold=100)
+    metrics["defective"] |= {"mean_iou": None, "mean_f1": None}
+    line = next(line for line in details_text(metrics).splitlines() if line.startswith("Operating threshold"))
+    assert line == "Operating threshold: map > 100 (given by the user). IoU and F1 are of all pixels together."
+
+
 def test_without_a_free_class_nothing_is_said_of_defective_or_not():
     text = details_text(metrics_of(threshold=100, free_class=None))
     assert cells(text, "map's maximum")[1:] == ["n/a"] * 5

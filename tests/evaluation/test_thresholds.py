@@ -18,7 +18,7 @@ def test_each_output_has_the_threshold_with_the_largest_f1_over_all_pixels():
     assert threshold.values == (20, 120)
     assert threshold.final == 120
     assert threshold.chosen_on == "validation"
-    assert threshold.note == "the largest F1 over all pixels of the 1 images of validation"
+    assert threshold.note == "the largest F1 over all pixels of the only image of validation"
 
 
 def test_false_alarms_on_sound_images_raise_the_threshold():

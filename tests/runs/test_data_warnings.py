@@ -11,6 +11,7 @@ from image_records import ImageRecords
 
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.inspect.warnings import NO_DEFECT_TO_LEARN, class_warnings
+from dms_jax.data.vanishing import VanishedDefects
 from dms_jax.runs import data_warnings as module
 from dms_jax.runs.config.defaults import default_config
 from dms_jax.runs.data_warnings import data_warnings
@@ -33,11 +34,12 @@ def said(
     monkeypatch: pytest.MonkeyPatch,
     summary: tuple[str, ...] = (),
     classes: tuple[str, ...] = ("good", "crack"),
+    test: ExampleSource | None = None,
     **fields: Any,
 ) -> tuple[str, ...]:
     monkeypatch.setattr(module, "summarise", lambda dataset: SimpleNamespace(warnings=summary, splits={}))
     monkeypatch.setattr(module, "class_warnings", lambda *labels: ())
-    splits = Splits((train,), selection, train, "test", "validation", None, "")
+    splits = Splits((train,), selection, test or train, "test", "validation", None, "")
     config = default_config()
     config.data.image_size = 32
     config.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
@@ -83,14 +85,16 @@ def test_what_prepare_warns_of_comes_first_and_once(monkeypatch: pytest.MonkeyPa
 def test_a_training_set_without_a_defect(known: bool, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As MVTec AD is published, for methods that learn what is normal."""
     # Of the dataset too, which is the same.
-    (sentence,) = said(source_of(0, 0, known=known), source_of(9), monkeypatch, (NO_DEFECT_TO_LEARN,))
+    train, test = source_of(0, 0, known=known), source_of(9, 0)
+    (sentence,) = said(train, source_of(9), monkeypatch, (NO_DEFECT_TO_LEARN,), test=test)
     assert sentence.startswith(f"No training image {reason}, so that the saliency map can learn nothing: ")
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_map_that_learns_from_pasted_defects_alone(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are pasted where the mask is known and empty."""
-    (sentence,) = said(source_of(0, 0, known=known), source_of(9), monkeypatch, augment__paste=0.5)
+    train, test = source_of(0, 0, known=known), source_of(9, 0)
+    (sentence,) = said(train, source_of(9), monkeypatch, test=test, augment__paste=0.5)
     effect = "can learn nothing but the defects that are drawn on normal images" if known else "can learn nothing"
     assert f"so that the saliency map {effect}: " in sentence
 
@@ -306,13 +310,32 @@ def test_a_fold_without_a_defect_chooses_no_threshold(monkeypatch: pytest.Monkey
     assert sorted(found) == [False, True, True, True]
 
 
+def test_images_of_test_without_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = source_of(9, 0)
+    (sentence,) = said(sound, sound, monkeypatch, test=source_of(9, 0, known=False))
+    assert sentence.startswith("No image of test has a mask, so that its maps are not scored: ")
+
+
+@pytest.mark.parametrize(("kept", "is_said"), [(0, True), (20, False)])
+def test_a_selection_whose_defects_all_vanish(kept: int, is_said: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is left of any of them, maxF is unknown at each step."""
+    masks = [np.zeros((80, 80), np.uint8) for _ in range(2)]
+    # A pixel of 80 x 80 is a sixth of one of 32 x 32.
+    masks[0][3, 3] = masks[1][3, 3] = 255
+    masks[1][:kept] = 255
+    records = ImageRecords([np.zeros((80, 80, 3), np.uint8)] * 2, masks, [1, 1])
+    sentences = said(source_of(9, 0), ExampleSource(records, "train", free_class=0), monkeypatch)
+    assert any("nothing is left of the defect" in sentence for sentence in sentences)
+    by = "Of validation that is every defect: the best checkpoint is chosen by the accuracy of the classes alone"
+    assert any(sentence.startswith(by) for sentence in sentences) == is_said
+
+
 def test_no_record_is_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading may take minutes where a dataset is large or far."""
     train, selection = source_of(9, 8, 7), source_of(9, 8)
     read = []
     record = ExampleSource._record
     monkeypatch.setattr(ExampleSource, "_record", lambda self, index: read.append(self) or record(self, index))
-    monkeypatch.setattr(module, "vanished_defects", lambda *arguments: [])
-    monkeypatch.setattr(module, "vanishing_sentence", lambda *arguments: None)
+    monkeypatch.setattr(module, "vanished_defects", lambda *arguments: VanishedDefects(0, (), ()))
     assert said(train, selection, monkeypatch) == ()
     assert [read.count(source) for source in (train, selection)] == [3, 2]
