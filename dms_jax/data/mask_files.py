@@ -48,7 +48,7 @@ def read_mask(path: str | Path, values: MaskValues | None = None) -> Image.Image
 
     Raises:
       UserError: the file is missing, is not an image or is damaged, or `values` do not fit it; or, without `values`, it
-        is not certain what is defective, or it is a photograph (see `dms_jax.data.mask_values`).
+        is not certain what is defective, or it is a photograph (see `dms_jax.data.mask_guesses`).
     """
     image = load_image(path)
     if values is None and image.mode != "F" and _alpha_mask(image, path) is None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dms_jax.data.image_files import DEFECT_THRESHOLD
-from dms_jax.data.mask_values import as_mask
+from dms_jax.data.mask_values import binary_mask
 from dms_jax.errors import UserError
 
 # More grey levels than this are soft edges, and not numbers of classes.
@@ -112,9 +112,9 @@ def guess_colours(colours: NDArray[np.uint8], path: str | Path, *, is_lossy: boo
     """
     levels = colours.max(-1)
     if is_lossy:
-        return levels if _dark_when_lossy(levels) is None else as_mask(levels > _NOISE)
+        return levels if _dark_when_lossy(levels) is None else binary_mask(levels > _NOISE)
     refuse_without_black(colours, path)
-    return levels if _dark(levels) is None else as_mask(levels > 0)
+    return levels if _dark(levels) is None else binary_mask(levels > 0)
 
 
 def refuse_without_black(colours: NDArray[np.uint8], path: str | Path) -> None:

@@ -92,17 +92,17 @@ class MaskValues:
         if values.ndim == 2:
             if self.ranges or not values.any():
                 found = [(low <= values) & (values <= high) for low, high in self.ranges]
-                return as_mask(np.any(found, axis=0) if found else np.zeros(values.shape, bool))
+                return binary_mask(np.any(found, axis=0) if found else np.zeros(values.shape, bool))
             raise UserError(f"{path} has numbers and no colours: give mask_values in numbers, such as 1-255.")
         if not self.colours:
             raise UserError(f"{path} is in colour: give mask_values as colours, such as #ff0000.")
-        return as_mask(np.any([(values == colour).all(-1) for colour in self.colours], axis=0))
+        return binary_mask(np.any([(values == colour).all(-1) for colour in self.colours], axis=0))
 
 
 def _with_ignored(mask: NDArray[np.uint8], ignored: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.where(ignored > DEFECT_THRESHOLD, np.uint8(IGNORED), mask)
 
 
-def as_mask(defective: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def binary_mask(defective: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """255 where a pixel is defective, else 0."""
     return np.where(defective, 255, 0).astype(np.uint8)
