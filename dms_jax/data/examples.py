@@ -11,7 +11,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from dms_jax.data.damage import damaged
-from dms_jax.data.image_files import DEFECT_THRESHOLD, decode_png, encode_png, png_size
+from dms_jax.data.image_files import DEFECT_THRESHOLD
+from dms_jax.data.png import decode_png, encode_png, png_size
 
 # What TFDS and the reader of records raise where a file is missing, cut short or garbled.
 _DAMAGE = (RuntimeError, ValueError, IndexError, OSError)

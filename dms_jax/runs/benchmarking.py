@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dms_jax.data.datasets.drawing import CLASS_NAMES, draw
-from dms_jax.data.image_files import encode_png
+from dms_jax.data.png import encode_png
 from dms_jax.errors import UserError
 from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.folder.listing import ImageFile, list_files

@@ -1,4 +1,3 @@
-import io
 import struct
 import zlib
 
@@ -6,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dms_jax.data.image_files import decode_png, encode_png, png_size, read_image
+from dms_jax.data.image_files import read_image
 from dms_jax.data.mask_files import read_class_numbers, read_mask, read_pair
+from dms_jax.data.png import decode_png, encode_png
 from dms_jax.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -230,43 +230,6 @@ def test_mask_of_a_pair_may_have_its_own_reader(tmp_path):
 
     _, mask = read_pair(*paths, negative)
     np.testing.assert_array_equal(pixels(mask), 255 - GREY)
-
-
-class TestPng:
-    def test_colour_round_trip(self):
-        np.testing.assert_array_equal(decode_png(encode_png(Image.fromarray(COLOUR)), channels=3), COLOUR)
-
-    def test_equal_channels_are_kept_as_one(self):
-        image = Image.fromarray(np.stack([GREY] * 3, -1))
-        data = encode_png(image)
-        assert Image.open(io.BytesIO(data)).mode == "L"
-        decoded = decode_png(data, channels=3)
-        assert decoded.dtype == np.uint8
-        np.testing.assert_array_equal(decoded, pixels(image))
-
-    def test_mask_round_trip(self):
-        decoded = decode_png(encode_png(Image.fromarray(GREY)), channels=1)
-        np.testing.assert_array_equal(decoded, GREY[..., None])
-
-    @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (300, 2)])
-    @pytest.mark.parametrize("channels", [1, 3])
-    def test_other_decoders_agree_at_any_size(self, shape, channels):
-        pixels = np.random.default_rng(1).integers(0, 256, (*shape, channels), np.uint8)
-        data = encode_png(Image.fromarray(pixels[..., 0] if channels == 1 else pixels))
-        with Image.open(io.BytesIO(data)) as image:
-            image.verify()  # also the checksums
-        with Image.open(io.BytesIO(data)) as image:
-            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), np.broadcast_to(pixels, (*shape, 3)))
-        np.testing.assert_array_equal(decode_png(data, channels), pixels)
-        assert png_size(data) == shape
-
-    def test_compresses(self):
-        flat = np.zeros((100, 100), np.uint8)
-        assert len(encode_png(Image.fromarray(flat))) < 4 * len(zlib.compress(flat.tobytes())) + 100
-
-    def test_other_modes_are_refused(self):
-        with pytest.raises(ValueError, match="not RGBA"):
-            encode_png(Image.new("RGBA", (2, 2)))
 
 
 class TestDepth:

@@ -8,9 +8,10 @@ from PIL import Image, PngImagePlugin
 from survival.damaged_samples import Maker, Sample
 
 from dms_jax.data.datasets.crackforest import read_segmentation
-from dms_jax.data.image_files import encode_png, read_image
+from dms_jax.data.image_files import read_image
 from dms_jax.data.mask_files import read_mask, read_pair
 from dms_jax.data.mask_values import MaskValues
+from dms_jax.data.png import encode_png
 from dms_jax.evaluation.maps.files import read_map
 
 _SIZE = (37, 45)

@@ -15,8 +15,9 @@ from dms_jax import cli
 from dms_jax.data.datasets import archives
 from dms_jax.data.datasets.folder.annotations import list_annotations
 from dms_jax.data.datasets.neu_det import read_boxes
-from dms_jax.data.image_files import MOST_PIXELS, encode_png, load_image
+from dms_jax.data.image_files import MOST_PIXELS, load_image
 from dms_jax.data.mask_files import read_mask
+from dms_jax.data.png import encode_png
 from dms_jax.errors import UserError
 from dms_jax.evaluation.result_files import write_image_table
 from dms_jax.evaluation.scoring import score_image

@@ -16,9 +16,10 @@ from dms_jax.data.datasets.bad_files import BadFilesError, SkippedFiles, refusal
 from dms_jax.data.datasets.split_writer import SplitWriter
 from dms_jax.data.datasets.threads import in_threads
 from dms_jax.data.facts import ImageFacts, measure
-from dms_jax.data.image_files import encode_png, read_image
+from dms_jax.data.image_files import read_image
 from dms_jax.data.library_warnings import library_warnings_ignored
 from dms_jax.data.mask_files import read_mask, read_pair
+from dms_jax.data.png import encode_png
 from dms_jax.errors import UserError
 
 SPLITS = ("train", "validation", "test")

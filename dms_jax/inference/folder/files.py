@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from dms_jax.data.framing import crops_of, cut
-from dms_jax.data.image_files import encode_png, read_image
+from dms_jax.data.image_files import read_image
+from dms_jax.data.png import encode_png
 from dms_jax.data.prediction_folders import MAPS, OVERLAYS
 from dms_jax.errors import UserError, first_words
 from dms_jax.inference.folder.listing import ImageFile
