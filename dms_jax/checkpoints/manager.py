@@ -34,8 +34,9 @@ class Checkpoints:
 
     `checkpoints` holds the whole training state with the position in the data, `best` the variables to predict with,
     both as Orbax's own trees. They are written in the background and renamed when whole, the best before the state of a
-    step: a run killed at any moment leaves the ones before. What fails there is raised as a `UserError` by the next
-    call that has to do with it, or by `close`.
+    step: a run killed at any moment leaves the ones before, and an earlier best is kept until a state of the last one's
+    step, or a later one, is whole. What fails there is raised as a `UserError` by the next call that has to do with it,
+    or by `close`.
 
     The best stays in the host's memory, and is written when a state is saved or at the end: a run that resumes from the
     state before would find it again. (On a device it would move what the steps allocate, which must then be recorded in

@@ -116,6 +116,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--validation-maps belongs to one folder of maps: give --maps instead of --compare.")
     if arguments.free_class is not None and not arguments.labels:
         raise UsageError("--free-class names one of the labels: give --labels too.")
+    # A list that is not understood is refused before any map is read.
     _mask_values(arguments)
     for file in (arguments.json, arguments.csv):
         if file is not None:

@@ -18,7 +18,7 @@ MODES = ("squash", "letterbox", "tiles")
 SMALLEST_TILE = 16
 LARGEST_OVERLAP = 0.9
 
-# A pixel with less weight in one of the square has none there: one of 500 x 500 has more, and rounding errors are less.
+# A smaller weight is a rounding error: each of 500 x 500 pixels that are shrunk to one has a larger one somewhere.
 _LEAST_WEIGHT = 1e-6
 
 # ImageNet's mean colour, which the network sees as 0.

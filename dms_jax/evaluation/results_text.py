@@ -79,13 +79,15 @@ def _threshold_line(metrics: Metrics) -> str:
     threshold, defective = metrics["operating_threshold"], metrics["defective"]
     if threshold["value"] is None:
         return f"Operating threshold: none, so no IoU, F1 or alarms: {threshold['note']}."
-    text = f"Operating threshold: map > {threshold['value']} ({threshold['note']}). "
-    text += "IoU and F1 are of all pixels together"
+    means = ""
     # Where no mask shows a defect there is nothing to average.
-    means = [defective[key] for key in ("mean_iou", "mean_f1") if defective[key] is not None]
-    if len(means) == 2:
-        text += f"; averaged over the defective images they are {means[0]:.5f} and {means[1]:.5f}"
-    text += "."
+    if defective["mean_iou"] is not None:
+        iou, f1 = defective["mean_iou"], defective["mean_f1"]
+        means = f"; averaged over the defective images they are {iou:.5f} and {f1:.5f}"
+    text = (
+        f"Operating threshold: map > {threshold['value']} ({threshold['note']}). IoU and F1 are of all pixels "
+        f"together{means}."
+    )
     gated = (metrics.get("gated") or {}).get("operating_threshold")
     if gated and gated["value"] is not None:
         text += f" Gated, that is times the probability of a defect: map > {gated['value']} ({gated['note']})."

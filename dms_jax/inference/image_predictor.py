@@ -58,8 +58,8 @@ class ImagePredictor:
         Args:
           images: a path, a Pillow image or an array uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB), of any size; or a
             sequence of such, of different sizes if they are; or an array uint8 [B, H, W, 3]. What Pillow reads is
-            converted as it was for training (see `dms_jax.data.image_files.read_image`), and turned as its EXIF data
-            say, also where it has been opened already. So are its values read as its file says.
+            converted as it was for training (see `dms_jax.data.image_files.read_image`): turned as its EXIF data say,
+            and its values read as its file says, also where it has been opened already.
 
         Returns:
           A `Prediction`, or a list of as many as there are images.

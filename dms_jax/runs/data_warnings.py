@@ -78,7 +78,7 @@ def _of_training(config: ConfigDict, splits: Splits, num_classes: int) -> Iterat
     # None of them shows a defect.
     pasted = config.augment.paste > 0 and known
     effect = "can learn nothing but the defects that are drawn on normal images" if pasted else "can learn nothing"
-    yield (f"{reason}, so that the saliency map {effect}: {PUT_INTO_TRAIN}")
+    yield f"{reason}, so that the saliency map {effect}: {PUT_INTO_TRAIN}"
     model = _with_class_heads(config, num_classes)
     labelled = any(np.any(source.labels() >= 0) for source in splits.train)
     if model is not None and model.class_pooling == "saliency" and num_classes > 1 and labelled:
@@ -191,13 +191,13 @@ def _of_steps(config: ConfigDict) -> Iterator[str]:
 def _of_idle_fields(config: ConfigDict) -> Iterator[str]:
     """Fields that were set, and do nothing without another one."""
     fields, defaults = flatten(config), flatten(default_config())
-    for name, needed, does_it, fix in (
+    for name, needed, is_used, fix in (
         ("data.tile_size", "data.resize", config.data.resize == "tiles", "tiles"),
         ("data.tile_overlap", "data.resize", config.data.resize == "tiles", "tiles"),
         ("loss.pasted_weight", "augment.paste", config.augment.paste > 0, "0.5"),
         ("loss.iou_on", "loss.iou_weight", config.loss.iou_weight > 0, "1.0"),
     ):
-        if fields[name] != defaults[name] and not does_it:
+        if fields[name] != defaults[name] and not is_used:
             yield (
                 f"config.{name}={fields[name]} does nothing with config.{needed}={fields[needed]}: leave it out, or "
                 f"set the other too, such as --config.{needed}={fix}."

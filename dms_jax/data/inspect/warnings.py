@@ -16,7 +16,7 @@ _listed = partial(some_names, most=10)
 
 
 NO_OPERATING_THRESHOLD = "No mask of validation shows a defect, so that no operating threshold can be chosen on it."
-# How whoever trains learns where to put them.
+# The fix that ends sentences on training images without a defect, here and of a run.
 PUT_INTO_TRAIN = (
     "put defective images with their masks into train (in a folder without train/ and test/, every class is shared out "
     "among the splits)."
