@@ -83,7 +83,7 @@ PROGRAM
     kornia==0.9.0 pillow==13.0.0 numpy==2.4.6
 cd "$scratch"
 PYTHONPATH="$scratch/site" "${PYTHON:-python3}" "$scratch/measure.py" 2>"$scratch/log" |
-    sed -n 's/^SEEN //p' | tee "$scratch/seen"
+    sed -n 's/^SEEN //p' | tee "$scratch/seen" || tail "$scratch/log"
 
 # Output seen on 2026-11-30.
 diff - "$scratch/seen" <<'SEEN'
