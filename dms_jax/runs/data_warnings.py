@@ -174,7 +174,10 @@ def _of_framing(config: ConfigDict, splits: Splits, num_classes: int) -> Iterato
     if sentence is not None:
         yield sentence
     if splits.selection is not None and (shown := _defective_names(splits.selection)) and shown <= set(found.gone):
-        yield f"Of {splits.selected_on} that is every defect: {_chosen_by(splits.selection, num_classes)}."
+        yield (
+            f"At the network's size nothing is left of any defect of {splits.selected_on}: "
+            f"{_chosen_by(splits.selection, num_classes)}."
+        )
 
 
 def _of_steps(config: ConfigDict) -> Iterator[str]:
