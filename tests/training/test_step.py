@@ -38,9 +38,12 @@ DECAY = 0.5
 LOSS = LossConfig(class_weight=0.1)
 # Each side output, and a second pass: where the whole of BDMS adds nothing but compilation.
 SHORT = {**FIELDS, "schedule": ("HF", "MF", "reset LF")}
+FLIPS = AugmentConfig(rotation=0, vertical_flip=True)
 EVERYTHING = AugmentConfig(scale=(0.8, 1.2), shift=0.1, brightness=0.1, contrast=0.1, vertical_flip=True)
 # Without weight decay and momentum a step's change is the gradient itself.
 OPTIMIZER = create_optimizer(OptimizerConfig(learning_rate=1.0, momentum=0.0, weight_decay=0.0, power=0.0), 10)
+# Where images are that have padding around them: top, left, height and width.
+CONTENT = np.array([[4, 10, 20, 15]] * BATCH, np.int32)
 
 
 @pytest.fixture(scope="module")
@@ -376,9 +379,6 @@ def test_what_is_unknown_teaches_nothing(initial: TrainState, batch: dict[str, n
     assert (int(unnamed.metrics["accuracy"].count), int(unnamed.metrics["class_loss"].count)) == (0, 1)
 
 
-FLIPS = AugmentConfig(rotation=0, vertical_flip=True)
-
-
 @pytest.fixture(scope="module")
 def stepped_from(initial: TrainState) -> Callable[[dict[str, np.ndarray]], TrainState]:
     """One step on one device, which ignores pixels, with a batch that has `content`."""
@@ -407,9 +407,6 @@ def test_ignored_pixels_have_no_say_in_the_loss(batch: dict[str, np.ndarray], st
     part[:, 5:12, 3:20] = 0
     with pytest.raises(AssertionError):
         assert_close(params_after(np.where(part == batch["mask"], part, np.uint8(IGNORED))), params_after(part), 1e-6)
-
-
-CONTENT = np.array([[4, 10, 20, 15]] * BATCH, np.int32)
 
 
 def test_padding_has_no_say_in_the_loss(batch: dict[str, np.ndarray], stepped_from: Callable[..., Any]) -> None:
