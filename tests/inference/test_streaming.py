@@ -25,7 +25,7 @@ THREADS = 4
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(THREADS) as threads:
         # All are started: it starts none while one has nothing to do, so that each has to wait for the others.
-        together = threading.Barrier(THREADS)
+        together = threading.Barrier(THREADS, timeout=60)
         list(threads.map(lambda _: together.wait(), range(THREADS)))
         yield threads
 
