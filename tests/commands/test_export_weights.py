@@ -60,7 +60,8 @@ def make_run(workdir: Path, config: Any, variables: Any) -> None:
     saved.save(config, workdir)
     describe(workdir)
     with Checkpoints(workdir) as checkpoints:
-        checkpoints.save_best(7, variables, 0.5)
+        # As training does, whose state has statistics even where a network has none.
+        checkpoints.save_best(7, {"batch_stats": {}, **variables}, 0.5)
 
 
 def describe(workdir: Path) -> None:
