@@ -12,6 +12,7 @@ from dms_jax.checkpoints.folders import has_best, has_checkpoint
 from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError, workdir_option
+from dms_jax.inference.description import UNTESTED
 from dms_jax.models.dms import NETWORKS
 from dms_jax.references import is_reference
 from dms_jax.runs.config import build, checks, saved
@@ -84,8 +85,12 @@ def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None
         return None
     limit = config.evaluation.max_false_alarms
     trains = results.get("steps") != config.steps
-    if not trains and limit == earlier.evaluation.max_false_alarms:
-        return results
+    if not trains:
+        tested_with = _limit_in_force(earlier, RunDescription.load(workdir))
+        # No limit, the default, leaves the one that evaluation was given since.
+        stands = limit in (1, tested_with) and limit == _own_limit(earlier)
+        if stands or (limit == tested_with and not has_checkpoint(workdir)):
+            return results
     if not has_checkpoint(workdir):
         if not trains:
             raise UserError(
@@ -97,6 +102,23 @@ def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None
             f"--workdir (with config.init.checkpoint={workdir}, a run starts from the network that is left)."
         )
     return None
+
+
+def _limit_in_force(config: ConfigDict | None, description: RunDescription | None) -> float:
+    """The share of false alarms that a run's threshold allows: evaluation's where it was given one, else training's.
+
+    Args:
+      config: the run's, as it is kept; None where there is no run.
+      description: the same.
+    """
+    if description is not None and description.max_false_alarms is not None:
+        return description.max_false_alarms
+    return _own_limit(config)
+
+
+def _own_limit(config: ConfigDict | None) -> float:
+    # What is in the way of a run that begins may be anything.
+    return 1.0 if config is None else flatten(config).get("evaluation.max_false_alarms", 1.0)
 
 
 def claim(config: ConfigDict, workdir: Path, processes: Processes, holding: ExitStack) -> RunData:
@@ -113,10 +135,15 @@ def claim(config: ConfigDict, workdir: Path, processes: Processes, holding: Exit
         run is at work in it.
     """
     earlier = RunDescription.load(workdir) if has_checkpoint(workdir) else None
+    before, limit = saved.load(workdir), config.evaluation.max_false_alarms
+    limit_before = _limit_in_force(before, earlier)
     dataset, notes = (open_dataset(config), ()) if earlier is None else reopen_dataset(config, earlier)
     splits = choose_splits(dataset, config)
     note = scarcity_note(splits, config, dataset)
     notes = notes if note is None else (*notes, note)
+    if limit >= 1 > limit_before and earlier is not None and earlier.plain != UNTESTED:
+        lifted = f"false alarms are no longer limited; the run was tested with at most {limit_before:.4g}"
+        notes = (*notes, f"{lifted} (config.evaluation.max_false_alarms={limit_before:.4g} keeps that limit).")
     images = earlier.images if earlier is not None and earlier.images else digests(dataset)
     check_same_images(images, processes)
     # What is predicted later comes from the same camera.
@@ -129,9 +156,9 @@ def claim(config: ConfigDict, workdir: Path, processes: Processes, holding: Exit
         workdir.mkdir(parents=True, exist_ok=True)
         if processes.index == 0:
             holding.enter_context(locked(workdir))
-            results, before = load_results(workdir, "test"), saved.load(workdir)
-            limits = {flatten(each).get("evaluation.max_false_alarms") for each in (before, config) if each is not None}
-            if results is not None and (results.get("steps") == config.steps or len(limits) > 1):
+            results = load_results(workdir, "test")
+            others = {_own_limit(before), limit_before} - {limit}
+            if results is not None and (results.get("steps") == config.steps or others):
                 # They are of another limit of false alarms, and would pass for this one's should the test not be done,
                 # also where the run is to be longer now, and is not after all.
                 remove_results(workdir, "test")

@@ -228,15 +228,48 @@ def test_training_with_another_limit_of_false_alarms_tests_a_finished_run_again(
     with monkeypatch.context() as patch:
         patch.setattr(warm_up, "compile_train_step", None)
         assert train(config, workdir) == limited
-        # One that evaluation was given is no other limit of training's.
-        evaluate_run(workdir, max_false_alarms=1.0)
-        assert results.read_bytes() == before
-        train(config, workdir)
-        assert results.read_bytes() == before
-        shutil.rmtree(workdir / "checkpoints")
-        with pytest.raises(UserError, match=r"dms-jax evaluate --workdir .*copy --max-false-alarms 1\.0\.$"):
-            train(tiny_config(data_dir), workdir)
+    # Evaluation has lifted the limit that training is given again.
+    evaluate_run(workdir, max_false_alarms=1.0)
     assert results.read_bytes() == before
+    assert train(config, workdir) == limited
+    assert json.loads(results.read_text()) == limited
+    shutil.rmtree(workdir / "checkpoints")
+    with pytest.raises(UserError, match=r"dms-jax evaluate --workdir .*copy --max-false-alarms 1\.0\.$"):
+        train(tiny_config(data_dir), workdir)
+    assert json.loads(results.read_text()) == limited
+    # Which helps.
+    evaluate_run(workdir, max_false_alarms=1.0)
+    assert train(tiny_config(data_dir), workdir) == json.loads(before)
+
+
+def test_training_without_a_limit_leaves_that_of_evaluation_and_tells_when_it_lifts_its_own(
+    whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workdir, config = tmp_path / "copy", tiny_config(data_dir)
+    shutil.copytree(whole, workdir)
+    limited = evaluate_run(workdir, max_false_alarms=0.25).results
+    with monkeypatch.context() as patch:
+        patch.setattr(warm_up, "compile_train_step", None)
+        assert train(config, workdir) == limited
+    config.evaluation.max_false_alarms = 0.0
+    train(config, workdir)
+    assert "no longer limited" not in capsys.readouterr().err
+    note = (
+        "Note: false alarms are no longer limited; the run was tested with at most 0 "
+        "(config.evaluation.max_false_alarms=0 keeps that limit)."
+    )
+    for told in ([note], []):
+        train(tiny_config(data_dir), workdir)
+        assert [line for line in capsys.readouterr().err.splitlines() if "limited" in line] == told
+    # Also where it is evaluation's, and the run goes on.
+    evaluate_run(workdir, max_false_alarms=0.25)
+    monkeypatch.setattr(loop, "warm_up", None)
+    config = tiny_config(data_dir)
+    config.steps += 1
+    with pytest.raises(TypeError):
+        train(config, workdir)
+    assert "no longer limited; the run was tested with at most 0.25 (" in capsys.readouterr().err
+    assert setup.finished_results(tiny_config(data_dir), workdir) is None
 
 
 def test_what_was_tested_with_another_limit_does_not_pass_for_a_longer_run_that_failed(
