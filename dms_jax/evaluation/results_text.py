@@ -56,10 +56,14 @@ def _saliency_cells(metrics: Metrics) -> list[Cell]:
     ]
 
 
-def labelled_images(metrics: Metrics) -> int:
-    """How many images count by their labels, whether or not their masks are known; 0 where none does."""
+def all_images(metrics: Metrics) -> int:
+    """How many images there are, whether or not their masks or labels are known."""
+    if "all_images" in metrics:
+        return int(metrics["all_images"])
+    # Results of earlier versions count those with a mask and those with a label alone.
     whole = metrics.get("image_level") or {}
-    return int(whole["defective"] + whole["free"]) if whole.get("truth") == "labels" else 0
+    labelled = int(whole["defective"] + whole["free"]) if whole.get("truth") == "labels" else 0
+    return max(labelled, int(metrics["images"]))
 
 
 def _sets_table(metrics: Metrics) -> str:
@@ -70,7 +74,7 @@ def _sets_table(metrics: Metrics) -> str:
     ]
     headers = ["images of", "images", "MAE", "maxF", "IoU", "F1", "pixel AP", "accuracy", "fired"]
     table = format_table(headers, rows, precision=5)
-    if labelled_images(metrics) > metrics["images"]:
+    if all_images(metrics) > metrics["images"]:
         table += "\n(images: those whose mask is known; accuracy and fired: of all that have a label)"
     return table
 

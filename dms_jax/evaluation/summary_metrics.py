@@ -37,12 +37,13 @@ def compute_metrics(
       free_class: number of the defect-free class, or None.
 
     Returns:
-      `images`, `mae`, `max_f`, `max_f_threshold` (the best on these very images), and pooled over pixels `iou` and
-      `f1` at the operating threshold and `pixel_ap`: those of the final output, over all images. The same under
-      `defective`, over those whose mask has a pixel above 127, with `mean_iou` and `mean_f1` over them; the same under
-      `per_class`, by name, with `accuracy` and `fired`, the share of images with a pixel above the threshold.
-      `accuracy`. `operating_threshold`: `value`, `chosen_on`, `note`. `gated`: the saliency metrics of the final map
-      times the probability of a defect (`dms_jax.inference.description.gate`), with their own `operating_threshold`,
+      `all_images`: how many there are. Of the final output, over all images whose mask is known: `images`, how many
+      these are, `mae`, `max_f`, `max_f_threshold` (the best on these very images), and pooled over pixels `iou` and
+      `f1` at the operating threshold and `pixel_ap`. The same under `defective`, over those whose mask has a pixel
+      above 127, with `mean_iou` and `mean_f1` over them; the same under `per_class`, by name, with `accuracy` and
+      `fired`, the share of images with a pixel above the threshold. `accuracy`. `operating_threshold`: `value`,
+      `chosen_on`, `note`. `gated`: the saliency metrics of the final map times the probability of a defect
+      (`dms_jax.inference.description.gate`), with their own `operating_threshold`,
       and the `accuracy` of the class by head and map together (`gate_classes` there), which is known without masks too;
       None where there is no such probability. `image_level`: see `_image_level`. `sod`: see
       `dms_jax.evaluation.measures.sod`. `all_black`: the saliency metrics of maps that are black everywhere. `curve`:
@@ -56,6 +57,7 @@ def compute_metrics(
     outputs = [_output(output, value) for output, value in zip(evaluation.outputs, values, strict=True)]
     defective_rows = [row for row in rows if row.defective]
     metrics = {
+        "all_images": len(rows),
         **outputs[-1],
         "per_class": _per_class(final, rows, threshold.final, class_names),
         "operating_threshold": {"value": threshold.final, "chosen_on": threshold.chosen_on, "note": threshold.note},

@@ -8,7 +8,7 @@ from typing import Any
 from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.errors import UserError
 from dms_jax.evaluation.result_files import write_image_table, write_results
-from dms_jax.evaluation.results_text import details_text, labelled_images, outputs_table
+from dms_jax.evaluation.results_text import all_images, details_text, outputs_table
 from dms_jax.evaluation.scoring import ImageRow
 from dms_jax.references import is_reference
 
@@ -63,9 +63,9 @@ def results_title(results: dict[str, Any]) -> str:
     name = run_name(results)
     by_mask, defective = results["images"], results["defective"]["images"]
     counts = f"{by_mask} images, {defective} of them defective"
-    if (labelled := labelled_images(results)) > by_mask:
+    if (total := all_images(results)) > by_mask:
         # Maps are scored where the mask is known; classes where the label is.
-        counts = f"{labelled} images, {by_mask} of them with a known mask, {defective} of these defective"
+        counts = f"{total} images, {by_mask} of them with a known mask, {defective} of these defective"
     return (
         f"{name} on {results['dataset']} ({results['dataset_config']}), {results['split']}: {counts}; "
         f"step {results['best_step']}, selected on {results['selected_on']}"

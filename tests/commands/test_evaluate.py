@@ -23,6 +23,7 @@ HALF = (DEFECT // 255 * 140).astype(np.uint8)
 
 LABELS = "name,label,predicted\na,crack,crack\nb,break,crack\nc,free,free\n"
 METRICS = {
+    "all_images",
     *("mae", "max_f", "max_f_threshold", "images", "threshold", "iou", "f1", "pixel_ap", "accuracy", "defective"),
     *(
         "per_class",

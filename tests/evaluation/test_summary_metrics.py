@@ -13,6 +13,7 @@ SET = SALIENCY | {"threshold", "iou", "f1", "pixel_ap"}
 OUTPUT = SET | {"defective", "accuracy"}
 ALL = {
     *OUTPUT,
+    "all_images",
     "per_class",
     "operating_threshold",
     "gated",
@@ -217,6 +218,17 @@ def test_where_no_image_has_a_label_the_masks_say_what_is_defective(class_names,
     assert level["map_maximum"] == {"precision": 0.5, "recall": 1.0, "false_alarm_rate": 0.5, "auroc": 0.75, "ap": 0.5}
     assert level["class_head"] is level["confusion"] is None
     assert "(1 defective and 2 defect-free images, by their masks)" in details_text(metrics)
+
+
+def test_every_image_counts_whatever_is_known_of_it():
+    known = (HALF, DEFECT, 1, 1, None), (BLACK, BLACK, 0, 0, None)
+    masks_alone, labels_alone = (HALF, DEFECT, None, 1, None), (BLACK, None, 0, 0, None)
+    evaluation = evaluation_of(*known, masks_alone, labels_alone, threshold=100)
+    metrics = compute_metrics(evaluation, given_threshold(100), class_names=["free", "crack"], free_class=0)
+    assert (metrics["all_images"], metrics["images"]) == (4, 3)
+    # As many have a label.
+    assert (metrics["image_level"]["defective"], metrics["image_level"]["free"]) == (1, 2)
+    assert "(images: those whose mask is known; accuracy and fired: of all that have a label)" in details_text(metrics)
 
 
 def test_images_without_a_label_are_in_no_class():

@@ -98,7 +98,21 @@ class TestText:
         assert title == "SDMS on mtdd (tiles), test: 3 images, 2 of them defective; step 15, selected on validation"
 
     def test_says_of_how_many_images_the_mask_is_known(self, results):
-        assert results["images"] == 3
+        assert results["images"] == results["all_images"] == 3
+        labels = {**results["image_level"], "truth": "labels", "free": 1}
+        some = "3 of them with a known mask, 2 of these defective"
+        for changed, counts in (
+            ({"image_level": {**labels, "defective": 2}}, "3 images, 2 of them defective"),
+            # Five have a label, and one of those with a mask has none.
+            ({"all_images": 6, "image_level": {**labels, "defective": 4}}, f"6 images, {some}"),
+            # As many have a label as have a mask, and they are not the same.
+            ({"all_images": 4, "image_level": {**labels, "defective": 2}}, f"4 images, {some}"),
+        ):
+            title, *_ = results_text({**results, **changed}).splitlines()
+            assert title == f"SDMS on mtdd (tiles), test: {counts}; step 15, selected on validation"
+
+    def test_results_of_earlier_versions_count_those_with_a_label(self, results):
+        del results["all_images"]
         for labelled, counts in (
             (3, "3 images, 2 of them defective"),
             (5, "5 images, 3 of them with a known mask, 2 of these defective"),
