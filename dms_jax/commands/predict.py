@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dms_jax.errors import InterruptionError, UsageError, UserError, some_names
+from dms_jax.errors import InterruptionError, UsageError, UserError, some_names, workdir_option
 
 if TYPE_CHECKING:
     from dms_jax.inference.folder.listing import ImageFile
@@ -174,7 +174,11 @@ def _check(arguments: argparse.Namespace) -> tuple[int, int] | None:
     if threshold is not None and not 0 <= threshold <= 255:
         raise UsageError(f"--threshold={threshold} must be in 0..255.")
     if share is not None and not 0 <= share < 1:
-        raise UsageError(f"--max-false-alarms={share} must be at least 0 and below 1, such as 0.01.")
+        from dms_jax.inference.description import LIFTING_A_LIMIT
+
+        lifting = LIFTING_A_LIMIT.format(f"{workdir_option(arguments.workdir)} ")
+        sentence = f"--max-false-alarms={share} must be at least 0 and below 1, such as 0.01"
+        raise UsageError(f"{sentence} ({lifting})." if share == 1 else f"{sentence}.")
     if share is not None and threshold is not None:
         raise UsageError("--threshold and --max-false-alarms exclude each other: give one.")
     if arguments.tiles is not None and arguments.tiles < SMALLEST_TILE:

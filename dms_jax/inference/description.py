@@ -1,5 +1,6 @@
 """What a network's predictions mean: its classes, what it sees of an image, and where a pixel is called defective."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +17,12 @@ NUM_VALUES = 256
 
 # Of 0, 1/4, 1/2 and 1, what named most of MTDD's validation tiles that a run had not learnt from (docs/results.md).
 _WEIGHT_OF_THE_MAP = 0.25
+
+# What the note of a limited point says, in the runs and files of earlier versions too.
+_LIMIT = re.compile(r"at most (\d+(?:\.\d+)?(?:e-\d+)?) of (?:the normal images|them) may fire")
+
+# With `--workdir DIR ` or nothing. Without a limit the threshold may be lower, and what it was is not kept.
+LIFTING_A_LIMIT = "only dms-jax evaluate {}--max-false-alarms 1 lifts a run's limit: it chooses the threshold anew"
 
 
 @dataclass(frozen=True)
@@ -38,16 +45,18 @@ class OperatingPoint:
     def with_false_alarms(self, share: float) -> Self:
         """The same threshold, raised as far as needed for few false alarms.
 
-        It is the lowest one, not below this point's, above which at most a share of the normal images have a pixel.
+        It is the lowest one, not below this point's, above which at most a share of the normal images have a pixel. A
+        stricter limit that this point was chosen with holds: what it would be without one is not kept.
 
         Args:
-          share: of images, 0..1.
+          share: of images, at least 0 and below 1.
 
         Raises:
           ValueError: the share is out of range, or there were no normal images; the message is for the user.
         """
         if not 0 <= share < 1:
-            raise ValueError(f"a share of false alarms must be at least 0 and below 1, not {share}")
+            sentence = f"a share of false alarms must be at least 0 and below 1, not {share}"
+            raise ValueError(f"{sentence} ({LIFTING_A_LIMIT.format('')})" if share == 1 else sentence)
         normal = sum(self.normal_maxima.values())
         if self == UNTESTED:
             raise ValueError(f"{self.note}, and no normal image is known to count false alarms on")
@@ -60,7 +69,13 @@ class OperatingPoint:
         fire = f"{firing[threshold]} of the {normal} normal images of {self.chosen_on} have a pixel above it"
         if 0 < share * normal < 1:
             fire += f", too few to tell a share of {share:.4g}"
-        if threshold == self.threshold:
+        own = _LIMIT.search(self.note)
+        if own and own[1] == f"{share:.4g}":
+            return self
+        if own and float(own[1]) < share:
+            holds = f"this limit of the run's own is stricter than {share:.4g}, and holds"
+            return replace(self, note=f"{self.note}; {holds}")
+        if threshold == self.threshold and not own:
             return replace(self, note=f"{self.note}; {fire}; at most {share:.4g} of them may fire")
         return replace(self, threshold=threshold, note=f"at most {share:.4g} of the normal images may fire; {fire}")
 

@@ -192,7 +192,10 @@ def test_a_run_without_a_threshold_says_so(call: Call, workdir: Path, tmp_path: 
     ("flags", "sentence"),
     [
         (("--threshold", 256), "--threshold=256 must be in 0..255."),
-        (("--max-false-alarms", 1), "--max-false-alarms=1.0 must be at least 0 and below 1, such as 0.01."),
+        (
+            ("--max-false-alarms", 1),
+            "--max-false-alarms=1.0 must be at least 0 and below 1, such as 0.01 (only dms-jax evaluate --workdir ",
+        ),
         (("--max-false-alarms", "nan"), "--max-false-alarms=nan must be at least 0 and below 1, such as 0.01."),
         (("--max-false-alarms", 0.1, "--threshold", 3), "--threshold and --max-false-alarms exclude each other: give"),
         (("--tiles", 15), "--tiles=15 must be at least 16."),

@@ -60,6 +60,29 @@ def test_a_share_out_of_range_is_refused(share: float) -> None:
         OperatingPoint(90, "chosen", {80: 3}).with_false_alarms(share)
 
 
+def test_no_limit_is_refused_with_what_lifts_one() -> None:
+    lifted = r"not 1 \(only dms-jax evaluate --max-false-alarms 1 lifts a run's limit: it chooses the threshold anew\)$"
+    with pytest.raises(ValueError, match=lifted):
+        OperatingPoint(90, "chosen", {80: 3}).with_false_alarms(1)
+
+
+@pytest.mark.parametrize("threshold", [20, 90])
+def test_a_stricter_limit_of_the_run_s_own_holds(threshold: int) -> None:
+    limited = OperatingPoint(threshold, "chosen", {30: 50, 80: 50}).with_false_alarms(0.01)
+    assert limited.with_false_alarms(0.01) == limited
+    looser = limited.with_false_alarms(0.5)
+    assert looser.threshold == limited.threshold == max(threshold, 80)
+    assert looser.note == f"{limited.note}; this limit of the run's own is stricter than 0.5, and holds"
+    for point in (limited, OperatingPoint(threshold, "chosen", {30: 50, 80: 50}).with_false_alarms(0.5)):
+        stricter = point.with_false_alarms(0.001)
+        assert stricter.threshold == max(threshold, 80)
+        fire = "0 of the 100 normal images of validation have a pixel above it, too few to tell a share of 0.001"
+        assert stricter.note == f"at most 0.001 of the normal images may fire; {fire}"
+    # Rounded as the note is.
+    thirds = OperatingPoint(threshold, "chosen", {30: 2, 80: 1}).with_false_alarms(1 / 3)
+    assert thirds.with_false_alarms(1 / 3) == thirds
+
+
 def test_without_normal_images_there_is_no_share() -> None:
     with pytest.raises(ValueError, match="no image of validation is known to be normal"):
         OperatingPoint(90, "chosen").with_false_alarms(0.5)
