@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     # Imported late: a mistyped flag is answered at once.
     from dms_jax.comparison.registry import choose
     from dms_jax.comparison.report import comparison_json, comparison_text
-    from dms_jax.comparison.rows import make_row, read_names, score_folder
+    from dms_jax.comparison.rows import make_row, measured, read_names, score_folder
     from dms_jax.data.prepare import prepare
     from dms_jax.evaluation.result_files import write_results
 
@@ -80,6 +80,10 @@ def run(arguments: argparse.Namespace) -> None:
     for sentence in dataset.skipped:
         print(f"dms-jax: skipped: {sentence}", file=sys.stderr)
     source = dataset.source("test")
+    if unmasked := len(source) - len(measured(source)):
+        which = "has no mask, and is" if unmasked == 1 else "have no mask, and are"
+        told = f"{unmasked} of the {len(source)} test images {which} left out of the comparison."
+        print(f"dms-jax: {told}", file=sys.stderr)
     # What may be refused comes before what takes long.
     of_folders = [score_folder(name, folder, dataset, source, names=names) for name, folder in arguments.maps]
     of_runs = [_run_row(name, workdir, arguments) for name, workdir in arguments.workdir]
@@ -93,9 +97,9 @@ def run(arguments: argparse.Namespace) -> None:
         written = [_MASKS, *(method.name for method in methods)]
         _tell_of_earlier_maps(source, [arguments.output / inner for inner in written])
     rows += of_folders + of_runs
-    measured = sum(source.has_masks())
+    masked = sum(source.has_masks())
     for row in rows:
-        if row.metrics["images"] != measured or not _same_masks(row, rows[0]):
+        if row.metrics["images"] != masked or not _same_masks(row, rows[0]):
             print(f"dms-jax: {row.name} was not measured on these test images: do not compare it.", file=sys.stderr)
     paper_split = (dataset.name, dataset.config) == ("mtdd", "paper")
     print(comparison_text(rows, paper_split=paper_split))
@@ -174,9 +178,10 @@ def _write_masks(source: ExampleSource, folder: Path) -> None:
 
 def _tell_of_earlier_maps(source: ExampleSource, folders: list[Path]) -> None:
     """Say where maps or masks of other images lie among those that were written, as of another split."""
-    from dms_jax.comparison.rows import map_names
+    from dms_jax.comparison.rows import map_names, measured
 
-    own = {f"{name}.png" for name in map_names(source)}
+    names_of = map_names(source)
+    own = {f"{names_of[index]}.png" for index in measured(source)}
     for folder in folders:
         names = (path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
         others = sorted(name for name in names if name not in own)

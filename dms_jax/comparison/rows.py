@@ -46,7 +46,7 @@ class Row:
 
 
 def make_row(method: Method, dataset: PreparedDataset, source: ExampleSource, folder: Path) -> Row:
-    """Make a method's maps of all images, write them and score them.
+    """Make a method's maps of the images that are measured (see `measured`), write them and score them.
 
     Args:
       method: the method.
@@ -59,14 +59,15 @@ def make_row(method: Method, dataset: PreparedDataset, source: ExampleSource, fo
       OSError: a map cannot be written.
     """
     start = time.perf_counter()
-    images = (source[index]["image"] for index in range(len(source)))
+    names, numbers = map_names(source), measured(source)
+    images = (source[index]["image"] for index in numbers)
 
     def written() -> Iterator[NDArray[np.uint8]]:
-        for name, saliency_map in zip(map_names(source), method.make_maps(images), strict=True):
-            write_map(saliency_map, folder / f"{name}.png")
+        for index, saliency_map in zip(numbers, method.make_maps(images), strict=True):
+            write_map(saliency_map, folder / f"{names[index]}.png")
             yield saliency_map
 
-    metrics = _metrics(written(), dataset, source)
+    metrics = _metrics(written(), dataset, source.subset(numbers))
     return Row(method.name, metrics, method.note, method.mtdd_note, time.perf_counter() - start)
 
 
@@ -85,13 +86,14 @@ def score_folder(
 
     Args:
       name: of the row.
-      folder: 8-bit grey maps, of every image.
+      folder: 8-bit grey maps, of every image that is measured.
       dataset: whose classes the images have.
       source: the images.
       names: from the maps' names to the images', where they differ; neither with suffixes.
 
     Raises:
-      UserError: an image has no map, or a map cannot be read as one; one sentence each. One for all where no image has.
+      UserError: such an image has no map, or a map cannot be read as one; one sentence each. One for all where no image
+        has.
     """
     found: dict[str, str] = {}
     doubled: list[str] = []
@@ -112,6 +114,9 @@ def score_folder(
         file = "another --map-names" if names else "--map-names"
         fix = f"give the maps the folders and names of the images, or say by {file} which is of which"
         raise other_layout(folder, found, images[0], of=f"image {images[0]}", fix=fix)
+    numbers = measured(source)
+    source = source.subset(numbers)
+    images = [images[index] for index in numbers]
     refuse([f"{image} has no map in {folder}: add {image}.png there." for image in images if image not in partner])
     resized = 0
 
@@ -155,6 +160,12 @@ def read_names(path: Path) -> dict[str, str]:
             raise UserError(f"{path} names the map {saliency_map} twice: name it once.")
         names[key] = without_suffix(image)
     return names
+
+
+def measured(source: ExampleSource) -> NDArray[np.intp]:
+    """The numbers of the images that a comparison is of: those with a mask; all where none has one."""
+    known = np.asarray(source.has_masks(), bool)
+    return np.flatnonzero(known) if known.any() else np.arange(len(source))
 
 
 def map_names(source: ExampleSource) -> list[str]:

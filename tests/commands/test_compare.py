@@ -101,6 +101,22 @@ def test_what_was_written_scores_the_same_as_maps_of_any_method(compare, tmp_pat
     assert main(["evaluate", "--maps", str(tmp_path / "out" / "SR"), "--masks", str(tmp_path / "out" / "masks")]) == 0
 
 
+def test_images_whose_mask_is_unknown_get_no_map(compare, folder, tmp_path, capsys):
+    """A map without a mask would be refused where the maps are evaluated."""
+    images, out = shutil.copytree(folder / "images", tmp_path / "images"), tmp_path / "out"
+    (images / "masks" / "test" / "hole" / "h1.png").unlink()
+    code, shown, err = compare("--methods", "SR", "--manual-dir", images, "--output", out)
+    told = "dms-jax: 1 of the 6 test images has no mask, and is left out of the comparison.\n"
+    assert (code, err.startswith(told)) == (0, True)
+    for inner in ("SR", "masks"):
+        assert {path.stem for path in (out / inner).rglob("*.png")} == {"g0", "g1", "g2", "h0", "h2"}
+    assert main(["evaluate", "--maps", str(out / "SR"), "--masks", str(out / "masks")]) == 0
+    capsys.readouterr()
+    code, again, err = compare("--maps", f"mine={out / 'SR'}", "--manual-dir", images)
+    assert (code, err) == (0, told)
+    assert cells(again, "mine")[1:6] == cells(shown, "SR")[1:6]
+
+
 def test_maps_of_an_earlier_comparison_are_told(compare, folder, tmp_path):
     """Written to one folder, they would be counted with the others."""
     out = tmp_path / "out"
