@@ -70,6 +70,11 @@ def report_predictions(folder: Path, masks: Path | None = None, mask_values: Mas
                 f"no image in {masks} is named like a prediction in {folder}, such as {records[0]['name']}: name "
                 "the folder of their masks."
             )
+        if unknown := len(names) - len(truths):
+            have = "has a mask of its name" if len(masked) == 1 else "have a mask of their name"
+            notes.append(
+                f"{len(masked)} of {len(names)} predictions {have} in {masks}: the truth of {unknown} is unknown."
+            )
     shown: list[Card] = []
     of_masks: list[str] = []
 

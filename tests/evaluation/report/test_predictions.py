@@ -121,6 +121,8 @@ def test_an_image_without_a_mask_is_unknown(folder, tmp_path):
     assert report.metrics["mae"] == pytest.approx(0.125)
     assert report.summary[-1] == "The truth of 2 images is known, by their masks."
     assert "truth unknown <b>1</b>" in render(report)
+    told = f"2 of 3 predictions have a mask of their name in {tmp_path / 'masks'}: the truth of 1 is unknown."
+    assert report.notes == ["Not predicted: bad.png is empty.", told]
 
 
 def test_an_image_of_a_folder_of_sound_ones_needs_no_mask(folder, tmp_path):
@@ -213,7 +215,9 @@ def test_an_image_of_several_shards_counts_once(folder, tmp_path):
     report = report_predictions(folder, tmp_path / "masks")
     assert report.summary[0].startswith("4 images, ")
     assert sorted(card.name for card in report.gallery.cards) == sorted([*(each["file"] for each in lines)])
-    assert report.notes == []
+    assert report.notes == [
+        f"3 of 4 predictions have a mask of their name in {tmp_path / 'masks'}: the truth of 1 is unknown."
+    ]
 
 
 def test_a_record_that_is_not_whole_is_damaged(folder):
