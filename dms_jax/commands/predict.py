@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import re
 import sys
 from collections import Counter
@@ -91,12 +92,13 @@ def run(arguments: argparse.Namespace) -> None:
     from dms_jax.runtime.signals import collect_interruptions, interrupted_code
 
     files = list_files(arguments.images, earlier_predictions(arguments.output))
+    without_masks = _pattern_without_masks(arguments.images, files)
     suffix = ""
     if shard is not None:
         files, suffix = take_shard(files, *shard), f"-{shard[0]}-of-{shard[1]}"
     with collect_interruptions("dms-jax") as interruptions:
         predictor, reading = _load(arguments)
-        if sentence := _masks_among(files):
+        if sentence := _masks_among(files, without_masks):
             print(f"dms-jax: {sentence}", file=sys.stderr)
         if reading.threshold is None:
             print(f"dms-jax: no masks and no boxes: {reading.note}; give a --threshold.", file=sys.stderr)
@@ -133,20 +135,49 @@ def run(arguments: argparse.Namespace) -> None:
         )
 
 
-def _masks_among(files: Sequence[ImageFile]) -> str | None:
-    """A sentence on files that lie in folders of masks by their names, below what was named."""
-    from dms_jax.data.datasets.folder.roles import role_of
+def _masks_among(files: Sequence[ImageFile], pattern: str | None) -> str | None:
+    """A sentence on files that lie in folders of masks by their names, below what was named.
 
+    Args:
+      files: to be predicted.
+      pattern: that matches the others alone, if there is one.
+    """
     folders = Counter(Path(file.name).parent for file in files)
-    masks = [folder for folder in folders if any(role_of(part).holds == "masks" for part in folder.parts)]
+    masks = list(filter(_is_of_masks, folders))
     if not masks:
         return None
     named = some_names([str(folder) for folder in masks], _NAMED)
     count = sum(folders[folder] for folder in masks)
+    leave_out = f"give --images '{pattern}'" if pattern else "name the folders of the images alone"
+    leave_out += " to leave them out"
     return (
         f"{count} of the {len(files)} images lie in folders that are named like those of masks ({named}), and are "
-        "predicted like the others: name the folders of the images alone to leave them out."
+        f"predicted like the others: {leave_out}."
     )
+
+
+def _pattern_without_masks(sources: Sequence[str], files: Sequence[ImageFile]) -> str | None:
+    """A pattern for a folder's images without its masks, where these lie at another depth; it keeps the images' names.
+
+    Args:
+      sources: what was named.
+      files: all that it stands for.
+    """
+    folder = sources[0]
+    if len(sources) > 1 or glob.has_magic(folder) or not Path(folder).is_dir():
+        return None
+    depths: dict[bool, set[int]] = {False: set(), True: set()}
+    for parent in {Path(file.name).parent for file in files}:
+        depths[_is_of_masks(parent)].add(len(parent.parts))
+    if not depths[True] or len(depths[False]) != 1 or depths[False] & depths[True]:
+        return None
+    return str(Path(folder, *["*"] * (depths[False].pop() + 1)))
+
+
+def _is_of_masks(folder: Path) -> bool:
+    from dms_jax.data.datasets.folder.roles import role_of
+
+    return any(role_of(part).holds == "masks" for part in folder.parts)
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Predictor, Interpretation]:

@@ -222,6 +222,21 @@ def test_masks_among_the_images_are_told(call: Call) -> None:
     assert (code, [line for line in err if "masks (" in line]) == (0, [])
 
 
+def test_a_pattern_that_leaves_masks_out_is_named(call: Call) -> None:
+    """It keeps the names of images below their folder, which are those of the masks, too."""
+    Path("in/masks/sub").mkdir(parents=True)
+    for path in Path("in").glob("*.png"):
+        path.rename(Path("in", "masks" if path.stem in "012" else "", "sub", f"{path.stem}-.png"))
+    code, _, err = call("--no-overlays")
+    assert code == 0
+    (told,) = (line for line in err if "masks (" in line)
+    pattern = str(Path("in", "*", "*"))
+    assert told.endswith(f"predicted like the others: give --images '{pattern}' to leave them out.")
+    assert call("--no-overlays", source=pattern, output="without")[0] == 0
+    names = {path.relative_to("out/maps") for path in Path("out/maps/sub").rglob("*.png")}
+    assert {path.relative_to("without/maps") for path in Path("without/maps").rglob("*.png")} == names
+
+
 def test_what_cannot_be_done_is_a_sentence(call: Call, tmp_path: Path) -> None:
     Path("file").touch()
     assert call(output="file") == (2, [], ["dms-jax: --output=file is a file: name a folder."])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,9 @@ def report_predictions(folder: Path, masks: Path | None = None, mask_values: Mas
 
     Args:
       folder: with `predictions.json`, `predictions.jsonl` and `maps/`; those of several shards are put together.
-      masks: images of the same names below it, 255 for defective; an image without one has an unknown truth, unless
-        its folder's name says that it is defect-free. None to show what was predicted, unscored.
+      masks: images of the same names below it, 255 for defective, or of names with which the path of an image ends; an
+        image without one has an unknown truth, unless its folder's name says that it is defect-free. None to show what
+        was predicted, unscored.
       mask_values: which values of the masks' files are defective; what they ignore is black in map and mask. None to go
         by what the masks look like.
 
@@ -63,8 +65,11 @@ def report_predictions(folder: Path, masks: Path | None = None, mask_values: Mas
             raise UserError(f"{masks} holds what was predicted, and no masks: name the folder of the masks.")
         files = list_images(masks, notes)
         names = [each["name"] for each in records]
-        masked = {name: files[found] for name, found in match_names(names, files).items()}
-        truths = {**dict.fromkeys(filter(in_free_folder, names)), **masked}
+        matched = match_names(names, files)
+        matched |= _match_paths([each for each in records if each["name"] not in matched], files, matched.values())
+        masked = {name: files[found] for name, found in matched.items()}
+        free = (each["name"] for each in records if in_free_folder(each["name"]) or in_free_folder(each["file"]))
+        truths = {**dict.fromkeys(free), **masked}
         if not masked:
             raise UserError(
                 f"no image in {masks} is named like a prediction in {folder}, such as {records[0]['name']}: name "
@@ -108,6 +113,30 @@ def report_predictions(folder: Path, masks: Path | None = None, mask_values: Mas
         metrics=metrics,
         notes=notes,
     )
+
+
+def _match_paths(
+    records: Sequence[Mapping[str, Any]], masks: Collection[str], taken: Collection[str]
+) -> dict[str, str]:
+    """The masks whose name, with its folders, ends an image's path, where that is unambiguous.
+
+    Predictions of several folders have names without these folders, which their masks may lie in all the same.
+
+    Args:
+      records: predictions.
+      masks: their names.
+      taken: those that belong to other predictions.
+    """
+    left = set(masks).difference(taken)
+    partner: dict[str, str] = {}
+    for record in records:
+        parts = PurePath(record["file"]).with_suffix("").parts
+        ends = ("/".join(parts[start:]) for start in range(len(parts) - 1))
+        # The name alone, without a folder, would be that of any image.
+        if (found := next((end for end in ends if end in left), None)) is not None:
+            partner[record["name"]] = found
+    counts = Counter(partner.values())
+    return {name: mask for name, mask in partner.items() if counts[mask] == 1}
 
 
 def _looked_at(

@@ -133,6 +133,30 @@ def test_an_image_of_a_folder_of_sound_ones_needs_no_mask(folder, tmp_path):
     assert report.summary[-1].startswith("The truth of 4 images is known, by their masks, or 1 of them by a folder's ")
 
 
+def test_masks_of_several_folders_are_found_by_the_images_paths(folder, tmp_path):
+    """The folders that were named are not in the names of predictions."""
+    raw, masks = tmp_path / "raw", tmp_path / "raw" / "masks"
+    image, mask = np.zeros((8, 8), np.uint8), np.full((8, 8), 255, np.uint8)
+    for name, path in (("1", "hole/1"), ("2", "crack/2"), ("3", "ok/3"), ("4", "other/4"), ("5", "a/hole/5")):
+        save(folder / "maps" / f"{name}.png", image)
+        write_records(folder, [record(raw / f"{path}.png", name)], f"-{name}")
+    save(folder / "maps" / "again.png", image)
+    write_records(folder, [record(raw / "b" / "hole" / "5.png", "again")], "-6")
+    # Of other images of the same name, or of one of two.
+    for name in ("hole/1", "crack/2", "hole/4", "hole/5"):
+        save(masks / f"{name}.png", mask)
+    assert {
+        name: shown for name, shown in kinds(report_predictions(folder, masks)).items() if name.startswith(str(raw))
+    } == {
+        str(raw / "hole" / "1.png"): ("missed",),
+        str(raw / "crack" / "2.png"): ("missed",),
+        str(raw / "ok" / "3.png"): ("fine",),
+        str(raw / "other" / "4.png"): ("unknown",),
+        str(raw / "a" / "hole" / "5.png"): ("unknown",),
+        str(raw / "b" / "hole" / "5.png"): ("unknown",),
+    }
+
+
 def test_images_that_are_gone_are_left_out(folder, tmp_path):
     (tmp_path / "images" / "sound.png").unlink()
     save(tmp_path / "images" / "found.png", np.zeros((5, 5, 3), np.uint8))
