@@ -42,19 +42,28 @@ class Predictor(ImagePredictor):
     digest: str
 
     @classmethod
-    def load(cls, workdir: str | os.PathLike[str], **options: Any) -> Self:
+    def load(
+        cls,
+        workdir: str | os.PathLike[str],
+        *,
+        gates: bool | None = None,
+        threshold: int | None = None,
+        max_false_alarms: float | None = None,
+    ) -> Self:
         """Load the best network of a run, finished or not.
 
         Args:
           workdir: of the run; from any folder.
-          **options: `gates`, `threshold` and `max_false_alarms`, see `Interpretation.of`; by default, maps are gated
-            where the run has a defect-free class, and cut at the run's threshold.
+          gates: see `Interpretation.of`; by default, maps are gated where the run has a defect-free class.
+          threshold: the same; by default, maps are cut at the run's.
+          max_false_alarms: the same.
 
         Raises:
           UserError: there is no run, it has no checkpoint to predict with yet, or one of its files is damaged.
           ValueError: an option is out of range, or the run cannot do it.
         """
         keep_compiled_programs()
+        options = {"gates": gates, "threshold": threshold, "max_false_alarms": max_false_alarms}
         return cls._of(open_run(Path(workdir).absolute()), options)
 
     @classmethod

@@ -106,8 +106,9 @@ def test_options_are_those_of_the_reading(workdir: Path) -> None:
     for options in ({"threshold": 300}, {"max_false_alarms": 2}):
         with pytest.raises(ValueError, match=r"0\.\.255|below 1"):
             Predictor.load(workdir, **options)
-    with pytest.raises(TypeError, match="unknown"):
-        Predictor.load(workdir, unknown=1)
+    options = {"gate": True}
+    with pytest.raises(TypeError, match=r"^Predictor\.load\(\) got an unexpected keyword argument 'gate'"):
+        Predictor.load(workdir, **options)
 
 
 def test_a_run_that_was_not_tested_has_maps_without_masks(untested: Path, predictor: Predictor) -> None:
