@@ -1,5 +1,6 @@
 """A run's network as one file, and such a file scored as the run is."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,8 +44,8 @@ class ExportedRun:
 
 
 def export_run(
-    workdir: Path,
-    output: Path,
+    workdir: str | os.PathLike[str],
+    output: str | os.PathLike[str],
     form: Form,
     outputs: Outputs = "final",
     *,
@@ -71,7 +72,7 @@ def export_run(
     """
     check_installed("export" if form == "jax" else "onnx", "Files of jax.export" if form == "jax" else "ONNX files")
     keep_compiled_programs()
-    run = open_run(workdir)
+    run, output = open_run(workdir), Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     description = run.description.model
     if form == "jax":

@@ -1,5 +1,6 @@
 """One run, from its configuration to its test results: build, restore, step, log, validate, save, test."""
 
+import os
 import time
 from concurrent.futures import Future
 from contextlib import ExitStack, nullcontext
@@ -40,7 +41,10 @@ from dms_jax.training.state import TrainState, empty_metrics, read_averages
 
 
 def train(
-    config: ConfigDict, workdir: Path, started: float | None = None, processes: Processes | None = None
+    config: ConfigDict,
+    workdir: str | os.PathLike[str],
+    started: float | None = None,
+    processes: Processes | None = None,
 ) -> dict[str, Any]:
     """Train the network that a configuration describes, or resume it, and test it.
 
@@ -60,7 +64,7 @@ def train(
         a device has too little memory, or the run was interrupted.
     """
     started = time.monotonic() if started is None else started
-    config = with_absolute_paths(config)
+    config, workdir = with_absolute_paths(config), Path(workdir)
     processes = Processes() if processes is None else processes
     mesh = set_up_process(config, processes)
     results = agreed_results(finished_results(config, workdir), workdir, processes)

@@ -1,5 +1,6 @@
 """From a work directory to what its run was, and its best network."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,13 @@ class OpenedRun:
     steps: int
 
 
-def open_run(workdir: Path) -> OpenedRun:
+def open_run(workdir: str | os.PathLike[str]) -> OpenedRun:
     """Open a run, finished or not, on this process's devices.
 
     Raises:
       UserError: there is no run, it has no checkpoint to predict with yet, or one of its files is damaged.
     """
+    workdir = Path(workdir)
     config = saved.load_run(workdir)
     checks.check_saved(config, workdir)
     description = RunDescription.load(workdir)

@@ -1,5 +1,6 @@
 """A trained network on a split of its dataset: the published metrics, on the host, at each image's own size."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def limit_false_alarms(threshold: OperatingThreshold, config: ConfigDict) -> Ope
 
 
 def evaluate_run(
-    workdir: Path,
+    workdir: str | os.PathLike[str],
     split: str = "test",
     *,
     data_dir: str | None = None,
@@ -181,6 +182,7 @@ def evaluate_run(
         other classes or images than the run was trained on, or it was trained without flips and `flips` is given.
     """
     keep_compiled_programs()
+    workdir = Path(workdir)
     run = open_run(workdir)
     config = run.config
     if max_false_alarms is not None:

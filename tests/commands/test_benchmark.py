@@ -27,7 +27,7 @@ def benchmark(workdir: Path, *flags: str | Path) -> int:
 
 def test_the_run_and_its_files_are_timed(workdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exported = [tmp_path / "model.onnx", tmp_path / "model.jaxexport"]
-    export_run(workdir, exported[0], "onnx")
+    export_run(str(workdir), str(exported[0]), "onnx")
     export_run(workdir, exported[1], "jax")
     assert benchmark(workdir, "--exported", *exported, "--json", tmp_path / "times.json") == 0
     timings = json.loads((tmp_path / "times.json").read_text())["timings"]

@@ -91,7 +91,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
     workdir = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         make_tiny(patch)
-        train(tiny_config(data_dir), workdir)
+        train(tiny_config(data_dir), str(workdir))
     return workdir
 
 

@@ -46,7 +46,7 @@ def scored(untested: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluator, "score_image", noted)
-        evaluate_run(workdir)
+        evaluate_run(str(workdir))
     return workdir, maps
 
 
@@ -62,7 +62,7 @@ def predictor(workdir: Path) -> Predictor:
 
 def test_its_maps_are_those_that_were_scored(scored: Any, predictor: Predictor) -> None:
     workdir, maps = scored
-    source = open_splits(open_run(workdir), "test")[1].test
+    source = open_splits(open_run(str(workdir)), "test")[1].test
     with (workdir / "eval" / "test.csv").open() as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
     examples = [source[index] for index in range(len(source))]

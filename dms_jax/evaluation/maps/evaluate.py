@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,8 +52,8 @@ class MapResults:
 
 
 def evaluate_maps(
-    maps: Path,
-    masks: Path,
+    maps: str | os.PathLike[str],
+    masks: str | os.PathLike[str],
     *,
     labels: Labels | None = None,
     threshold: OperatingThreshold | None = None,
@@ -77,7 +78,7 @@ def evaluate_maps(
     Raises:
       UserError: maps and masks do not match, or one of them cannot be scored as it stands; one sentence each.
     """
-    matching = match_maps(maps, masks, in_free_folders if labels is None else labels.free_of)
+    matching = match_maps(Path(maps), Path(masks), in_free_folders if labels is None else labels.free_of)
     threshold = threshold or no_threshold("none was given, nor images to choose one on")
     names = [pair.name for pair in matching.pairs]
     classes = labels.match(names) if labels is not None else {}

@@ -127,7 +127,7 @@ def test_every_problem_has_its_sentence(tmp_path):
 
 def test_resized_maps_are_reported(tmp_path):
     maps, masks = folders(tmp_path, {"a": np.full((2, 3), 255)}, {"a": np.full((4, 6), 255)})
-    results = evaluate_maps(maps, masks, resize=True)
+    results = evaluate_maps(str(maps), str(masks), resize=True)
     assert results.metrics["mae"] == 0
     assert results.notes == (f"{maps}/a.png has 3 x 2 pixels but its mask {masks}/a.png has 6 x 4, and was resized.",)
 
