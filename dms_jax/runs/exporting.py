@@ -81,7 +81,8 @@ def export_run(
     # Imported late: they need what `check_installed` has looked for.
     from dms_jax.inference.exported.onnx_file import make_onnx_model, metadata_of, save_onnx_model
 
-    model = make_onnx_model(run.model, run.variables, description, outputs)
+    instead = f"--output {output.with_suffix('.jaxexport')}{', without --int8' if int8 else ''}"
+    model = make_onnx_model(run.model, run.variables, description, outputs, instead=instead)
     notes: tuple[str, ...] = ()
     if int8:
         from dms_jax.inference.exported.quantization import quantize

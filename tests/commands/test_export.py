@@ -1,12 +1,14 @@
 """`dms-jax export`, and `dms-jax evaluate --onnx`, on a run of a tiny network."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from own_network import OwnNetwork
 from realistic_variables import realistic_variables
 from tiny_network import FIELDS
 
@@ -21,6 +23,7 @@ from dms_jax.runs import exporting
 from dms_jax.runs.config import build, saved
 from dms_jax.runs.dataset import digests, open_dataset
 from dms_jax.runs.description import RunDescription
+from dms_jax.runs.open_run import open_run
 
 TINY = {name: value for name, value in FIELDS.items() if name != "num_classes"}
 SIZE = 48
@@ -115,6 +118,16 @@ def test_a_file_of_jax_export_knows_the_run(workdir: Path, tmp_path: Path, capsy
     saliency, probabilities = predict(np.zeros((3, SIZE, SIZE, 3), np.uint8))
     assert saliency.shape == (3, 1, SIZE, SIZE)
     assert probabilities.shape == (3, 1, 4)
+
+
+@pytest.mark.parametrize(("flags", "rest"), [((), ""), (("--int8",), ", without --int8")])
+def test_of_a_network_that_is_not_ours_the_other_file_is_named(
+    flags: tuple[str, ...], rest: str, workdir: Path, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(exporting, "open_run", lambda of: replace(open_run(of), model=OwnNetwork()))
+    assert export(workdir, tmp_path / "g.onnx", *flags) == 1
+    told = f"export it with --output {tmp_path / 'g.jaxexport'}{rest}.\n"
+    assert capsys.readouterr().err.endswith(told)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,12 @@ OPSET, IR_VERSION = 17, 8
 
 
 def make_onnx_model(
-    model: Network, variables: Variables, description: ModelDescription, outputs: Outputs = "final"
+    model: Network,
+    variables: Variables,
+    description: ModelDescription,
+    outputs: Outputs = "final",
+    *,
+    instead: str = "--output model.jaxexport",
 ) -> onnx.ModelProto:
     """Make an ONNX model of a network, checked.
 
@@ -28,6 +33,7 @@ def make_onnx_model(
       variables: {"params", "batch_stats"} of it.
       description: what its predictions mean; kept in the model's metadata.
       outputs: which saliency maps and classes it gives.
+      instead: how to have a file of jax.export, for the error message.
 
     Returns:
       See `dms_jax.inference.exported.network_graph.network_graph`.
@@ -39,7 +45,7 @@ def make_onnx_model(
         own = type(model.backbone if isinstance(model, DMS) else model).__name__
         raise UserError(
             f"{own} cannot be written as ONNX, only SDMS and BDMS on this project's own backbones: export it with "
-            "--format jax."
+            f"{instead}."
         )
     graph = network_graph(model, variables, outputs)
     made = helper.make_model(

@@ -180,7 +180,9 @@ def test_no_image_is_predicted_as_none() -> None:
 
 def test_what_is_not_ours_is_refused() -> None:
     model = BDMS(**FIELDS, backbone=Backbone())
-    with pytest.raises(UserError, match=r"^Backbone cannot be written as ONNX, only SDMS and BDMS.*--format jax"):
+    with pytest.raises(
+        UserError, match=r"^Backbone cannot be written as ONNX, only SDMS and BDMS.*--output model\.jaxexport\.$"
+    ):
         make_onnx_model(model, {}, DESCRIPTION)
 
 
