@@ -15,7 +15,7 @@ from dms_jax.data.mask_guesses import (
     refuse_photograph,
     refuse_without_black,
 )
-from dms_jax.data.mask_values import MaskValues
+from dms_jax.data.mask_values import HOW_TO_DECLARE, MaskValues
 from dms_jax.errors import UserError
 
 # More levels than a mask has that was drawn.
@@ -155,7 +155,7 @@ def _deep_mask(image: Image.Image, path: str | Path) -> Image.Image:
         shown = ", ".join(map(str, stored[:8])) + (" and more" if len(stored) > 8 else "")
         raise UserError(
             f"{path} has 16-bit values ({shown}), not all of which are clearly sound or defective: say which are "
-            "defective with mask_values."
+            f"defective {HOW_TO_DECLARE}."
         ) from error
 
 
@@ -234,13 +234,13 @@ def _refuse_void(image: Image.Image, path: str | Path) -> None:
     if len(black) > 1:
         raise UserError(
             f"{path} shows the numbers {', '.join(map(str, black))} of its palette in black alike: say which values "
-            "are defective with mask_values."
+            f"are defective {HOW_TO_DECLARE}."
         )
     if _VOID in indices and len(indices) > 2:
         numbers = f"{indices[1]}-{indices[-2]}" if indices[-2] > indices[1] else f"{indices[1]}"
         raise UserError(
             f"{path} has the class numbers {', '.join(map(str, indices[:-1]))} and {_VOID}, which often marks borders "
-            f"of no class: say which values are defective with mask_values, such as {numbers},ignore:{_VOID}."
+            f"of no class: say which values are defective {HOW_TO_DECLARE}, such as {numbers},ignore:{_VOID}."
         )
 
 

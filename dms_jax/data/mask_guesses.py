@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dms_jax.data.image_files import DEFECT_THRESHOLD
-from dms_jax.data.mask_values import binary_mask
+from dms_jax.data.mask_values import HOW_TO_DECLARE, binary_mask
 from dms_jax.errors import UserError
 
 # More grey levels than this are soft edges, and not numbers of classes.
@@ -21,7 +21,7 @@ _STRAY = 3
 _MANY_COLOURS = 1000
 # A grey that is neither black nor white, of a photograph.
 _GREYS = slice(9, 247)
-_HINT = "say which values are defective with mask_values"
+_HINT = f"say which values are defective {HOW_TO_DECLARE}"
 
 
 def refuse_photograph(pixels: NDArray[np.uint8], path: str | Path) -> None:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from dms_jax.data.image_files import DEFECT_THRESHOLD, IGNORED
 from dms_jax.errors import UsageError, UserError
 
+# How it is declared, in messages on masks that need it.
+HOW_TO_DECLARE = "with --mask-values (in training with --config.data.mask_values)"
 _IGNORE = "ignore:"
 _ITEM = re.compile(r"(?P<low>\d+)(?:-(?P<high>\d+))?|#(?P<colour>[0-9a-fA-F]{6})")
 

@@ -359,7 +359,7 @@ def test_masks_of_class_numbers(evaluate, folders, capsys):
         with Image.open(file) as mask:
             numbers = np.asarray(mask) // 255 * 3
         Image.fromarray(numbers).save(file)
-    assert "say which values are defective with mask_values" in refused(evaluate())[0]
+    assert "say which values are defective with --mask-values" in refused(evaluate())[0]
     assert evaluate("--threshold", 100, "--csv", folders / "a.csv", "--mask-values", "1-3") == expected
     assert (folders / "a.csv").read_bytes() == (folders / "expected.csv").read_bytes()
     # The masks of validation, too.

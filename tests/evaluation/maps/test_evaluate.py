@@ -60,7 +60,7 @@ def test_masks_of_class_numbers_are_read_as_declared(tmp_path):
     maps = {f"{i}": rng.integers(0, 256, (6, 7), np.uint8) for i in range(4)}
     numbers = {f"{i}": rng.choice([0, 1, 2, 9], (6, 7)).astype(np.uint8) for i in range(4)}
     declared = folders(tmp_path / "numbers", maps, numbers)
-    with pytest.raises(UserError, match="say which values are defective with mask_values"):
+    with pytest.raises(UserError, match="say which values are defective with --mask-values"):
         evaluate_maps(*declared)
     found = evaluate_maps(*declared, mask_values=MaskValues.parse("1-2,ignore:9"))
     assert found.notes == ()

@@ -215,7 +215,7 @@ def test_masks_of_class_numbers_are_read_as_declared(folder, tmp_path):
     numbers = np.zeros((8, 8), np.uint8)
     numbers[:4, :4], numbers[:2, :2] = 3, 9
     save(tmp_path / "masks" / "found.png", numbers)
-    with pytest.raises(UserError, match="say which values are defective with mask_values"):
+    with pytest.raises(UserError, match="say which values are defective with --mask-values"):
         report_predictions(folder, tmp_path / "masks")
     report = report_predictions(folder, tmp_path / "masks", MaskValues.parse("3,255,ignore:9"))
     # Of the one defect 12 pixels count, of the other 16.
