@@ -12,6 +12,9 @@ from typing import Any
 
 from dms_jax.errors import UsageError
 
+# Ends a sentence on what a field may be.
+OR_YOUR_OWN = "or your own as MODULE:NAME or FILE.py:NAME"
+
 
 def is_reference(text: str) -> bool:
     """Whether a field's value names code of the user's own, rather than something that comes with the project."""

@@ -19,7 +19,7 @@ from dms_jax.data.inspect.summary import keep_summary
 from dms_jax.data.preparation_lock import preparation_lock
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UsageError, UserError
-from dms_jax.references import is_reference, resolve
+from dms_jax.references import OR_YOUR_OWN, is_reference, resolve
 
 
 def prepare(
@@ -123,7 +123,7 @@ def _builder_class(dataset: str) -> type[SurfaceDefectBuilder]:
     if dataset in DATASETS:
         return DATASETS[dataset]
     if not is_reference(dataset):
-        raise UsageError(f"dataset {dataset!r} is unknown: it is one of {_listed(DATASETS)}.")
+        raise UsageError(f"dataset {dataset!r} is unknown: it is one of {_listed(DATASETS)}, {OR_YOUR_OWN}.")
     builder_class = resolve("dataset", dataset)
     if not (isinstance(builder_class, type) and issubclass(builder_class, SurfaceDefectBuilder)):
         raise UsageError(f"dataset {dataset} is no subclass of SurfaceDefectBuilder: name one.")

@@ -237,6 +237,12 @@ class TestWrongUsage:
                 "config.model.size='big' is unknown: it must be one of 'full', 'lite', 'medium', 'small'.",
             ),
             (
+                "model.backbone=bad.Four",
+                "config.model.backbone='bad.Four' is unknown: it must be one of '', 'resnext101_32x4d', "
+                "'resnext101_32x8d', 'resnext101_64x4d', 'resnext50_32x4d', 'resnet50', 'resnet101', "
+                "or your own as MODULE:NAME or FILE.py:NAME.",
+            ),
+            (
                 "loss.output_weights=(1,2)",
                 "config.loss.output_weights=(1, 2) must have 6 weights, one for each output.",
             ),

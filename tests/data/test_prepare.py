@@ -285,7 +285,9 @@ class TestPrepare:
 
 class TestUsage:
     def test_unknown_dataset(self, data_dir):
-        with pytest.raises(UsageError, match=r"dataset 'mvtec' is unknown: it is one of mtdd, .*synthetic"):
+        with pytest.raises(
+            UsageError, match=r"dataset 'mvtec' is unknown: it is one of mtdd, .*synthetic, or your own as MODULE:NAME"
+        ):
             prepare("mvtec", data_dir=data_dir)
 
     @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from dms_jax.data.framing import LARGEST_OVERLAP, MODES, SMALLEST_TILE
 from dms_jax.errors import UsageError, UserError, first_words
 from dms_jax.models.dms import ABLATIONS, CLASS_POOLINGS, FEATURE_GROWTHS, FROZEN_STATISTICS, NETWORKS, SIZES
 from dms_jax.models.resnext import BACKBONES
-from dms_jax.references import is_reference
+from dms_jax.references import OR_YOUR_OWN, is_reference
 from dms_jax.runs.config.build import augment_config, build_model, extra_metrics, loss_config, optimizer_config
 from dms_jax.runs.config.defaults import default_config
 from dms_jax.runs.config.fields import flatten
@@ -113,7 +113,8 @@ def check(config: ConfigDict, devices: int = 1) -> None:
         if name in _MAY_BE_REFERENCES and is_reference(fields[name]):
             continue
         if fields[name] not in known:
-            listed = ", ".join(repr(value) for value in known)
+            own = [OR_YOUR_OWN] if name in _MAY_BE_REFERENCES else []
+            listed = ", ".join([*map(repr, known), *own])
             raise UsageError(f"config.{name}={fields[name]!r} is unknown: it must be one of {listed}.")
     for name, (low, high) in _WITHIN.items():
         if not low <= fields[name] < high:

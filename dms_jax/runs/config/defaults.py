@@ -7,7 +7,7 @@ from dms_jax.data.datasets import DATASETS
 from dms_jax.errors import UsageError
 from dms_jax.models.dms import ABLATIONS, SIZES
 from dms_jax.models.resnext import BACKBONES
-from dms_jax.references import is_reference
+from dms_jax.references import OR_YOUR_OWN, is_reference
 
 
 def default_config() -> ConfigDict:
@@ -170,7 +170,8 @@ def choose(key: str, value: str, known: tuple[str, ...], *, references: bool = F
     if value not in known and not (references and is_reference(value)):
         if not any(known):
             raise UsageError(f"config argument {key}={value!r} is not for this method: leave {key} out.")
-        raise UsageError(f"config argument {key}={value!r} is unknown; known are {', '.join(filter(None, known))}.")
+        listed = ", ".join([*filter(None, known), *([OR_YOUR_OWN] if references else [])])
+        raise UsageError(f"config argument {key}={value!r} is unknown; known are {listed}.")
     return value
 
 

@@ -128,7 +128,8 @@ class TestConfigFiles:
             ("bdms", "size=", "size='' is unknown"),
             ("sdms", "ablation=f", "ablation='f' is unknown"),
             ("sdms", "recipe=best", "recipe='best' is unknown"),
-            ("bdms", "dataset=coco", "dataset='coco' is unknown"),
+            ("bdms", "dataset=coco", ", synthetic, or your own as MODULE:NAME or FILE.py:NAME."),
+            ("bdms", "backbone=bad.Four", ", resnet101, or your own as MODULE:NAME or FILE.py:NAME."),
             ("quickstart", "size=full", "this configuration takes none"),
         ],
     )
