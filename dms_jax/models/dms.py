@@ -13,6 +13,7 @@ from dms_jax.models.compute import Compute
 from dms_jax.models.folding import fold_batch_norm
 from dms_jax.models.layers import apply_module
 from dms_jax.models.network import SaliencyOutput, Variables
+from dms_jax.models.preprocessing import as_input
 from dms_jax.models.refinement import ClassPooling, Join, RefinementState, RefinementStep
 from dms_jax.models.resnext import ResNeXt
 from dms_jax.models.side_outputs import SideOutput
@@ -167,12 +168,15 @@ class DMS(nn.Module):
         """Predict saliency and class of images.
 
         Args:
-          images: float [B, H, W, 3], normalised by ImageNet's mean and standard deviation; any H and W.
+          images: float [B, H, W, 3], as `dms_jax.models.preprocessing.normalize` makes them of RGB; any H and W.
           train: BatchNorm uses the batch's statistics, and updates its averages in the collection "batch_stats", but
             where `frozen_statistics` says otherwise.
 
         Returns:
           A `SaliencyOutput` with as many entries as the schedule.
+
+        Raises:
+          ValueError: the images are integers, or of another shape.
         """
         compute = self.compute
         backbone = self.backbone or ResNeXt(
@@ -185,7 +189,7 @@ class DMS(nn.Module):
             self.zero_init_residual,
             name="backbone",
         )
-        l0, l1, l2, l3, l4 = backbone(images.astype(self.dtype), train=train and self.frozen_statistics == "")
+        l0, l1, l2, l3, l4 = backbone(as_input(images, self.dtype), train=train and self.frozen_statistics == "")
         train = train and self.frozen_statistics != "all"
         width = self.side_channels
         aspp = self.ablation == "c"

@@ -16,6 +16,7 @@ from dms_jax.comparison.deep.layers import ConvLayer, Score
 from dms_jax.comparison.deep.network import ComparisonNetwork
 from dms_jax.models.compute import Compute
 from dms_jax.models.network import SaliencyOutput
+from dms_jax.models.preprocessing import as_input
 from dms_jax.ops.pooling import halving_max_pool
 from dms_jax.ops.resize import map_size, resize_aligned
 
@@ -123,7 +124,7 @@ class BASNet(ComparisonNetwork):
     def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
         """See `ComparisonNetwork`; features are stage1 to stage6, bridge and decoder6 to decoder1."""
         features: dict[str, jax.Array] = {}
-        x = ConvLayer(self.channels(64), compute=self.compute, name="enter")(images.astype(self.dtype), train=train)
+        x = ConvLayer(self.channels(64), compute=self.compute, name="enter")(as_input(images, self.dtype), train=train)
         for stage, (blocks, channels, smaller) in enumerate(_STAGES, 1):
             x = halving_max_pool(x, plain=self.plain) if smaller == "pool" else x
             for i in range(1, blocks + 1):

@@ -13,6 +13,7 @@ from dms_jax.comparison.deep.layers import ConvLayer
 from dms_jax.comparison.deep.network import ComparisonNetwork
 from dms_jax.comparison.deep.vgg import CHANNELS, VGG16
 from dms_jax.models.network import SaliencyOutput
+from dms_jax.models.preprocessing import as_input
 from dms_jax.models.refinement import SaliencyHead
 from dms_jax.ops.pooling import halving_max_pool
 from dms_jax.ops.resize import map_size, resize_aligned
@@ -44,7 +45,7 @@ class DSS(ComparisonNetwork):
         """See `ComparisonNetwork`; features are side1 to side6."""
         channels = tuple(map(self.channels, CHANNELS))
         stages = VGG16(channels, self.batch_norm, compute=self.compute, name="backbone")(
-            images.astype(self.dtype), train=train
+            as_input(images, self.dtype), train=train
         )
         maps = (*stages, halving_max_pool(stages[-1], plain=self.plain))
         features: dict[str, jax.Array] = {}

@@ -13,6 +13,7 @@ import jax
 from dms_jax.comparison.deep.layers import ConvLayer, Score
 from dms_jax.comparison.deep.resnet import ResNetComparisonNetwork
 from dms_jax.models.network import SaliencyOutput
+from dms_jax.models.preprocessing import as_input
 from dms_jax.ops.resize import map_size, resize_aligned
 
 # Of the backbone's five maps: the channels that they are brought to, those after enhancement, and its kernel.
@@ -44,7 +45,7 @@ class EGNet(ResNetComparisonNetwork):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
         """See `ComparisonNetwork`; features are the backbone's L0 to L4, edge, enhanced4 to 1 and guided4 to 1."""
-        maps = self.backbone(dilated=True, unpooled_stem=True)(images.astype(self.dtype), train=train)
+        maps = self.backbone(dilated=True, unpooled_stem=True)(as_input(images, self.dtype), train=train)
         features = {f"L{i}": x for i, x in enumerate(maps)}
 
         def conv(name: str, x: jax.Array, width: int, kernel: int, bias: bool = True) -> jax.Array:

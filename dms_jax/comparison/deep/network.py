@@ -76,11 +76,14 @@ class ComparisonNetwork(nn.Module):
         """Predict the saliency of images.
 
         Args:
-          images: float [B, H, W, 3], normalised by ImageNet's mean and standard deviation; any H and W.
+          images: float [B, H, W, 3], as `dms_jax.models.preprocessing.normalize` makes them of RGB; any H and W.
           train: BatchNorm uses the batch's statistics, and updates its averages in the collection "batch_stats".
 
         Returns:
           A `SaliencyOutput` of `num_outputs` maps and no classes.
+
+        Raises:
+          ValueError: the images are integers, or of another shape.
         """
         raise NotImplementedError
 

@@ -18,6 +18,7 @@ from dms_jax.comparison.deep.vgg import CHANNELS, VGG16
 from dms_jax.models.compute import Compute
 from dms_jax.models.layers import Conv
 from dms_jax.models.network import SaliencyOutput
+from dms_jax.models.preprocessing import as_input
 from dms_jax.models.refinement import SaliencyHead
 from dms_jax.ops.resize import map_size, resize_aligned
 
@@ -135,7 +136,7 @@ class PiCANet(ComparisonNetwork):
         """See `ComparisonNetwork`; features are encoder6 and decoder6 to decoder1."""
         channels = tuple(map(self.channels, CHANNELS))
         backbone = VGG16(channels, self.batch_norm, True, self.compute, name="backbone")
-        stages = backbone(images.astype(self.dtype), train=train)
+        stages = backbone(as_input(images, self.dtype), train=train)
 
         def conv(name: str, *maps: jax.Array, width: int, kernel: int = 1, dilation: int = 1) -> jax.Array:
             fields = (self.channels(width), kernel, 1, dilation, self.batch_norm)

@@ -17,6 +17,7 @@ from dms_jax.comparison.deep.layers import ConvLayer
 from dms_jax.comparison.deep.resnet import ResNetComparisonNetwork
 from dms_jax.models.compute import Compute
 from dms_jax.models.network import SaliencyOutput
+from dms_jax.models.preprocessing import as_input
 from dms_jax.models.refinement import SaliencyHead
 from dms_jax.ops.resize import map_size, resize_aligned
 
@@ -116,7 +117,7 @@ class PoolNet(ResNetComparisonNetwork):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
         """See `ComparisonNetwork`; features are the backbone's L0 to L4, guidance and decoder4 to decoder0."""
-        maps = self.backbone(dilated=True, unpooled_stem=True)(images.astype(self.dtype), train=train)
+        maps = self.backbone(dilated=True, unpooled_stem=True)(as_input(images, self.dtype), train=train)
         make, fields = _layers(self.batch_norm, self.compute), (self.batch_norm, self.compute)
         features = {f"L{i}": x for i, x in enumerate(maps)}
         pyramid = PyramidPooling(self.channels(512), *fields, name="pyramid")(maps[-1], train=train)

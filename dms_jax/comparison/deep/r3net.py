@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from dms_jax.comparison.deep.resnet import ResNetComparisonNetwork
 from dms_jax.models.network import SaliencyOutput
+from dms_jax.models.preprocessing import as_input
 from dms_jax.models.refinement import ResidualRefinementBlock, SaliencyHead
 from dms_jax.models.resnext import BACKBONES
 from dms_jax.models.side_outputs import SideOutput
@@ -42,7 +43,7 @@ class R3Net(ResNetComparisonNetwork):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
         """See `ComparisonNetwork`; features are the backbone's L0 to L4, low and high."""
-        l0, l1, l2, l3, l4 = self.backbone()(images.astype(self.dtype), train=train)
+        l0, l1, l2, l3, l4 = self.backbone()(as_input(images, self.dtype), train=train)
         width = self.channels(256)
         # L0 and L1 have the same size.
         low = SideOutput(width, name="low", compute=self.compute)(jnp.concatenate((l0, l1), axis=-1), l2, train=train)

@@ -12,6 +12,7 @@ from dms_jax.comparison.deep.layers import ConvLayer, DoublingConv
 from dms_jax.comparison.deep.network import ComparisonNetwork
 from dms_jax.models.compute import Compute
 from dms_jax.models.network import SaliencyOutput
+from dms_jax.models.preprocessing import as_input
 from dms_jax.models.refinement import SaliencyHead
 from dms_jax.ops.pooling import halving_max_pool
 from dms_jax.ops.resize import map_size
@@ -51,7 +52,7 @@ class UNet(ComparisonNetwork):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
         """See `ComparisonNetwork`; features are down1 to down5 and up4 to up1, by level."""
-        x = images.astype(self.dtype)
+        x = as_input(images, self.dtype)
         features: dict[str, jax.Array] = {}
         for level in range(1, 6):
             x = x if level == 1 else halving_max_pool(x, plain=self.plain)
