@@ -15,6 +15,7 @@ from dms_jax.references import resolve
 from dms_jax.runs.config.build import build_model
 from dms_jax.runs.config.checks import check
 from dms_jax.runs.config.defaults import RECIPES, network_config
+from dms_jax.runs.config.own_network import check_own_network
 from dms_jax.runs.testing import evaluate_run
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
@@ -117,6 +118,75 @@ def test_every_recipe_goes_with_a_network_or_a_backbone_of_ones_own(name: str, f
         config.model[field] = f"{folder}/{reference}"
         check(config)
         assert isinstance(build_model(config, num_classes=3), Network)
+
+
+NETWORK_FAULTS = [
+    ("*, train: bool)", "*, training: bool)", "takes no train: its __call__ must be (self, images, *, train)"),
+    ('return SaliencyOutput((saliency,), (classes,), {"features": x})', "return saliency", "returns a bare array: "),
+    (
+        'saliency = jax.image.resize(logits, (*images.shape[:3], 1), "bilinear")',
+        "saliency = logits",
+        "of shapes [[1, 8, 8, 1]] for an",
+    ),
+    ("num_outputs = 1", "num_outputs = 2", "with num_outputs=2 they must be [[1, 32, 32, 1], [1, 32, 32, 1]]"),
+    ("(classes,)", "()", "returns classes of shapes [] for an image and 2 classes: "),
+    ("nn.Dense(self.num_classes)", "nn.Dense(1)", "returns classes of shapes [[1, 1]] for"),
+]
+BACKBONE_FAULTS = [
+    ("*, train: bool)", "*, training: bool)", "takes no train: its __call__ must be (self, images, *, train)"),
+    (
+        "return tuple(maps)",
+        "return tuple(maps[1:])",
+        "returns 4 maps: it must return five maps at strides of 4, 4, ",
+    ),
+    ("return tuple(maps)", "return x", "returns a bare array: it must return five maps"),
+    ("(7, 7), 4)", "(7, 7), 2)", "returns maps of shapes [[1, 16, 16, 4], [1, 16, 16, 4], [1, 8, 8, 8], "),
+    (
+        "(1, 2, 2, 2)",
+        "(2, 2, 2, 2)",
+        "of 32 x 32: it must return five maps at strides of 4, 4, 8, 16 and 32",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("field", "right", "wrong", "message"),
+    [
+        *(("network", *fault) for fault in NETWORK_FAULTS),
+        *(("backbone", *fault) for fault in BACKBONE_FAULTS),
+    ],
+)
+def test_what_breaks_the_contract_is_named_before_anything_is_written(
+    field: str, right: str, wrong: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, name = FILES[f"my_{field}.py"], {"network": "TwoStrides", "backbone": "Plain"}[field]
+    assert right in text
+    (tmp_path / "mine.py").write_text(text.replace(right, wrong))
+    command = [
+        "train.py",
+        "--config=configs/sdms.py:dataset=synthetic",
+        f"--workdir={tmp_path / 'run'}",
+        # So few are refused where the dataset is prepared, which comes later.
+        "--config.data.synthetic.images=1",
+        "--config.data.image_size=32",
+        f"--config.model.{field}={tmp_path}/mine.py:{name}",
+    ]
+    assert launch("", command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"train.py: config.model.{field}={tmp_path}/mine.py:{name} ")
+    assert message in error
+    assert error.endswith("(docs/extending.md).\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_maps_of_a_backbone_may_be_rounded_down(tmp_path: Path) -> None:
+    text = FILES["my_backbone.py"].replace("(7, 7), 4)", "(4, 4), 4, 'VALID')")
+    assert "VALID" in text
+    (tmp_path / "mine.py").write_text(text)
+    config = network_config("sdms", "")
+    config.model.backbone = f"{tmp_path}/mine.py:Plain"
+    config.data.image_size = 47
+    check_own_network(config)
 
 
 def test_a_dataset_is_prepared_by_its_reference(

@@ -25,6 +25,7 @@ FEATURE_GROWTHS = ("concat", "reduce")
 FROZEN_STATISTICS = ("", "backbone", "all")
 SDMS_SCHEDULE = ("HF", "MF", "LF")
 BDMS_SCHEDULE = (*SDMS_SCHEDULE, "reset LF", "MF", "HF")
+BACKBONE_STRIDES = (4, 4, 8, 16, 32)
 _STRIDES = {"LF": 4, "MF": 8, "HF": 16}
 
 # What each named size changes of the defaults.

@@ -17,6 +17,7 @@ from dms_jax.models.dms import NETWORKS
 from dms_jax.references import is_reference
 from dms_jax.runs.config import build, checks, saved
 from dms_jax.runs.config.fields import flatten
+from dms_jax.runs.config.own_network import check_own_network
 from dms_jax.runs.dataset import digests, open_dataset, reopen_dataset
 from dms_jax.runs.description import RunDescription
 from dms_jax.runs.hosts import check_alike, check_same_images, check_shared
@@ -70,7 +71,7 @@ def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None
 
     Raises:
       UserError: the work directory holds another run or cannot be gone on with, or what the run would start from cannot
-        be used.
+        be used, or a network or backbone of the user's own gives something else than it must.
     """
     earlier = saved.load(workdir)
     if earlier is not None and "data.dataset" not in flatten(earlier):
@@ -78,6 +79,7 @@ def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None
     # A run that was stopped before its first checkpoint leaves nothing to resume: its directory is free.
     if earlier is None or not (has_checkpoint(workdir) or has_best(workdir)):
         check_sources(config, build.build_model(config, num_classes=1))
+        check_own_network(config)
         return None
     saved.check_resumes(config, earlier, workdir)
     results = load_results(workdir, "test")
