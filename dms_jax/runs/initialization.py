@@ -27,6 +27,7 @@ from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError, some_names
 from dms_jax.models.network import Network
 from dms_jax.models.resnext import BACKBONES
+from dms_jax.references import is_reference
 from dms_jax.runtime.devices import replicate
 from dms_jax.training.state import TrainState, abstract_state, copied, create_state
 
@@ -154,9 +155,10 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
         kept = {key: value for key, value in imported.items() if key not in restored}
         sentences.insert(0, f"backbone: {description.name} from {description.source}, {_amount(kept)}")
     if not taken:
-        # A network of the user's own need not have a backbone.
+        # The paper says nothing of the user's own. Some networks of the comparison have no backbone either.
+        is_own = is_reference(config.model.network) or is_reference(config.model.backbone)
         has_backbone = any(path.startswith("backbone/") for _, path in leaves)
-        sentences.append(NO_WEIGHTS if has_backbone else RANDOM)
+        sentences.append(NO_WEIGHTS if has_backbone and not is_own else RANDOM)
     elif taken != leaves.keys():
         sentences.append(f"freshly initialised: {_names(leaves.keys() - taken, leaves.keys())}")
     nested = {(kind, *path.split("/")): jnp.asarray(value) for (kind, path), value in leaves.items()}

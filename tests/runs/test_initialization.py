@@ -19,7 +19,7 @@ from dms_jax.models import BDMS
 from dms_jax.models.dms import SIZES
 from dms_jax.runs.config import checks
 from dms_jax.runs.config.build import build_model
-from dms_jax.runs.initialization import NO_WEIGHTS, check_sources, initial_variables, starting_state
+from dms_jax.runs.initialization import NO_WEIGHTS, RANDOM, check_sources, initial_variables, starting_state
 from dms_jax.runtime.devices import data_mesh
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
 
@@ -79,6 +79,13 @@ def test_without_a_source_everything_is_random_and_said_so() -> None:
 def test_of_a_network_without_a_backbone_nothing_is_said_of_one() -> None:
     fresh = {"params": {"convolution": {"kernel": np.ones(3, np.float32)}}, "batch_stats": {}}
     assert initial_variables(fresh, config_with())[1] == ("this run starts from random weights",)
+
+
+@pytest.mark.parametrize("field", ["network", "backbone"])
+def test_of_ones_own_nothing_is_said_of_the_papers_backbone(field: str) -> None:
+    config = config_with()
+    config.model[field] = "mine.py:Mine"
+    assert initial_variables(filled(1.0), config)[1] == (RANDOM,)
 
 
 def test_a_backbone_fills_the_backbone_and_nothing_else(backbone: Path) -> None:
