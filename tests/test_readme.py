@@ -16,7 +16,7 @@ NARROW = "stage_sizes=(1, 1, 1, 1), groups=1, width_per_group=64, base_channels=
 
 
 def test_the_pages_have_examples() -> None:
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +37,16 @@ def test_example_of_prediction_runs(example: str, folder: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("example", [example for example in EXAMPLES if "Predictor" not in example])
-def test_example_runs(example: str) -> None:
+def test_example_runs(example: str, capsys: pytest.CaptureFixture[str]) -> None:
     example = re.sub(r"(B?DMS)\(num_classes=6", rf"\1(num_classes=6, {NARROW}", example)
     example = example.replace("300, 300", "48, 48").replace("75, 75, ", "12, 12, ").replace("38, 38, 256", "6, 6, 8")
     example = example.replace("12, 12, 256", "12, 12, 8")
     names: dict[str, Any] = {}
     exec(example, names)
     assert "model" in names or names["output"].saliency.shape == (1, 12, 12, 1)
+    if "optax" in names:
+        first, _, last = map(float, capsys.readouterr().out.split())
+        assert last < first
 
 
 def test_what_the_readme_links_to_is_there() -> None:

@@ -21,6 +21,15 @@ def test_a_step_runs_alone_on_any_state() -> None:
     assert output.classes is None
 
 
+def test_a_step_that_keeps_the_channels_is_repeated_on_its_own_state() -> None:
+    step = RefinementStep(num_classes=3, residual_channels=4, transition_features=8)
+    state, side = RefinementState(jnp.ones((1, 6, 6, 8)), jnp.zeros((1, 6, 6, 1))), jnp.ones((1, 3, 3, 8))
+    variables = step.init(jax.random.key(0), state, side, train=False)
+    last, outputs = jax.lax.scan(lambda s, _: step.apply(variables, s, side, train=False), state, length=3)
+    assert last.feature.shape == (1, 6, 6, 8)
+    assert outputs.saliency.shape == (3, 1, 6, 6, 1)
+
+
 def test_a_refinement_adds_to_the_map_before_it() -> None:
     """Eq. 2: S_i = S_{i-1} + R_i: a constant added to S_{i-1} and not seen by r arrives in S_i."""
     step = RefinementStep(num_classes=None, transition="none", residual_channels=4)
