@@ -17,7 +17,7 @@ from real_images import mtdd_images
 from realistic_variables import live_outputs, realistic_variables
 from tiny_network import FIELDS
 
-from dms_jax.data.framing import Framing
+from dms_jax.data.framing import Framing, crops_of, cut, join
 from dms_jax.errors import UserError
 from dms_jax.inference.description import ModelDescription
 from dms_jax.inference.exported import extras
@@ -83,7 +83,7 @@ def test_the_example_needs_neither_flax_nor_this_package(tmp_path: Path) -> None
     model = SDMS(**FIELDS)
     variables = realistic_variables(model, images_of(2))
     write_jax_program(tmp_path / "model.jaxexport", model, variables, DESCRIPTION)
-    image = images_of(1)[0]
+    image = np.random.default_rng(1).integers(0, 256, (50, 70, 3), np.uint8)
     Image.fromarray(image).save(tmp_path / "image.png")
     script = tmp_path / "example.py"
     ending = (
@@ -96,8 +96,12 @@ def test_the_example_needs_neither_flax_nor_this_package(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     assert any(name in done.stdout for name in DESCRIPTION.class_names)
-    own, _ = live_outputs(model, variables, image[None])
+    (crop,) = crops = crops_of((50, 70), DESCRIPTION.framing)
+    own, _ = live_outputs(model, variables, cut(image, crop, DESCRIPTION.framing)[None])
     assert np.abs(np.load(tmp_path / "saliency.npy")[0, 0] - own[0, -1]).max() < 1e-4
+    # The map that `Predictor` gives, but for what rounds the other way.
+    expected = join([np.round(255 * own[0, -1]).astype(np.uint8)], crops, (50, 70))
+    assert np.abs(np.asarray(Image.open(tmp_path / "map.png")).astype(int) - expected).max() <= 1
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
