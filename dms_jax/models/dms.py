@@ -70,7 +70,8 @@ class DMS(nn.Module):
       width_per_group: channels of a group in the backbone's first stage.
       base_channels: channels of the backbone's stem; its stages have 4 to 32 times as many.
       backbone: another backbone than the `ResNeXt` of these four fields: a module from images [B, H, W, 3] to five maps
-        at strides of 4, 4, 8, 16 and 32 (sizes rounded up), with a keyword `train`. How it computes is its own matter.
+        at strides of 4, 4, 8, 16 and 32 (sizes rounded up or down), with a keyword `train`. How it computes
+        is its own matter.
       saliency_prior: where the first saliency map begins, as a probability: the share of defective pixels in the
         training set. None for 0.5. Without residual refinement all maps begin there.
       frozen_statistics: whose BatchNorm goes by its running statistics in training too, and leaves them as they are:
