@@ -18,7 +18,7 @@ NUM_VALUES = 256
 # Of 0, 1/4, 1/2 and 1, what named most of MTDD's validation tiles that a run had not learnt from (docs/results.md).
 _WEIGHT_OF_THE_MAP = 0.25
 
-# What the note of a limited point says, in the runs and files of earlier versions too.
+# What the note of a limited point says, which earlier versions keep nowhere else.
 _LIMIT = re.compile(r"at most (\d+(?:\.\d+)?(?:e-\d+)?) of (?:the normal images|them) may fire")
 
 # With `--workdir DIR ` or nothing. Without a limit the threshold may be lower, and what it was is not kept.
@@ -35,12 +35,14 @@ class OperatingPoint:
       normal_maxima: for each largest value, 0..255, of a normal image's map, how many images have it, of those that
         the threshold was chosen on; empty where that is unknown.
       chosen_on: what these images are, such as `validation`.
+      limit: the share of them that it was chosen to fire on at the most, 0..1; None where nobody gave one.
     """
 
     threshold: int | None = None
     note: str = "the run has not been tested yet"
     normal_maxima: Mapping[int, int] = field(default_factory=dict)
     chosen_on: str = "validation"
+    limit: float | None = None
 
     def with_false_alarms(self, share: float) -> Self:
         """The same threshold, raised as far as needed for few false alarms.
@@ -69,15 +71,15 @@ class OperatingPoint:
         fire = f"{firing[threshold]} of the {normal} normal images of {self.chosen_on} have a pixel above it"
         if 0 < share * normal < 1:
             fire += f", too few to tell a share of {share:.4g}"
-        own = _LIMIT.search(self.note)
-        if own and own[1] == f"{share:.4g}":
+        if self.limit == share:
             return self
-        if own and float(own[1]) < share:
+        if self.limit is not None and self.limit < share:
             holds = f"this limit of the run's own is stricter than {share:.4g}, and holds"
             return replace(self, note=f"{self.note}; {holds}")
-        if threshold == self.threshold and not own:
-            return replace(self, note=f"{self.note}; {fire}; at most {share:.4g} of them may fire")
-        return replace(self, threshold=threshold, note=f"at most {share:.4g} of the normal images may fire; {fire}")
+        note = f"at most {share:.4g} of the normal images may fire; {fire}"
+        if threshold == self.threshold and self.limit is None:
+            note = f"{self.note}; {fire}; at most {share:.4g} of them may fire"
+        return replace(self, threshold=threshold, note=note, limit=share)
 
 
 UNTESTED = OperatingPoint()
@@ -148,8 +150,11 @@ class ModelDescription:
 
 def operating_point(fields: Mapping[str, Any]) -> OperatingPoint:
     """Read what `dataclasses.asdict` made of an `OperatingPoint`."""
+    found = _LIMIT.search(str(fields.get("note", "")))
+    limit = {"limit": float(found[1])} if found else {}
     # JSON has made text of the values.
-    return OperatingPoint(**{**fields, "normal_maxima": {int(key): n for key, n in fields["normal_maxima"].items()}})
+    maxima = {int(key): n for key, n in fields["normal_maxima"].items()}
+    return OperatingPoint(**{**limit, **fields, "normal_maxima": maxima})
 
 
 def gate(saliency_map: NDArray[np.uint8], defect_probability: float) -> NDArray[np.uint8]:

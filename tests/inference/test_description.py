@@ -1,12 +1,20 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from dms_jax.data.framing import Framing
-from dms_jax.inference.description import UNTESTED, ModelDescription, OperatingPoint, gate, gate_classes, normal_maxima
+from dms_jax.inference.description import (
+    UNTESTED,
+    ModelDescription,
+    OperatingPoint,
+    gate,
+    gate_classes,
+    normal_maxima,
+    operating_point,
+)
 
 MODEL = ModelDescription(
     ("good", "crack"),
@@ -78,9 +86,20 @@ def test_a_stricter_limit_of_the_run_s_own_holds(threshold: int) -> None:
         assert stricter.threshold == max(threshold, 80)
         fire = "0 of the 100 normal images of validation have a pixel above it, too few to tell a share of 0.001"
         assert stricter.note == f"at most 0.001 of the normal images may fire; {fire}"
-    # Rounded as the note is.
+    # A share whose note is rounded.
     thirds = OperatingPoint(threshold, "chosen", {30: 2, 80: 1}).with_false_alarms(1 / 3)
     assert thirds.with_false_alarms(1 / 3) == thirds
+
+
+@pytest.mark.parametrize("threshold", [20, 90])
+def test_the_limit_of_an_earlier_version_is_read_from_its_note(threshold: int) -> None:
+    limited = OperatingPoint(threshold, "chosen", {30: 50, 80: 50}).with_false_alarms(0.01)
+    fields = json.loads(json.dumps(asdict(limited)))
+    assert operating_point(fields) == limited
+    assert fields.pop("limit") == 0.01
+    assert operating_point(fields) == limited
+    fields["note"] = "chosen"
+    assert operating_point(fields).limit is None
 
 
 def test_without_normal_images_there_is_no_share() -> None:
