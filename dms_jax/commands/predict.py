@@ -91,14 +91,13 @@ def run(arguments: argparse.Namespace) -> None:
     from dms_jax.runtime.cores import usable_cores
     from dms_jax.runtime.signals import collect_interruptions, interrupted_code
 
-    files = list_files(arguments.images, earlier_predictions(arguments.output))
-    without_masks = _pattern_without_masks(arguments.images, files)
-    suffix = ""
+    listed = list_files(arguments.images, earlier_predictions(arguments.output))
+    files, suffix = listed, ""
     if shard is not None:
-        files, suffix = take_shard(files, *shard), f"-{shard[0]}-of-{shard[1]}"
+        files, suffix = take_shard(listed, *shard), f"-{shard[0]}-of-{shard[1]}"
     with collect_interruptions("dms-jax") as interruptions:
         predictor, reading = _load(arguments)
-        if sentence := _masks_among(files, without_masks):
+        if sentence := _masks_among(files, arguments.images, listed):
             print(f"dms-jax: {sentence}", file=sys.stderr)
         if reading.threshold is None:
             print(f"dms-jax: no masks and no boxes: {reading.note}; give a --threshold.", file=sys.stderr)
@@ -135,12 +134,13 @@ def run(arguments: argparse.Namespace) -> None:
         )
 
 
-def _masks_among(files: Sequence[ImageFile], pattern: str | None) -> str | None:
+def _masks_among(files: Sequence[ImageFile], sources: Sequence[str], listed: Sequence[ImageFile]) -> str | None:
     """A sentence on files that lie in folders of masks by their names, below what was named.
 
     Args:
-      files: to be predicted.
-      pattern: that matches the others alone, if there is one.
+      files: to be predicted, some or all of `listed`.
+      sources: what was named.
+      listed: all that it stands for.
     """
     folders = Counter(Path(file.name).parent for file in files)
     masks = list(filter(_is_of_masks, folders))
@@ -148,6 +148,7 @@ def _masks_among(files: Sequence[ImageFile], pattern: str | None) -> str | None:
         return None
     named = some_names([str(folder) for folder in masks], _NAMED)
     count = sum(folders[folder] for folder in masks)
+    pattern = _pattern_without_masks(sources, listed)
     leave_out = f"give --images '{pattern}'" if pattern else "name the folders of the images alone"
     leave_out += " to leave them out"
     return (
