@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
+from numpy.typing import NDArray
 
 from dms_jax.data.examples import ExampleSource
 from dms_jax.data.inspect.summary import summarise
@@ -136,7 +137,7 @@ def _of_threshold(splits: Splits) -> Iterator[str]:
     source = splits.threshold
     if source is None:
         return
-    count = int(np.count_nonzero(source.defective() & source.has_masks()))
+    count = len(_with_defects(source))
     if 0 < count < _FEW_DEFECTS:
         yield (
             f"Only {count} {'mask' if count == 1 else 'masks'} of {splits.threshold_name} "
@@ -146,13 +147,12 @@ def _of_threshold(splits: Splits) -> Iterator[str]:
 
 
 def _shows_defects(source: ExampleSource) -> bool:
-    return bool(np.any(source.defective() & source.has_masks()))
+    return len(_with_defects(source)) > 0
 
 
-def _defective_names(source: ExampleSource) -> set[str]:
-    """The names of the images whose mask shows a defect."""
-    names = source.names()
-    return {names[index] for index in np.flatnonzero(source.defective() & source.has_masks())}
+def _with_defects(source: ExampleSource) -> NDArray[np.intp]:
+    """The numbers of the images whose mask shows a defect."""
+    return np.flatnonzero(source.defective() & source.has_masks())
 
 
 def _of_test(splits: Splits) -> Iterator[str]:
@@ -173,7 +173,11 @@ def _of_framing(config: ConfigDict, splits: Splits, num_classes: int) -> Iterato
     sentence = vanishing_sentence(found, framing)
     if sentence is not None:
         yield sentence
-    if splits.selection is not None and (shown := _defective_names(splits.selection)) and shown <= set(found.gone):
+    if splits.selection is None:
+        return
+    names = splits.selection.names()
+    shown = {names[index] for index in _with_defects(splits.selection)}
+    if shown and shown <= set(found.gone):
         yield (
             f"At the network's size nothing is left of any defect of {splits.selected_on}: "
             f"{_chosen_by(splits.selection, num_classes)}."
