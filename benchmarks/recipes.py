@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import time
@@ -87,7 +88,8 @@ def run_variant(
 
     Returns:
       `arguments`; `seconds` of all its starts together; `commit`, `card`, `runs_on_card` and `versions` of the last
-      one, see `provenance`; `results`, as in `eval/test.json`, or None; and `failure`, its last line, or None.
+      one, see `provenance`; `results`, as in `eval/test.json`, or None; and `failure`, None or its last line, after the
+      signal that ended it, if one did.
     """
     file, workdir, arguments = output / f"{variant.name}.json", output / variant.name, list(variant.arguments)
     seconds = 0.0
@@ -114,7 +116,10 @@ def run_variant(
     results, failure = workdir / "eval" / "test.json", None
     if done.returncode:
         lines = [line for line in printed.splitlines() if line.strip()]
-        failure = lines[-1] if lines else f"it ended with {done.returncode}"
+        failure = lines[-1] if lines else ""
+        # A process that another one, or a library, has ended says nothing of it in its last line.
+        if done.returncode < 0 or not failure:
+            failure = f"{_ended(done.returncode)}{f', after: {failure}' if failure else ''}"
     record = {
         "arguments": arguments,
         "seconds": seconds + time.monotonic() - started,
@@ -127,6 +132,15 @@ def run_variant(
     }
     write_whole(file, lambda stream: stream.write(json.dumps(record, indent=2).encode()))
     return record
+
+
+def _ended(returncode: int) -> str:
+    if returncode >= 0:
+        return f"it ended with {returncode}"
+    try:
+        return f"it was ended by {signal.Signals(-returncode).name}"
+    except ValueError:  # signals above SIGRTMIN have no name
+        return f"it was ended by signal {-returncode}"
 
 
 def _failed(variant: Variant, reason: str) -> dict[str, Any]:

@@ -87,6 +87,36 @@ def test_recipes_trains_all_variants_and_prints_a_table_though_one_fails(
     assert json.loads((output / "plain.json").read_text())["results"]["max_f"] == 0.9
 
 
+@pytest.mark.parametrize(
+    ("train", "failure"),
+    [
+        (
+            "print('step 900/3500'); sys.stdout.flush(); os.kill(os.getpid(), 9)",
+            "it was ended by SIGKILL, after: step 900/3500",
+        ),
+        ("os.kill(os.getpid(), 9)", "it was ended by SIGKILL"),
+        ("sys.exit(3)", "it ended with 3"),
+    ],
+)
+def test_a_run_that_could_not_say_why_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], train: str, failure: str
+) -> None:
+    (tmp_path / "train.py").write_text(f"import os, sys\n{train}\n")
+    monkeypatch.setattr(recipes, "ROOT", tmp_path)
+    command = [
+        "--output",
+        str(tmp_path / "search"),
+        "--config",
+        "quickstart",
+        "--variant",
+        "plain",
+        "--commit",
+        "c0ffee",
+    ]
+    assert recipes.main(command) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"plain failed: {failure}"
+
+
 def test_a_gpu_that_is_named_twice_is_shared_and_its_memory_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
