@@ -107,7 +107,11 @@ class Interpretation:
         if gates and description.gated is None:
             if description.free_class is not None and description.plain == UNTESTED:
                 raise ValueError(f"its maps cannot be gated yet: {UNTESTED.note}")
-            raise ValueError("this model gives no probability of a defect, so its maps cannot be gated by it")
+            reason = "this model gives no probability of a defect"
+            if description.free_class is not None:
+                # Without a mask to choose a threshold by, a run keeps nothing of its gated maps.
+                reason += ", or no image with a mask was left to choose a threshold for gated maps by"
+            raise ValueError(f"{reason}: its maps cannot be gated")
         if threshold is not None and not 0 <= threshold <= 255:
             raise ValueError(f"a threshold must be in 0..255, not {threshold}")
         gates = description.gated is not None if gates is None else gates

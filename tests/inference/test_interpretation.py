@@ -128,7 +128,10 @@ def test_options_out_of_range_are_refused(options: dict[str, float], sentence: s
 
 
 def test_what_cannot_be_gated_says_why() -> None:
-    with pytest.raises(ValueError, match="gives no probability of a defect"):
+    with pytest.raises(ValueError, match="gives no probability of a defect: its maps cannot be gated"):
         Interpretation.of(ModelDescription(("a", "b"), None, Framing()), gates=True)
+    unmasked = OperatingPoint(None, "no image of validation has a defective pixel to choose a threshold by")
+    with pytest.raises(ValueError, match="no image with a mask was left to choose a threshold for gated maps by"):
+        Interpretation.of(ModelDescription(("free", "b"), "free", Framing(), unmasked), gates=True)
     with pytest.raises(ValueError, match="cannot be gated yet: the run has not been tested yet"):
         Interpretation.of(ModelDescription(("free", "b"), "free", Framing()), gates=True)
