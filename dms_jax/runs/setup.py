@@ -78,8 +78,10 @@ def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None
         raise UserError(f"{workdir / saved.CONFIG_NAME} is of another program: choose another --workdir.")
     # A run that was stopped before its first checkpoint leaves nothing to resume: its directory is free.
     if earlier is None or not (has_checkpoint(workdir) or has_best(workdir)):
-        check_sources(config, build.build_model(config, num_classes=1))
+        model = build.build_model(config, num_classes=1)
+        check_sources(config, model)
         check_own_network(config)
+        checks.check_backbone_rate(config, model)
         return None
     saved.check_resumes(config, earlier, workdir)
     results = load_results(workdir, "test")

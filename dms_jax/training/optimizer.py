@@ -25,7 +25,8 @@ class OptimizerConfig:
       power: of the polynomial decay; 0 keeps the rate constant.
       warmup_steps: number of steps over which the rate rises linearly; 0 starts at the full rate.
       double_bias_rate: biases learn at twice the rate and without L2, as in R3Net.
-      backbone_multiplier: factor of the rate for the parameters under "backbone"; 0 leaves them as they are.
+      backbone_multiplier: factor of the rate for the parameters under "backbone", if there are any; 0 leaves them as
+        they are.
       clip_norm: the gradient of all parameters together is shortened to this norm where it is longer; 0 never does.
 
     Raises:

@@ -4,12 +4,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.data.framing import LARGEST_OVERLAP, MODES, SMALLEST_TILE
 from dms_jax.errors import UsageError, UserError, first_words
 from dms_jax.models.dms import ABLATIONS, CLASS_POOLINGS, FEATURE_GROWTHS, FROZEN_STATISTICS, NETWORKS, SIZES
+from dms_jax.models.network import Network
 from dms_jax.models.resnext import BACKBONES
 from dms_jax.references import OR_YOUR_OWN, is_reference
 from dms_jax.runs.config.build import augment_config, build_model, extra_metrics, loss_config, optimizer_config
@@ -150,6 +153,28 @@ def check(config: ConfigDict, devices: int = 1) -> None:
     weights, outputs = fields["loss.output_weights"], build_model(config, num_classes=1).num_outputs
     if len(weights) not in (0, outputs):
         raise UsageError(f"config.loss.output_weights={weights} must have {outputs} weights, one for each output.")
+
+
+def check_backbone_rate(config: ConfigDict, model: Network) -> None:
+    """Refuse a rate of the backbone's own for a network that has none; before a run begins, as it is traced.
+
+    Args:
+      config: the configuration.
+      model: the network that it describes.
+
+    Raises:
+      UsageError: `config.optimizer.backbone_multiplier` would change nothing.
+    """
+    multiplier = config.optimizer.backbone_multiplier
+    if multiplier == 1 or config.model.network in NETWORKS:
+        return
+    images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    variables = jax.eval_shape(lambda images: model.init(jax.random.key(0), images, train=False), images)
+    if "backbone" not in variables["params"]:
+        raise UsageError(
+            f"config.optimizer.backbone_multiplier={multiplier} is not for {config.model.network}, which has no "
+            "parameters under backbone: leave it out."
+        )
 
 
 def _check_folds(fields: dict[str, Any]) -> None:

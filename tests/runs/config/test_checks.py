@@ -10,6 +10,7 @@ from dms_jax.runs.config import build, checks, defaults
 from dms_jax.runs.config.checks import check
 from dms_jax.runs.config.fields import flatten
 from dms_jax.runs.config.saved import CHANGEABLE
+from dms_jax.runs.setup import finished_results
 
 REFUSED = [
     *itertools.product(["seed"], [-1, 2**32]),
@@ -154,6 +155,15 @@ class TestCheck:
     def test_a_batch_that_the_devices_cannot_share(self, batch, devices):
         with pytest.raises(UsageError, match=rf"config\.batch_size={batch} .* multiple of {devices}\.$"):
             check(changed(batch_size=batch), devices)
+
+    @pytest.mark.parametrize(("network", "has_backbone"), [("bdms", True), ("r3net", True), ("unet", False)])
+    def test_a_rate_of_a_backbone_that_the_network_does_not_have(self, network, has_backbone, tmp_path):
+        config = changed(model__network=network, model__size="small", optimizer__backbone_multiplier=0.1)
+        if has_backbone:
+            assert finished_results(config, tmp_path) is None
+        else:
+            with pytest.raises(UsageError, match=r"config\.optimizer\.backbone_multiplier=0\.1 is not for unet"):
+                finished_results(config, tmp_path)
 
     @pytest.mark.parametrize("section", ["augment", "loss", "optimizer"])
     def test_an_unknown_field_of_a_section(self, section):
