@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
         "size": config.model.size,
         "ablation": model.ablation,
         "class_pooling": model.class_pooling,
+        "schedule": ", ".join(model.schedule),
         "input": f"RGB / 255, mean {tuple(IMAGENET_MEAN)}, standard deviation {tuple(IMAGENET_STD)}",
         "image_size": str(config.data.image_size),
         "step": str(step),

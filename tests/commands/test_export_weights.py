@@ -134,11 +134,14 @@ def test_the_reference_loads_what_was_exported_and_gives_the_same_outputs(
 def test_the_description_is_of_the_network_also_where_its_options_say_otherwise(tmp_path: Path) -> None:
     config = bdms.get_config("size=small,recipe=scratch")
     config.model.options = {"class_pooling": "average", "ablation": "a"}
+    config.model.schedule = ("HF", "LF", "reset MF")
     make_run(tmp_path, config, init(build.build_model(config, CLASSES)))
     output = tmp_path / "w.safetensors"
     assert main(["export-weights", "--workdir", str(tmp_path), "--output", str(output)]) == 0
     with safe_open(output, "np") as file:
-        assert (file.metadata()["class_pooling"], file.metadata()["ablation"]) == ("average", "a")
+        description = file.metadata()
+    assert (description["class_pooling"], description["ablation"]) == ("average", "a")
+    assert description["schedule"] == "HF, LF, reset MF"
 
 
 class TestFailures:
