@@ -237,6 +237,19 @@ def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
+def _named_variants(file: Path | None, given: Sequence[Sequence[str]], seeds: Sequence[int]) -> dict[str, Any]:
+    """The fields of each variant, of --variants and of --variant; what would pass for another run is refused."""
+    variants: dict[str, Any] = json.loads(file.read_text()) if file else {}
+    for name, *parts in given:
+        if name in variants:
+            raise SystemExit(f"recipes.py: two variants are called {name}: give each a name of its own.")
+        variants[name] = _fields(parts)
+    for name, own in variants.items():
+        if seeds and "seed" in own:
+            raise SystemExit(f"recipes.py: variant {name} has a seed of its own beside --seeds: leave one of them out.")
+    return variants
+
+
 def _fields(parts: Sequence[str]) -> dict[str, str]:
     wrong = [part for part in parts if "=" not in part]
     if wrong:
@@ -260,9 +273,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--commit", help="of this code, where it is no checkout (default: what git says)")
     parser.add_argument("--table", action="store_true", help="train nothing: the table of what is there")
     arguments = parser.parse_args(argv)
-    fields: dict[str, dict[str, Any]] = json.loads(arguments.variants.read_text()) if arguments.variants else {}
-    fields |= {name: _fields(parts) for name, *parts in arguments.variant}
     seeds = [int(seed) for seed in arguments.seeds.split(",") if seed]
+    fields = _named_variants(arguments.variants, arguments.variant, seeds)
     gpus = [gpu for gpu in arguments.gpus.split(",") if gpu]
     arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.table:

@@ -103,18 +103,22 @@ def test_a_run_that_could_not_say_why_it_ended(
 ) -> None:
     (tmp_path / "train.py").write_text(f"import os, sys\n{train}\n")
     monkeypatch.setattr(recipes, "ROOT", tmp_path)
-    command = [
-        "--output",
-        str(tmp_path / "search"),
-        "--config",
-        "quickstart",
-        "--variant",
-        "plain",
-        "--commit",
-        "c0ffee",
-    ]
+    command = ["--output", str(tmp_path / "search"), "--config", "quickstart", "--variant", "plain"]
     assert recipes.main(command) == 1
     assert capsys.readouterr().out.splitlines()[-1] == f"plain failed: {failure}"
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--variant", "a", "steps=1", "--variant", "a", "steps=2"), "two variants are called a"),
+        (("--variant", "a", "seed=3", "--seeds", "0,1"), "variant a has a seed of its own beside --seeds"),
+    ],
+)
+def test_what_would_pass_for_another_run_is_refused(flags: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=sentence):
+        recipes.main(["--output", str(tmp_path / "search"), *flags])
+    assert not (tmp_path / "search").exists()
 
 
 def test_a_gpu_that_is_named_twice_is_shared_and_its_memory_too(
