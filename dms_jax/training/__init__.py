@@ -1,1 +1,1 @@
-"""Losses, optimizer, state, steps and the loop that trains a network."""
+"""What a step does: random transforms, losses, optimizers, the state, and the step compiled of them."""

@@ -195,7 +195,7 @@ def warp(stacked: Array, matrix: Array, offset: Array) -> Array:
     `scipy.ndimage`'s 'reflect'. So no corner turns black, and a defect mirrored in is in the mask too.
 
     Args:
-      image: uint8 [H, W, 4], the image and its mask.
+      stacked: uint8 [H, W, 4], the image and its mask.
       matrix: float32 [2, 2].
       offset: float32 [2], in pixels.
 
