@@ -4,7 +4,6 @@ ResNet-50 with a dilated last stage. The stem's map, to which the deepest featur
 of masks; these edge features are then given to the features of each stage, and all of them are added up.
 """
 
-from collections.abc import Callable
 from typing import Literal
 
 import flax.linen as nn
@@ -20,8 +19,6 @@ from dms_jax.ops.resize import map_size, resize_aligned
 _LEVELS = ((128, 128, 3), (256, 256, 3), (512, 512, 5), (512, 512, 5), (512, 512, 7))
 # Of the features that are guided by edges; the first level is the edges' own.
 _GUIDED = (3, 5, 5, 7)
-
-Branch = Callable[[str, jax.Array, int, int], jax.Array]
 
 
 class EGNet(ResNetComparisonNetwork):

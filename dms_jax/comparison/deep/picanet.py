@@ -5,6 +5,7 @@ whole map at the two deepest levels and around itself at the next three.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
@@ -53,10 +54,11 @@ class GlobalAttention(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map [B, H, W, C] to [B, H, W, C]."""
         context = ReNet(self.features, self.compute, name="renet")(x)
-        weights = _softmax(Conv(_GRID**2, 1, use_bias=True, compute=_unfolded(self.compute), name="weights")(context))
+        # No BatchNorm follows that could be folded into it.
+        weights = Conv(_GRID**2, 1, use_bias=True, compute=replace(self.compute, folded=False), name="weights")
         places = resize_aligned(x, (_GRID, _GRID), plain=self.compute.plain)
         places = places.reshape(x.shape[0], _GRID**2, x.shape[-1])
-        return jnp.einsum("bhwk,bkc->bhwc", weights, places)
+        return jnp.einsum("bhwk,bkc->bhwc", _softmax(weights(context)), places)
 
 
 class LocalAttention(nn.Module):
@@ -78,7 +80,7 @@ class LocalAttention(nn.Module):
         layer = ConvLayer(
             *(self.features, _WINDOW, 1, _SPACING), batch_norm=self.batch_norm, compute=self.compute, name="context"
         )
-        weights = Conv(_WINDOW**2, 1, use_bias=True, compute=_unfolded(self.compute), name="weights")
+        weights = Conv(_WINDOW**2, 1, use_bias=True, compute=replace(self.compute, folded=False), name="weights")
         # Computed again for the gradient: it would keep the map once for each of the 49 places.
         return jax.checkpoint(_weighted_window)(x, _softmax(weights(layer(x, train=train))))
 
@@ -101,11 +103,6 @@ def _softmax(logits: jax.Array) -> jax.Array:
     """Weights that add up to 1, computed in float32, of the logits' type."""
     wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     return jax.nn.softmax(wide, axis=-1).astype(logits.dtype)
-
-
-def _unfolded(compute: Compute) -> Compute:
-    """The same for a convolution that no BatchNorm follows."""
-    return Compute(compute.dtype, compute.axis_name, False, compute.plain)
 
 
 class PiCANet(ComparisonNetwork):
