@@ -82,7 +82,8 @@ class Objective:
     ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
         """The loss over the whole batch, and with it the metrics of the step and the next running statistics.
 
-        Among the metrics of a network with class heads is `labelled`: 1 if an image has a label, else 0.
+        Among the metrics of a network with class heads is `labelled`: 1 if an image has a label that can be missed,
+        else 0.
         """
         variables = {"params": params, "batch_stats": batch_stats}
         output, updates = self.model.apply(variables, inputs.images, train=True, mutable=["batch_stats"])
@@ -100,7 +101,8 @@ class Objective:
         )
         if output.classes:
             hits = jnp.argmax(output.classes[-1], axis=-1) == inputs.labels
-            weight = unit_mean(inputs.labels >= 0, DATA_AXIS)
+            # A single class cannot be missed: no accuracy, as in evaluation.
+            weight = unit_mean((inputs.labels >= 0) & (self.model.num_classes > 1), DATA_AXIS)
             measured |= {"accuracy": jnp.mean(weight * hits), "labelled": jnp.mean(weight)}
         # The mean over the devices is taken of the loss, inside of what is differentiated: the sum of the devices'
         # gradients is then that of the whole batch.

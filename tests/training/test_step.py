@@ -507,3 +507,30 @@ def test_an_image_of_any_class_but_one_counts_in_the_class_term_as_much_as_is_as
     np.testing.assert_allclose(weight_of(0.5, 3), half / half.mean(), rtol=1e-6)
     # One class has no other.
     np.testing.assert_allclose(weight_of(0.5, 1), known / known.mean(), rtol=1e-6)
+
+
+class _Heads(OwnNetwork):
+    """A map, and the classes of the mean colour."""
+
+    has_class_heads = True
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
+        classes = nn.Dense(self.num_classes, name="classes")(images.mean((1, 2)))
+        return SaliencyOutput((nn.Dense(1, name="saliency")(images),), (classes,), {})
+
+
+def test_a_single_class_has_no_accuracy(batch: dict[str, np.ndarray]) -> None:
+    mesh, still = mesh_of(2), AugmentConfig(rotation=0, horizontal_flip=False)
+    labels = np.zeros(BATCH, np.int32)
+
+    def accuracy(num_classes: int) -> Any:
+        model = _Heads(num_classes=num_classes)
+        step = make_train_step(model, OPTIMIZER, mesh, loss=LOSS, augment=still, seed=SEED)
+        state = step(
+            replicate(create_state(model, OPTIMIZER, seed=0), mesh), shard_batch({**batch, "label": labels}, mesh)
+        )
+        return state.metrics["accuracy"]
+
+    assert int(accuracy(2).count) == 1
+    assert int(accuracy(1).count) == 0
