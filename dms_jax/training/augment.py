@@ -25,7 +25,8 @@ class AugmentConfig:
       scale: smallest and largest zoom; above 1 the image is magnified.
       shift: largest displacement in either axis, as a fraction of that side, 0..1.
       brightness: largest value added or taken away, as a fraction of 255, 0..1.
-      contrast: the distance to the image's mean is multiplied by a factor within 1 +- contrast, 0..1.
+      contrast: the distance to the mean of the image, padding included, is multiplied by a factor within
+        1 +- contrast, 0..1.
       paste: share of the normal images that get a drawn defect before, 0..1; see `dms_jax.training.paste`.
 
     Raises:
