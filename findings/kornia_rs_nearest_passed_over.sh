@@ -7,8 +7,8 @@
 # warp_perspective of 8-bit arrays are bilinear whatever it is: all names give the same pixels, bit for bit. A mask of
 # the classes 0, 1 and 4, turned by 17 degrees, has 2 and 3 along the edges between 1 and 4, which nobody drew. Of a
 # crack of one pixel in a mask of 0 and 255, no pixel is 255 any more, and twice as many as there are are above 0.
-# kornia_rs 0.1.10 takes the nearest pixel, as OpenCV does. Nothing warns, and neither the documentation nor an issue was
-# found to say so.
+# kornia_rs 0.1.10 takes the nearest pixel, as OpenCV does. Nothing warns, and neither the documentation nor an issue
+# was found to say so.
 #
 # Needs Python 3.11 or later.
 set -euo pipefail
