@@ -90,6 +90,12 @@ class TestWrongUsage:
             ("--config.data.synthetic.colour=1", r"known are config\.data\.synthetic\.images, .*seed.*size\.$"),
             ("--config.colour.red=1", r"^config\.colour\.red is unknown; known are "),
             ("--config.model=bdms", r"^config\.model is unknown; known are config\.model\.ablation, "),
+            ("--config.model.colour=1", r", config\.model\.options\.\*, config\.model\.remat, "),
+            (
+                "--config.model.options={}",
+                r"^config\.model\.options is unknown; known are config\.model\.options\.NAME\.$",
+            ),
+            ("--config.model.options.=1", r"^config\.model\.options\. is unknown"),
             (
                 "--config.batch_size.x=1",
                 r"^config\.batch_size\.x is unknown \(did you mean config\.batch_size\?\); known are ",
@@ -400,6 +406,18 @@ class TestHandsOver:
         assert config.model.saliency_prior is False
         assert type(config.optimizer.learning_rate) is float
         assert capsys.readouterr() == ("", "")
+
+    def test_options_of_the_network(self, trained):
+        options = ["width=8", "rate=0.5", "name=wide", "sizes=(1, 2)", "deep=true", "flat=False"]
+        arguments = [f"--config.model.options.{option}" for option in options]
+        assert launch(QUICKSTART, ["train.py", *arguments, f"--config={BDMS}"]) == 0
+        expected = {"width": 8, "rate": 0.5, "name": "wide", "sizes": (1, 2), "deep": True, "flat": False}
+        assert trained[0][0].model.options.to_dict() == expected
+
+    def test_an_option_that_the_file_sets(self, trained):
+        file = f"{ROOT}/configs/compare.py:method=dss,norm=none"
+        assert launch(QUICKSTART, ["train.py", f"--config={file}", "--config.model.options.batch_norm=true"]) == 0
+        assert trained[0][0].model.options.to_dict() == {"batch_norm": True}
 
     def test_the_time_counts_from_the_programs_start(self, monkeypatch):
         starts = []

@@ -1,5 +1,6 @@
 """A run's configuration and work directory from the flags of a command line."""
 
+import ast
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from dms_jax.errors import UsageError, UserError, some_names
 from dms_jax.runs.config.fields import flatten
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
+# Which there are, only the network knows.
+_OPTIONS = "model.options."
 
 
 def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
@@ -34,14 +37,23 @@ def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
     config, file, _ = _read_flags([argv[0], *others], default_config)
     known = flatten(config)
     _check_fields(known, file)
-    for override in overrides:
-        name, _ = _field_and_value(override)
-        if name not in known:
+    options: dict[str, Any] = {}
+    for override in list(overrides):
+        name, value = _field_and_value(override)
+        if name in known:
+            continue
+        option = name.removeprefix(_OPTIONS)
+        if option == name or not option.isidentifier():
             raise UsageError(_is_unknown(name, known))
+        # The flags of a configuration set no field that its file does not have.
+        options[option] = _literal(value)
+        overrides.remove(override)
     try:
         config, file, workdir = _read_flags([argv[0], *others, *overrides], default_config)
     except UsageError as error:
         raise _naming_the_kind(error, overrides, known) from error
+    with config.unlocked():
+        config.model.options.update(options)
     if workdir == "":
         raise UsageError("--workdir is empty: name a folder, or leave the flag out.")
     return config, Path(workdir).expanduser() if workdir else default_workdir(file)
@@ -58,7 +70,7 @@ def _check_fields(fields: Iterable[str], file: str) -> None:
 
     known = flatten(default_config())
     for name in fields:
-        if name not in known and not name.startswith("model.options."):
+        if name not in known and not name.startswith(_OPTIONS):
             raise UsageError(f"--config={file}: {_is_unknown(name, known)}")
     missing = sorted(known.keys() - set(fields))
     if missing:
@@ -72,12 +84,24 @@ def _is_unknown(name: str, known: Iterable[str]) -> str:
     """A sentence on a field that is not among the known ones."""
     meant = _probably_meant(name, known)
     question = f" (did you mean config.{meant}?)" if meant else ""
-    return f"config.{name} is unknown{question}; known are config.{', config.'.join(_known_beside(name, known))}."
+    beside = _known_beside(name, [*known, f"{_OPTIONS}NAME"])
+    return f"config.{name} is unknown{question}; known are config.{', config.'.join(beside)}."
 
 
 def _field_and_value(override: str) -> tuple[str, str]:
     name, _, value = override.lstrip("-").removeprefix("config.").partition("=")
     return name, value
+
+
+def _literal(text: str) -> Any:
+    """A value as Python writes it, true and false in lower case too; any other text is itself."""
+    truth = {"true": True, "false": False}.get(text.lower())
+    if truth is not None:
+        return truth
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _known_beside(name: str, known: Iterable[str]) -> list[str]:
