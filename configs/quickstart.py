@@ -2,7 +2,8 @@
 
     python train.py --config=configs/quickstart.py
 
-It reaches maxF 0.87 on the defective test images, where an all-black map scores 0, and an accuracy of 0.97.
+It reaches maxF 0.85 to 0.87 on the defective test images, where an all-black map scores 0, and an accuracy of 0.96 to
+0.99.
 """
 
 from ml_collections import ConfigDict
