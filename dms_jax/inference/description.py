@@ -15,7 +15,8 @@ from dms_jax.version import __version__
 # A map's values: 0..255.
 NUM_VALUES = 256
 
-# Of 0, 1/4, 1/2 and 1, what named most of MTDD's validation tiles that a run had not learnt from (docs/results.md).
+# Of 0, 1/4, 1/2 and 1, what named most of MTDD's validation tiles that a run had not learnt from
+# (docs/recipe-search.md).
 _WEIGHT_OF_THE_MAP = 0.25
 
 # What the note of a limited point says, which earlier versions keep nowhere else.
@@ -176,7 +177,7 @@ def gate_classes(probabilities: NDArray[np.floating], maximum: int, free_class: 
     The counterpart of `gate`. A class head that was trained on few tiles takes some sound surfaces for those of a
     defect that it knows from one tile; the map, which has to say where, is black there. With m the map's largest value
     in 0..1, log q(c) = log p(c) + a logit(m) for every defect c, up to a constant, and a = 1/4: the largest of many
-    pixels is surer of itself than it is often right (docs/results.md has what other weights do).
+    pixels is surer of itself than it is often right (docs/recipe-search.md has what other weights do).
 
     Args:
       probabilities: [K], of the classes, 0..1.

@@ -23,7 +23,7 @@ def default_config() -> ConfigDict:
     config.model = ConfigDict()
     # bdms, sdms, or one of docs/comparison-networks.md; or your own: MODULE:NAME or FILE.py:NAME (docs/extending.md).
     config.model.network = "bdms"
-    config.model.options = ConfigDict()  # further fields of the network, such as {"side_channels": 128}
+    config.model.options = ConfigDict()  # further fields of the network, as --config.model.options.side_channels=128
     config.model.schedule = ()  # of the refinement steps, such as ("HF", "MF", "LF"); empty: the network's
     config.model.size = "full"  # lite, medium, small: docs/performance.md
     # resnext101_32x4d, resnext101_32x8d, resnext101_64x4d, resnext50_32x4d, resnet50, resnet101; empty: the size's; or
@@ -53,7 +53,8 @@ def default_config() -> ConfigDict:
 
     config.data = ConfigDict()
     config.data.dataset = "mtdd"
-    config.data.split = ""  # of mtdd: paper or tiles; of neu_seg: published or grouped; empty: the first
+    # Of mtdd: paper or tiles; of neu_seg: published or grouped; of neu_det: hashed or folders; empty: the first.
+    config.data.split = ""
     # A local copy of the dataset as published; empty: download it, if it can be. For folder: your images, or a CSV.
     config.data.manual_dir = ""
     config.data.skip_bad = False  # leave out files that cannot be used, and say which; False: refuse the dataset
