@@ -236,7 +236,7 @@ def _eight_bits(
             f"{path} has 16-bit pixels, the {'darkest' if white_is_zero else 'brightest'} of which is {bright} of "
             f"65535, and would be nearly {'white' if white_is_zero else 'black'}: say "
             f"which values are black and white with value_range (0,{2**bits - 1} for a camera of {bits} bits; 0,65535 "
-            "if the image is as dark as that)."
+            "if the image is as dark as that), or save it with 8 bits."
         )
     return ((integers + 128) // 257).astype(np.uint8)
 
