@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from dms_jax.data.declared_values import DeclaredValues, is_misread, is_of_sixteen_bits, read_declaration
 from dms_jax.data.library_warnings import library_warnings_ignored
@@ -242,4 +242,7 @@ def _eight_bits(
 
 
 def _first_line(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        # Pillow's sentence shows the object that the file was opened as.
+        return "its format is unknown"
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -131,7 +131,9 @@ class TestReadImage:
     def test_text_is_no_image(self, tmp_path):
         path = tmp_path / "notes.jpg"
         path.write_text("not an image")
-        with pytest.raises(UserError, match=r"notes\.jpg cannot be read"):
+        with pytest.raises(
+            UserError, match=r"notes\.jpg cannot be read as an image \(its format is unknown\): replace it\.$"
+        ):
             read_image(path)
 
 
