@@ -67,7 +67,8 @@ def train(
     config, workdir = with_absolute_paths(config), Path(workdir)
     processes = Processes() if processes is None else processes
     mesh = set_up_process(config, processes)
-    results = agreed_results(finished_results(config, workdir), workdir, processes)
+    results = finished_results(config, workdir, first=processes.index == 0)
+    results = agreed_results(results, workdir, processes)
     if results is None:
         with ExitStack() as holding:
             data = claim(config, workdir, processes, holding)

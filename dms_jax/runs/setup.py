@@ -66,8 +66,13 @@ def set_up_process(config: ConfigDict, processes: Processes) -> Mesh:
     return mesh
 
 
-def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None:
+def finished_results(config: ConfigDict, workdir: Path, *, first: bool = True) -> dict[str, Any] | None:
     """The test results of a finished run of this configuration; None where there is something left to do.
+
+    Args:
+      config: the run's.
+      workdir: the run's.
+      first: whether this process is the one whose configuration is kept; others may have the same images elsewhere.
 
     Raises:
       UserError: the work directory holds another run or cannot be gone on with, or what the run would start from cannot
@@ -83,7 +88,7 @@ def finished_results(config: ConfigDict, workdir: Path) -> dict[str, Any] | None
         check_own_network(config)
         checks.check_backbone_rate(config, model)
         return None
-    saved.check_resumes(config, earlier, workdir)
+    saved.check_resumes(config, earlier, workdir, elsewhere=not first)
     results = load_results(workdir, "test")
     if results is None:
         return None

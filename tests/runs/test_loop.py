@@ -293,6 +293,18 @@ def test_what_was_tested_with_another_limit_does_not_pass_for_a_longer_run_that_
     assert setup.finished_results(config, workdir) is None
 
 
+def test_the_users_files_may_lie_elsewhere_for_other_processes(whole: Path, tmp_path: Path, data_dir: Path) -> None:
+    workdir, config = tmp_path / "copy", tiny_config(data_dir)
+    shutil.copytree(whole, workdir)
+    config.data.dataset = "folder"
+    config.data.manual_dir = "here"
+    saved.save(config, workdir)
+    config.data.manual_dir = "there"
+    assert setup.finished_results(config, workdir, first=False) is not None
+    with pytest.raises(UserError, match=r"config\.data\.manual_dir \(was 'here', is 'there'\)"):
+        setup.finished_results(config, workdir)
+
+
 def test_what_cannot_be_scored_is_refused(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no run \(config.json is missing\)"):
         evaluate_run(tmp_path)

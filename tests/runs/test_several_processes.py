@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from quick_compilation import xla_flags
 
 from dms_jax.runs.monitoring.metrics_file import read_metrics
@@ -183,6 +185,27 @@ def test_two_processes_are_as_one_with_two_devices(runner: Runner) -> None:
     assert "test: 5 images" in runner.said("two", 0)
     assert "5 images" not in runner.said("two", 1)
     assert "first step done" not in runner.said("two", 0)
+
+
+@pytest.mark.slow
+def test_files_of_the_users_own_may_lie_at_another_place_on_each_host(runner: Runner) -> None:
+    here, there = runner.folder / "here", runner.folder / "there"
+    drawn = np.random.default_rng(0).integers(0, 256, (2, 20, 48, 48, 3), np.uint8)
+    for label, images in zip(("good", "dent"), drawn, strict=True):
+        (here / label).mkdir(parents=True)
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(here / label / f"{number}.png")
+    (here / "masks" / "dent").mkdir(parents=True)
+    for number in range(20):
+        mask = np.zeros((48, 48), np.uint8)
+        mask[8:24, 8:24] = 255
+        Image.fromarray(mask).save(here / "masks" / "dent" / f"{number}.png")
+    shutil.copytree(here, there)
+    arguments = [("--config.data.dataset=folder", f"--config.data.manual_dir={place}") for place in (here, there)]
+    for steps in (1, 2):
+        processes = runner.start("run", *((*each, f"--config.steps={steps}") for each in arguments))
+        assert runner.ends(processes) == [0, 0], [runner.said("run", index) for index in range(2)]
+    assert "resuming after step 1" in runner.said("run", 0)
 
 
 @pytest.mark.slow

@@ -120,8 +120,14 @@ def load_run(workdir: Path) -> ConfigDict:
     return config
 
 
-def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path) -> None:
+def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path, *, elsewhere: bool = False) -> None:
     """Refuse to continue a run with a configuration that would make it another run.
+
+    Args:
+      config: of the run that would go on.
+      earlier: of the run in the work directory.
+      workdir: the work directory.
+      elsewhere: images of the user's own may lie elsewhere, as on another host: whoever says so compares them.
 
     Raises:
       UserError: a field outside of `CHANGEABLE` differs, or `data.manual_dir` of dataset folder; the message names
@@ -129,7 +135,8 @@ def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path) -> Non
     """
     now, then = flatten(config), flatten(earlier)
     # The published datasets are the same wherever they lie; another folder of the user's own is another dataset.
-    changeable = CHANGEABLE - {"data.manual_dir"} if now["data.dataset"] == "folder" else CHANGEABLE
+    is_own = now["data.dataset"] == "folder" and not elsewhere
+    changeable = CHANGEABLE - {"data.manual_dir"} if is_own else CHANGEABLE
     different = [
         name for name in sorted(now.keys() | then.keys()) if name not in changeable and now.get(name) != then.get(name)
     ]

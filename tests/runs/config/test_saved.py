@@ -119,6 +119,8 @@ class TestCheckResumes:
                 check_resumes(now, earlier, tmp_path)
         else:
             check_resumes(now, earlier, tmp_path)
+        # As another host may have it.
+        check_resumes(now, earlier, tmp_path, elsewhere=True)
 
     def test_names_every_different_field(self, tmp_path):
         earlier = saved_and_loaded(changed(seed=3, augment__scale=(0.5, 2.0)), tmp_path)
