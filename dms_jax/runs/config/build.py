@@ -58,6 +58,10 @@ def build_model(
         "axis_name": axis_name if model.shared_statistics else None,
     }
     options = model.options.to_dict()
+    for name in sorted(fields.keys() & options.keys()):
+        raise UsageError(
+            f"config.model.options.{name} cannot be set, as a run gives it to every network: leave it out."
+        )
     if is_reference(model.network):
         return _described("model.network", resolve("config.model.network", model.network), {**fields, **options})
     if model.network in DEEP_NETWORKS:

@@ -16,6 +16,7 @@ from tiny_network import SIZE
 
 from dms_jax.data.cache import ExampleCache
 from dms_jax.data.examples import ExampleSource
+from dms_jax.errors import UsageError
 from dms_jax.models.dms import SIZES
 from dms_jax.runs.config import build, defaults
 from dms_jax.runs.config.build import read_training_batches
@@ -57,6 +58,16 @@ def test_they_are_the_same_from_the_cache(balance: float, monkeypatch: pytest.Mo
     for ours, theirs in zip(kept, always, strict=True):
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("network", ["bdms", "unet", "own_network:OwnNetwork"])
+@pytest.mark.parametrize("name", ["num_classes", "dtype", "axis_name"])
+def test_options_are_not_what_a_run_gives_its_network(network: str, name: str) -> None:
+    config = defaults.default_config()
+    config.model.network = network
+    config.model.options = {name: 3}
+    with pytest.raises(UsageError, match=rf"^config\.model\.options\.{name} cannot be set"):
+        build.build_model(config, num_classes=2)
 
 
 @pytest.mark.parametrize(("gib", "workers", "expected"), [(2.0, 0, 2 * 2**30), (0.5, 0, 2**29), (2.0, 4, 2**29)])
