@@ -3,14 +3,13 @@
 import json
 import shlex
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 
 from dms_jax.errors import UserError, some_names
 from dms_jax.evaluation.result_files import write_results
 from dms_jax.references import absolute
-from dms_jax.runs.config.fields import flatten
+from dms_jax.runs.config.fields import flatten, is_option, with_tuples
 
 CONFIG_NAME = "config.json"
 # So many fields that differ are named; the others, as where another --config was given, are counted.
@@ -99,7 +98,7 @@ def load(workdir: Path) -> ConfigDict | None:
             raise ValueError("not an object")
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not valid JSON: choose another --workdir, or remove this one.") from error
-    config = ConfigDict(_with_tuples(fields))
+    config = ConfigDict(with_tuples(fields))
     for name, value in _ADDED.items():
         section, _, field = name.rpartition(".")
         holder = config.get(section) if section else config
@@ -133,7 +132,8 @@ def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path, *, els
       UserError: a field outside of `CHANGEABLE` differs, or `data.manual_dir` of dataset folder; the message names
         each.
     """
-    now, then = flatten(config), flatten(earlier)
+    # The earlier one has no lists any more.
+    now, then = flatten(with_tuples(config.to_dict())), flatten(earlier)
     # The published datasets are the same wherever they lie; another folder of the user's own is another dataset.
     is_own = now["data.dataset"] == "folder" and not elsewhere
     changeable = CHANGEABLE - {"data.manual_dir"} if is_own else CHANGEABLE
@@ -144,18 +144,13 @@ def check_resumes(config: ConfigDict, earlier: ConfigDict, workdir: Path, *, els
         return
     # Where a recipe has changed since, the very command that was given then ends here: only its fields help.
     fix = "give the --config and the fields that were given then"
-    if len(different) <= _NAMED and all(name in now and name in then for name in different):
-        options = " ".join(shlex.quote(f"--config.{name}={then[name]}") for name in different)
+    # Of those that are not given now, a command line can set the options of a network alone.
+    given = {name: f"{then[name]}" if name in now else f"{then[name]!r}" for name in different if name in then}
+    if len(different) <= _NAMED and all(name in given and (name in now or is_option(name)) for name in different):
+        options = " ".join(shlex.quote(f"--config.{name}={value}") for name, value in given.items())
         fix = f"to go on with that one give {options}"
     differences = [f"config.{name} (was {then.get(name)!r}, is {now.get(name)!r})" for name in different]
     raise UserError(
         f"{workdir} holds another run, which differs in {some_names(differences, _NAMED)}: {fix}, or choose another "
         "--workdir."
     )
-
-
-def _with_tuples(value: Any) -> Any:
-    """What JSON made of a configuration, with tuples again where it has lists."""
-    if isinstance(value, dict):
-        return {name: _with_tuples(entry) for name, entry in value.items()}
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

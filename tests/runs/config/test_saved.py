@@ -122,6 +122,21 @@ class TestCheckResumes:
         # As another host may have it.
         check_resumes(now, earlier, tmp_path, elsewhere=True)
 
+    def test_lists_among_the_options_of_a_network(self, tmp_path):
+        config = changed()
+        config.model.options = {"sizes": [1, [2]], "rates": {"a": [3]}}
+        check_resumes(config, saved_and_loaded(config, tmp_path), tmp_path)
+
+    @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections, Python 3.11
+    def test_what_is_told_of_options_that_are_missing_now_goes_on_with_the_run(self, tmp_path):
+        command = ["train.py", "--config=quickstart", "--config.model.options.unused=3"]
+        options = [f"--config.model.options.{option}" for option in ("width=8", "kind='8'", "sizes=('a', 2)")]
+        earlier = saved_and_loaded(parse([*command, *options], "")[0], tmp_path)
+        with pytest.raises(UserError) as caught:
+            check_resumes(parse(command, "")[0], earlier, tmp_path)
+        told = str(caught.value).partition(" one give ")[2].partition(", or choose ")[0]
+        check_resumes(parse([*command, *shlex.split(told)], "")[0], earlier, tmp_path)
+
     def test_names_every_different_field(self, tmp_path):
         earlier = saved_and_loaded(changed(seed=3, augment__scale=(0.5, 2.0)), tmp_path)
         with pytest.raises(UserError) as caught:
