@@ -96,6 +96,10 @@ class TestWrongUsage:
                 r"^config\.model\.options is unknown; known are config\.model\.options\.NAME\.$",
             ),
             ("--config.model.options.=1", r"^config\.model\.options\. is unknown"),
+            *(
+                (f"--config.model.options.sizes={value}", r"^config\.model\.options\.sizes=.* cannot be kept with a ")
+                for value in ("{1, 2}", "b'x'", "1e999", "{1: 2}", "{'a.b': 1}", "[{3}]")
+            ),
             (
                 "--config.batch_size.x=1",
                 r"^config\.batch_size\.x is unknown \(did you mean config\.batch_size\?\); known are ",
@@ -408,16 +412,34 @@ class TestHandsOver:
         assert capsys.readouterr() == ("", "")
 
     def test_options_of_the_network(self, trained):
-        options = ["width=8", "rate=0.5", "name=wide", "sizes=(1, 2)", "deep=true", "flat=False"]
+        options = ["width=8", "rate=0.5", "name=wide", "sizes=(1, 2)", "deep=true", "flat=False", "like={[]:1}"]
         arguments = [f"--config.model.options.{option}" for option in options]
         assert launch(QUICKSTART, ["train.py", *arguments, f"--config={BDMS}"]) == 0
         expected = {"width": 8, "rate": 0.5, "name": "wide", "sizes": (1, 2), "deep": True, "flat": False}
+        expected["like"] = "{[]:1}"
         assert trained[0][0].model.options.to_dict() == expected
 
     def test_an_option_that_the_file_sets(self, trained):
         file = f"{ROOT}/configs/compare.py:method=dss,norm=none"
         assert launch(QUICKSTART, ["train.py", f"--config={file}", "--config.model.options.batch_norm=true"]) == 0
         assert trained[0][0].model.options.to_dict() == {"batch_norm": True}
+
+    @pytest.mark.parametrize(
+        ("option", "expected"),
+        [
+            *(("sizes=[3]", (3,)), ("sizes=(3, [4])", (3, (4,))), ("depth=2", 2), ("rates=7", 7)),
+            ("rates={'a': 2}", {"a": 2}),
+        ],
+    )
+    def test_an_option_of_a_kind_that_only_python_can_tell(self, option, expected, trained, tmp_path):
+        file = tmp_path / "mine.py"
+        file.write_text(
+            "from dms_jax.runs.config.defaults import default_config\n"
+            "def get_config():\n    config = default_config()\n"
+            "    config.model.options = {'sizes': [1, 2], 'depth': None, 'rates': {'a': 1}}\n    return config\n"
+        )
+        assert launch(QUICKSTART, ["train.py", f"--config={file}", f"--config.model.options.{option}"]) == 0
+        assert trained[0][0].model.options.to_dict()[option.partition("=")[0]] == expected
 
     def test_the_time_counts_from_the_programs_start(self, monkeypatch):
         starts = []

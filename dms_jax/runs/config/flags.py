@@ -2,8 +2,10 @@
 
 import ast
 import difflib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from absl import flags
@@ -11,11 +13,9 @@ from ml_collections import ConfigDict, config_flags
 
 import dms_jax
 from dms_jax.errors import UsageError, UserError, some_names
-from dms_jax.runs.config.fields import flatten
+from dms_jax.runs.config.fields import OPTIONS, flatten, is_option, with_tuples
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
-# Which there are, only the network knows.
-_OPTIONS = "model.options."
 
 
 def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
@@ -40,20 +40,25 @@ def parse(argv: Sequence[str], default_config: str) -> tuple[ConfigDict, Path]:
     options: dict[str, Any] = {}
     for override in list(overrides):
         name, value = _field_and_value(override)
-        if name in known:
+        # The flags of a configuration set no field that its file does not have, nor one in which that has such.
+        if name in known and not (is_option(name) and isinstance(known[name], (list, NoneType))):
             continue
-        option = name.removeprefix(_OPTIONS)
-        if option == name or not option.isidentifier():
+        if not is_option(name):
             raise UsageError(_is_unknown(name, known))
-        # The flags of a configuration set no field that its file does not have.
+        option = name.removeprefix(OPTIONS)
         options[option] = _literal(value)
+        if not _can_be_kept(options[option]):
+            raise UsageError(
+                f"config.{name}={value} cannot be kept with a run: give a finite number, a text, True, False or None, "
+                "or a tuple of such."
+            )
         overrides.remove(override)
     try:
         config, file, workdir = _read_flags([argv[0], *others, *overrides], default_config)
     except UsageError as error:
         raise _naming_the_kind(error, overrides, known) from error
     with config.unlocked():
-        config.model.options.update(options)
+        config.model.options = {**config.model.options.to_dict(), **options}
     if workdir == "":
         raise UsageError("--workdir is empty: name a folder, or leave the flag out.")
     return config, Path(workdir).expanduser() if workdir else default_workdir(file)
@@ -70,7 +75,7 @@ def _check_fields(fields: Iterable[str], file: str) -> None:
 
     known = flatten(default_config())
     for name in fields:
-        if name not in known and not name.startswith(_OPTIONS):
+        if name not in known and not name.startswith(OPTIONS):
             raise UsageError(f"--config={file}: {_is_unknown(name, known)}")
     missing = sorted(known.keys() - set(fields))
     if missing:
@@ -84,7 +89,7 @@ def _is_unknown(name: str, known: Iterable[str]) -> str:
     """A sentence on a field that is not among the known ones."""
     meant = _probably_meant(name, known)
     question = f" (did you mean config.{meant}?)" if meant else ""
-    beside = _known_beside(name, [*known, f"{_OPTIONS}NAME"])
+    beside = _known_beside(name, [*known, f"{OPTIONS}NAME"])
     return f"config.{name} is unknown{question}; known are config.{', config.'.join(beside)}."
 
 
@@ -94,14 +99,26 @@ def _field_and_value(override: str) -> tuple[str, str]:
 
 
 def _literal(text: str) -> Any:
-    """A value as Python writes it, true and false in lower case too; any other text is itself."""
+    """A value as Python writes it, but for lists, which become tuples; true and false in lower case too.
+
+    Any other text is itself.
+    """
     truth = {"true": True, "false": False}.get(text.lower())
     if truth is not None:
         return truth
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        return with_tuples(ast.literal_eval(text))
+    except (ValueError, SyntaxError, TypeError):
         return text
+
+
+def _can_be_kept(value: Any) -> bool:
+    """Whether the JSON file of a run's configuration gives the same value back."""
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and "." not in name and _can_be_kept(each) for name, each in value.items())
+    if isinstance(value, tuple):
+        return all(map(_can_be_kept, value))
+    return value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _known_beside(name: str, known: Iterable[str]) -> list[str]:
