@@ -17,7 +17,7 @@ from dms_jax.models.resnext import BACKBONES
 from dms_jax.references import OR_YOUR_OWN, is_reference
 from dms_jax.runs.config.build import augment_config, build_model, extra_metrics, loss_config, optimizer_config
 from dms_jax.runs.config.defaults import default_config
-from dms_jax.runs.config.fields import flatten
+from dms_jax.runs.config.fields import OPTIONS, flatten
 from dms_jax.runs.config.saved import CONFIG_NAME
 from dms_jax.training.losses import IOU_ON
 from dms_jax.training.optimizer import OPTIMIZERS
@@ -99,7 +99,7 @@ def check(config: ConfigDict, devices: int = 1) -> None:
         raise UserError(f"config.{min(missing)} is missing: the run was made by an older version; train it anew.")
     for name, value in fields.items():
         numbers = value if isinstance(value, tuple) else (value,)
-        if name.startswith("model.options."):
+        if name.startswith(OPTIONS):
             continue
         if name in _OF_TEXTS:
             if not all(isinstance(text, str) for text in value):
@@ -168,7 +168,9 @@ def check_backbone_rate(config: ConfigDict, model: Network) -> None:
     multiplier = config.optimizer.backbone_multiplier
     if multiplier == 1 or config.model.network in NETWORKS:
         return
-    images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    # A network of the user's own may take no other size.
+    size = config.data.image_size
+    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     variables = jax.eval_shape(lambda images: model.init(jax.random.key(0), images, train=False), images)
     if "backbone" not in variables["params"]:
         raise UsageError(

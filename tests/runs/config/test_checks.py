@@ -2,10 +2,15 @@
 
 import itertools
 
+import jax
+import jax.numpy as jnp
 import pytest
 from configurations import changed
+from flax import linen as nn
+from own_network import OwnNetwork
 
 from dms_jax.errors import UsageError
+from dms_jax.models import SaliencyOutput
 from dms_jax.runs.config import build, checks, defaults
 from dms_jax.runs.config.checks import check
 from dms_jax.runs.config.fields import flatten
@@ -51,6 +56,15 @@ REFUSED = [
     *itertools.product(["model.schedule", "evaluation.metrics"], [(1,), ("HF", 2)]),
     ("evaluation.metrics", ("recall",)),
 ]
+
+
+class OfOneSize(OwnNetwork):
+    """A backbone of one layer, and a parameter for each pixel."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> SaliencyOutput:
+        maps = nn.Conv(1, (1, 1), name="backbone")(images) + self.param("bias", nn.initializers.zeros, (1, 96, 96, 1))
+        return SaliencyOutput((maps.astype(jnp.float32),), (), {})
 
 
 class TestCheck:
@@ -164,6 +178,12 @@ class TestCheck:
         else:
             with pytest.raises(UsageError, match=r"config\.optimizer\.backbone_multiplier=0\.1 is not for unet"):
                 finished_results(config, tmp_path)
+
+    @pytest.mark.parametrize("multiplier", [1.0, 0.1])
+    def test_a_rate_of_the_backbone_of_a_network_for_one_size(self, multiplier, tmp_path):
+        config = changed(optimizer__backbone_multiplier=multiplier, data__image_size=96)
+        config.model.network = f"{__name__}:OfOneSize"
+        assert finished_results(config, tmp_path) is None
 
     @pytest.mark.parametrize("section", ["augment", "loss", "optimizer"])
     def test_an_unknown_field_of_a_section(self, section):
