@@ -92,6 +92,7 @@ def run_variant(
       signal that ended it, if one did.
     """
     file, workdir, arguments = output / f"{variant.name}.json", output / variant.name, list(variant.arguments)
+    log_file = output / f"{variant.name}.log"
     seconds = 0.0
     if file.exists():
         earlier = json.loads(file.read_text())
@@ -110,12 +111,14 @@ def run_variant(
         environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / runs_on_card:.2f}")
     command = [sys.executable, str(ROOT / "train.py"), *variant.arguments, f"--workdir={workdir}"]
     started = time.monotonic()
-    with (output / f"{variant.name}.log").open("a") as log:
+    with log_file.open("ab") as log:
+        begins = log.tell()
         done = subprocess.run(command, check=False, stdout=log, stderr=subprocess.STDOUT, env=environment)
-    printed = (output / f"{variant.name}.log").read_text(errors="replace")
+    printed = log_file.read_bytes()
     results, failure = workdir / "eval" / "test.json", None
     if done.returncode:
-        lines = [line for line in printed.splitlines() if line.strip()]
+        # Not of an earlier start, of which the log tells too.
+        lines = [line for line in printed[begins:].decode(errors="replace").splitlines() if line.strip()]
         failure = lines[-1] if lines else ""
         # A process that another one, or a library, has ended says nothing of it in its last line.
         if done.returncode < 0 or not failure:
@@ -124,7 +127,7 @@ def run_variant(
         "arguments": arguments,
         "seconds": seconds + time.monotonic() - started,
         "commit": commit,
-        "card": card_in(printed),
+        "card": card_in(printed.decode(errors="replace")),
         "runs_on_card": runs_on_card,
         "versions": versions(),
         "results": json.loads(results.read_text()) if failure is None else None,
@@ -237,17 +240,31 @@ def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def _named_variants(file: Path | None, given: Sequence[Sequence[str]], seeds: Sequence[int]) -> dict[str, Any]:
+def _named_variants(
+    file: Path | None, given: Sequence[Sequence[str]], common: Mapping[str, Any], seeds: Sequence[int]
+) -> dict[str, Any]:
     """The fields of each variant, of --variants and of --variant; what would pass for another run is refused."""
-    variants: dict[str, Any] = json.loads(file.read_text()) if file else {}
+    variants: dict[str, Any] = json.loads(file.read_text(), object_pairs_hook=_without_repetition) if file else {}
     for name, *parts in given:
         if name in variants:
             raise SystemExit(f"recipes.py: two variants are called {name}: give each a name of its own.")
         variants[name] = _fields(parts)
+    if len(set(seeds)) < len(seeds):
+        raise SystemExit("recipes.py: --seeds has one of them twice: leave it out.")
+    if seeds and "seed" in common:
+        raise SystemExit("recipes.py: --set has a seed beside --seeds: leave one of them out.")
     for name, own in variants.items():
         if seeds and "seed" in own:
             raise SystemExit(f"recipes.py: variant {name} has a seed of its own beside --seeds: leave one of them out.")
     return variants
+
+
+def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SystemExit(f"recipes.py: --variants has {twice} twice: leave one of them out, or name it anew.")
+    return dict(pairs)
 
 
 def _fields(parts: Sequence[str]) -> dict[str, str]:
@@ -274,7 +291,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--table", action="store_true", help="train nothing: the table of what is there")
     arguments = parser.parse_args(argv)
     seeds = [int(seed) for seed in arguments.seeds.split(",") if seed]
-    fields = _named_variants(arguments.variants, arguments.variant, seeds)
+    common = _fields(arguments.set)
+    fields = _named_variants(arguments.variants, arguments.variant, common, seeds)
     gpus = [gpu for gpu in arguments.gpus.split(",") if gpu]
     arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.table:
@@ -284,7 +302,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         records = {name: each for name, each in found.items() if isinstance(each, dict) and "arguments" in each}
     else:
         records = run_all(
-            variants_of(arguments.config, fields or {"base": {}}, _fields(arguments.set), seeds),
+            variants_of(arguments.config, fields or {"base": {}}, common, seeds),
             *(arguments.output, gpus, arguments.commit or commit_of(ROOT)),
         )
     print(table_of(records, arguments.output, arguments.reach))

@@ -113,12 +113,37 @@ def test_a_run_that_could_not_say_why_it_ended(
     [
         (("--variant", "a", "steps=1", "--variant", "a", "steps=2"), "two variants are called a"),
         (("--variant", "a", "seed=3", "--seeds", "0,1"), "variant a has a seed of its own beside --seeds"),
+        (("--set", "seed=3", "--seeds", "0,1"), "--set has a seed beside --seeds"),
+        (("--seeds", "0,1,0"), "--seeds has one of them twice"),
     ],
 )
 def test_what_would_pass_for_another_run_is_refused(flags: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=sentence):
         recipes.main(["--output", str(tmp_path / "search"), *flags])
     assert not (tmp_path / "search").exists()
+
+
+def test_a_file_with_two_variants_of_one_name_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "variants.json"
+    file.write_text('{"a": {"steps": 1}, "a": {"steps": 2}}')
+    with pytest.raises(SystemExit, match="--variants has a twice"):
+        recipes.main(["--output", str(tmp_path / "search"), "--variants", str(file)])
+    assert not (tmp_path / "search").exists()
+
+
+def test_a_failure_is_not_told_with_what_an_earlier_start_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(recipes, "ROOT", tmp_path)
+    command = ["--output", str(tmp_path / "search"), "--config", "quickstart", "--variant", "plain"]
+    told = []
+    for train in ("print('1 device(s): NVIDIA H100'); sys.exit('no room')", "sys.exit(3)", "os.kill(os.getpid(), 9)"):
+        (tmp_path / "train.py").write_text(f"import os, sys\n{train}\n")
+        assert recipes.main(command) == 1
+        told.append(capsys.readouterr().out.splitlines()[-1])
+    assert told == [f"plain failed: {reason}" for reason in ("no room", "it ended with 3", "it was ended by SIGKILL")]
+    card = json.loads((tmp_path / "search" / "plain.json").read_text())["card"]
+    assert card == {"kind": "NVIDIA H100", "count": 1}
 
 
 def test_a_gpu_that_is_named_twice_is_shared_and_its_memory_too(
