@@ -4,7 +4,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ def load_image(path: str | Path) -> Image.Image:
     """
     try:
         # Not by its path, with which Pillow maps grey TIFFs that are stored turned by 90 degrees into other rows.
-        with library_warnings_ignored(), open(path, "rb") as file, Image.open(file) as image:
+        with library_warnings_ignored(), open(path, "rb") as file, Image.open(_not_empty(file)) as image:
             # In place, because the copy would forget the file's format.
             frames = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF", "PNG", "WEBP") else 1
             said, misread = _said_by_file(image, path), is_misread(image)
@@ -122,6 +122,12 @@ def _said_by_file(image: Image.Image, path: str | Path) -> dict[Any, Any]:
 
 def _wrong_order(path: str | Path) -> UserError:
     return UserError(f"{path} is a compressed TIFF whose values would be read in the wrong order: save it as PNG.")
+
+
+def _not_empty(file: BinaryIO) -> BinaryIO:
+    if not os.fstat(file.fileno()).st_size:
+        raise OSError("it is empty")
+    return file
 
 
 def _verify_png(path: str | Path) -> None:
@@ -244,5 +250,5 @@ def _eight_bits(
 def _first_line(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         # Pillow's sentence shows the object that the file was opened as.
-        return "its format is unknown"
+        return "its format is unknown, or its beginning is damaged"
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -128,12 +128,18 @@ class TestReadImage:
         with pytest.raises(UserError, match=r"image\.png has more than the 178 million pixels that are read: cut it"):
             read_image(path)
 
-    def test_text_is_no_image(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b"not an image", "its format is unknown, or its beginning is damaged"),
+            (b"\x89PNG\r\n\x1a\n" + bytes(50), "its format is unknown, or its beginning is damaged"),
+            (b"", "it is empty"),
+        ],
+    )
+    def test_what_is_no_image(self, content, reason, tmp_path):
         path = tmp_path / "notes.jpg"
-        path.write_text("not an image")
-        with pytest.raises(
-            UserError, match=r"notes\.jpg cannot be read as an image \(its format is unknown\): replace it\.$"
-        ):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=rf"notes\.jpg cannot be read as an image \({reason}\): replace it\.$"):
             read_image(path)
 
 
