@@ -73,13 +73,20 @@ def main() -> int:
     """Time them, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=tuple(SIZES), default="full", help="of the network (%(default)s)")
+    timed = optimizers()
     parser.add_argument(
-        "--only", action="append", metavar="NAME", help="of this optimiser; may be repeated (default: all)"
+        "--only",
+        action="append",
+        choices=tuple(timed),
+        metavar="NAME",
+        help="of this optimiser; may be repeated (default: all)",
     )
     parser.add_argument("--chained", type=int, default=1, metavar="N", help="updates in one program (%(default)s)")
     parser.add_argument("--turns", type=int, default=5, help="of each (%(default)s)")
     parser.add_argument("--seconds", type=float, default=0.2, help="that a turn lasts (%(default)s)")
     arguments = parser.parse_args()
+    if arguments.chained < 1:
+        parser.error(f"--chained {arguments.chained} is too small: it must be at least 1.")
     network = BDMS(num_classes=6, **SIZES[arguments.size])
     image = jnp.zeros((1, 64, 64, 3))
     shapes = jax.eval_shape(lambda key: network.init(key, image, train=False), jax.random.key(0))["params"]
@@ -88,13 +95,13 @@ def main() -> int:
     gradients = jax.tree.map(lambda x: 0.1 * x + 1e-3, params)
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, optax {optax.__version__}, BDMS {arguments.size}\n")
     updates, preparing = {}, {}
-    for name, optimizer in optimizers().items():
+    for name, optimizer in timed.items():
         if arguments.only and name not in arguments.only:
             continue
         state = jax.jit(optimizer.init)(params)
         started = time.perf_counter()
-        timed = optimizer.update if arguments.chained == 1 else chained(optimizer, arguments.chained)
-        lowered = jax.jit(timed).lower(gradients, state, params)
+        function = optimizer.update if arguments.chained == 1 else chained(optimizer, arguments.chained)
+        lowered = jax.jit(function).lower(gradients, state, params)
         traced = time.perf_counter()
         update = lowered.compile()
         preparing[name] = f"{traced - started:.1f} | {time.perf_counter() - traced:.1f}"

@@ -11,6 +11,7 @@ import pytest
 import sizes
 import timing
 import torch_peer
+import update
 import whole_run
 from flops import forward_flops
 from PIL import Image
@@ -191,3 +192,24 @@ def test_fields_of_a_variant_go_before_those_of_its_size() -> None:
     own = {"side_channels": 160, "stage_sizes": (1, 2, 1, 1), "feature_growth": "concat"}
     assert fields == {**sizes.SIZES["medium"], **own}
     assert fields["residual_channels"] == 64
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--chained", "0"), "--chained 0 is too small: it must be at least 1."),
+        (("--only", "muon,adamw"), "argument --only: invalid choice: 'muon,adamw' "),
+    ],
+)
+def test_no_update_is_timed_of_what_is_not_there(
+    flags: tuple[str, ...],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["update.py", "--size", "small", *flags])
+    with pytest.raises(SystemExit):
+        update.main()
+    printed = capsys.readouterr()
+    assert sentence in printed.err
+    assert not printed.out
