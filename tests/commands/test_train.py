@@ -412,11 +412,20 @@ class TestHandsOver:
         assert capsys.readouterr() == ("", "")
 
     def test_options_of_the_network(self, trained):
-        options = ["width=8", "rate=0.5", "name=wide", "sizes=(1, 2)", "deep=true", "flat=False", "like={[]:1}"]
+        options = [
+            "width=8",
+            "rate=0.5",
+            "name=wide",
+            "sizes=(1, 2)",
+            "deep=true",
+            "flat=False",
+            "like={[]:1}",
+            r"digits='\d'",
+        ]
         arguments = [f"--config.model.options.{option}" for option in options]
         assert launch(QUICKSTART, ["train.py", *arguments, f"--config={BDMS}"]) == 0
         expected = {"width": 8, "rate": 0.5, "name": "wide", "sizes": (1, 2), "deep": True, "flat": False}
-        expected["like"] = "{[]:1}"
+        expected |= {"like": "{[]:1}", "digits": r"\d"}
         assert trained[0][0].model.options.to_dict() == expected
 
     def test_an_option_that_the_file_sets(self, trained):

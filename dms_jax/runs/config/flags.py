@@ -3,6 +3,7 @@
 import ast
 import difflib
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
@@ -107,7 +108,10 @@ def _literal(text: str) -> Any:
     if truth is not None:
         return truth
     try:
-        return with_tuples(ast.literal_eval(text))
+        with warnings.catch_warnings():
+            # Of '\d' and the like, which have a value all the same.
+            warnings.simplefilter("ignore")
+            return with_tuples(ast.literal_eval(text))
     except (ValueError, SyntaxError, TypeError):
         return text
 
