@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recipes import validations
+from recipe_table import validations
 
 from dms_jax.errors import UserError, first_words
 from dms_jax.runs.config.saved import CONFIG_NAME

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import provenance
 import pytest
+import recipe_table
 import recipes
 
 _TRAIN = """
@@ -181,8 +182,8 @@ def test_recipes_takes_every_variant_with_every_seed() -> None:
 
 def test_the_step_that_reached_a_value() -> None:
     lines = [{"step": 1, "defective/max_f": None}, {"step": 2, "defective/max_f": 0.5}]
-    assert recipes.step_that_reached(lines, 0.5) == 2
-    assert recipes.step_that_reached(lines, 0.6) is None
+    assert recipe_table.step_that_reached(lines, 0.5) == 2
+    assert recipe_table.step_that_reached(lines, 0.6) is None
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
