@@ -20,9 +20,10 @@ CLASSES = 6
 def random_variables(model: Any) -> Any:
     """Random weights of about the size that keeps a network's maps as large as they are; statistics 0 and 1."""
     import jax
-    import jax.numpy as jnp
 
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))
+    from dms_jax.models.network import abstract_variables
+
+    shapes = abstract_variables(model)
     random = np.random.default_rng(0)
     values = {"scale": 0.5, "var": 1, "negative_slope": 0.25}
 

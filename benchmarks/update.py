@@ -16,12 +16,12 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 import optax.contrib
 from timing import in_turns, seconds_per_call
 
 from dms_jax.models.dms import BDMS, SIZES
+from dms_jax.models.network import abstract_variables
 from dms_jax.training.optimizer import OPTIMIZERS, OptimizerConfig, create_optimizer
 from dms_jax.training.stacking import is_matrix_kernel
 
@@ -88,8 +88,7 @@ def main() -> int:
     if arguments.chained < 1:
         parser.error(f"--chained {arguments.chained} is too small: it must be at least 1.")
     network = BDMS(num_classes=6, **SIZES[arguments.size])
-    image = jnp.zeros((1, 64, 64, 3))
-    shapes = jax.eval_shape(lambda key: network.init(key, image, train=False), jax.random.key(0))["params"]
+    shapes = abstract_variables(network)["params"]
     # Values of no network: what an update takes does not depend on them.
     params = jax.tree.map(lambda x: 0.02 * jax.random.normal(jax.random.key(x.size), x.shape), shapes)
     gradients = jax.tree.map(lambda x: 0.1 * x + 1e-3, params)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import flax.traverse_util
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from dms_jax.errors import UserError, some_names
 from dms_jax.interop.torch_names import BACKBONE_FORMATS, BackboneFormat, Kind, Row, backbone_rows
+from dms_jax.models.network import abstract_variables
 from dms_jax.models.resnext import ResNeXt
 
 # So many names are in an error; the others are counted.
@@ -82,11 +81,8 @@ def import_backbone(tensors: Mapping[str, np.ndarray], prefix: str | None = None
     form = BACKBONE_FORMATS[name]
     inside = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
     architecture = _read_architecture(inside, form)
-    shapes = jax.eval_shape(
-        lambda: ResNeXt(**architecture).init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False)
-    )
     rows = backbone_rows(form, architecture["stage_sizes"])
-    variables, used = to_variables(inside, rows, shapes)
+    variables, used = to_variables(inside, rows, abstract_variables(ResNeXt(**architecture)))
     rest = [key for key in inside if key not in used]
     surplus = [key for key in rest if not key.startswith(f"{form.classifier}.") and not key.endswith(_NORM_COUNTER)]
     if surplus:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
+import flax.linen as nn
 import flax.struct
 import jax
+import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 Variables = Mapping[str, Any]
@@ -74,3 +76,14 @@ class Network(Protocol):
         A network for which there is no such thing returns itself and a function that returns what it is given.
         """
         ...
+
+
+def abstract_variables(model: Network | nn.Module, size: int = 64) -> dict[str, Any]:
+    """The shapes and types of a network's or a backbone's variables, as it is traced and not run.
+
+    Args:
+      model: a Flax module of images [B, H, W, 3] and `train`.
+      size: of the sides of the image, on which the shapes of this project's own networks do not depend.
+    """
+    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    return jax.eval_shape(lambda images: model.init(jax.random.key(0), images, train=False), images)

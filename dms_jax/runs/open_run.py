@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from dms_jax.checkpoints.folders import has_best
 from dms_jax.checkpoints.manager import Checkpoints
 from dms_jax.errors import UserError
-from dms_jax.models.network import Network
+from dms_jax.models.network import Network, abstract_variables
 from dms_jax.runs.config import build, checks, saved
 from dms_jax.runs.description import RunDescription
 from dms_jax.runtime.devices import DATA_AXIS, abstract_replicated, data_mesh
@@ -67,7 +65,7 @@ def open_run(workdir: str | os.PathLike[str]) -> OpenedRun:
             config.evaluation.max_false_alarms = description.max_false_alarms
     checks.check(config, mesh.size)
     model = build.build_model(config, len(description.class_names), DATA_AXIS)
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))
+    shapes = abstract_variables(model)
     # As in a training state: statistics that are none are there, and kept, too.
     kept = {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
     with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints:

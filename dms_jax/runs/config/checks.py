@@ -4,15 +4,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.data.framing import LARGEST_OVERLAP, MODES, SMALLEST_TILE
 from dms_jax.errors import UsageError, UserError, first_words
 from dms_jax.models.dms import ABLATIONS, CLASS_POOLINGS, FEATURE_GROWTHS, FROZEN_STATISTICS, NETWORKS, SIZES
-from dms_jax.models.network import Network
+from dms_jax.models.network import Network, abstract_variables
 from dms_jax.models.resnext import BACKBONES
 from dms_jax.references import OR_YOUR_OWN, is_reference
 from dms_jax.runs.config.build import augment_config, build_model, extra_metrics, loss_config, optimizer_config
@@ -169,10 +167,7 @@ def check_backbone_rate(config: ConfigDict, model: Network) -> None:
     if multiplier == 1 or config.model.network in NETWORKS:
         return
     # A network of the user's own may take no other size.
-    size = config.data.image_size
-    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    variables = jax.eval_shape(lambda images: model.init(jax.random.key(0), images, train=False), images)
-    if "backbone" not in variables["params"]:
+    if "backbone" not in abstract_variables(model, config.data.image_size)["params"]:
         raise UsageError(
             f"config.optimizer.backbone_multiplier={multiplier} is not for {config.model.network}, which has no "
             "parameters under backbone: leave it out."
