@@ -103,8 +103,10 @@ class TestConfigFiles:
         assert paper == get_config("bdms")
         assert (adamw.optimizer.name, sgd.optimizer.name, paper.optimizer.name) == ("adamw", "sgd", "sgd")
         assert difference(adamw, scratch) == {
+            "data.image_size": 384,
             "model.class_pooling": "saliency",
             "model.zero_init_residual": True,
+            "optimizer.learning_rate": 4e-3,
             "optimizer.name": "muon",
             "steps": 3500,
         }
