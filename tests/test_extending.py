@@ -61,11 +61,16 @@ def test_a_network_a_dataset_and_a_metric_train_and_are_tested(
     assert main(["evaluate", "--workdir", "run"]) == 0
 
 
-def test_a_network_without_statistics_is_averaged_and_opened_again(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "instead",
+    ["x", 'x + self.param(f"positions{i}", nn.initializers.normal(), (1, *x.shape[1:])).astype(x.dtype)'],
+    ids=["without statistics", "with a parameter of each place of the image"],
+)
+def test_a_network_is_averaged_resumed_and_opened_again(instead: str, folder: Path, tmp_path: Path) -> None:
     normalised = "nn.BatchNorm(not train, axis_name=self.axis_name, dtype=self.dtype)(x)"
     assert normalised in FILES["my_network.py"]
-    network = tmp_path / "without.py"
-    network.write_text(FILES["my_network.py"].replace(normalised, "x"))
+    network = tmp_path / "own.py"
+    network.write_text(FILES["my_network.py"].replace(normalised, instead))
     workdir = tmp_path / "run"
     command = [
         "train.py",

@@ -96,12 +96,12 @@ def starting_state(
     Raises:
       UserError: something to start from cannot be read, or does not fit the network; the message names the leaf.
     """
-    average = config.average_decay > 0
+    average, image_size = config.average_decay > 0, config.data.image_size
     if checkpoints.latest_step is not None:
-        template = abstract_state(model, optimizer, mesh, average=average)
+        template = abstract_state(model, optimizer, mesh, average=average, image_size=image_size)
         state = checkpoints.restore(template, batches)
         return state, (f"resuming after step {int(state.step)}",)
-    state = create_state(model, optimizer, seed=config.seed, average=average)
+    state = create_state(model, optimizer, seed=config.seed, average=average, image_size=image_size)
     fresh = {"params": state.params, "batch_stats": state.batch_stats}
     variables, sentences = initial_variables(fresh, config)
     state = state.replace(**variables)  # type: ignore[attr-defined]  # flax.struct's stubs lack it

@@ -65,7 +65,7 @@ def open_run(workdir: str | os.PathLike[str]) -> OpenedRun:
             config.evaluation.max_false_alarms = description.max_false_alarms
     checks.check(config, mesh.size)
     model = build.build_model(config, len(description.class_names), DATA_AXIS)
-    shapes = abstract_variables(model)
+    shapes = abstract_variables(model, config.data.image_size)
     # As in a training state: statistics that are none are there, and kept, too.
     kept = {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
     with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints:

@@ -76,7 +76,8 @@ def warm_up(
     Raises:
       UserError: see `dms_jax.runs.initialization.starting_state`.
     """
-    target = abstract_state(model, optimizer, mesh, average=config.average_decay > 0)
+    average, image_size = config.average_decay > 0, config.data.image_size
+    target = abstract_state(model, optimizer, mesh, average=average, image_size=image_size)
     resumes = checkpoints.latest_step is not None
     draws = not (resumes or config.init.checkpoint or config.init.backbone)
     later = ThreadPoolExecutor(1)

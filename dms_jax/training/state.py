@@ -98,6 +98,7 @@ def create_state(
     *,
     seed: int,
     average: bool = False,
+    image_size: int = 64,
 ) -> TrainState:
     """A state with random parameters.
 
@@ -106,13 +107,14 @@ def create_state(
       optimizer: whose state is initialised.
       seed: decides the parameters.
       average: keep an exponential average of the variables.
+      image_size: of the sides of the images, on which the parameters of this project's own networks do not depend.
 
     Returns:
       The state before the first step.
     """
     # On the CPU, so that a seed gives the same parameters whatever the accelerator.
     key = jax.device_put(jax.random.key(seed), _host())
-    return _initial_state(key, _hashable(model), optimizer, average)
+    return _initial_state(key, _hashable(model), optimizer, average, image_size)
 
 
 def copied(tree: Any) -> Any:
@@ -128,22 +130,26 @@ def _host() -> jax.Device:
 
 
 def abstract_state(
-    model: Network, optimizer: optax.GradientTransformation, mesh: Mesh, *, average: bool = False
+    model: Network,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    *,
+    average: bool = False,
+    image_size: int = 64,
 ) -> TrainState:
     """The shapes and types of `create_state`'s result, replicated over a mesh: what a checkpoint is restored into."""
     # Traced as `create_state` calls it, which need not do so again.
     key = jax.eval_shape(lambda: jax.random.key(0))
-    shapes = _initial_state.eval_shape(key, _hashable(model), optimizer, average)
+    shapes = _initial_state.eval_shape(key, _hashable(model), optimizer, average, image_size)
     return abstract_replicated(shapes, mesh)
 
 
 # Hundreds of random tensors, each drawn once: compiling them well takes a minute and saves nothing.
-@partial(jax.jit, static_argnums=(1, 2, 3), compiler_options={"xla_backend_optimization_level": 0})
+@partial(jax.jit, static_argnums=(1, 2, 3, 4), compiler_options={"xla_backend_optimization_level": 0})
 def _initial_state(
-    key: jax.Array, model: Network, optimizer: optax.GradientTransformation, average: bool
+    key: jax.Array, model: Network, optimizer: optax.GradientTransformation, average: bool, image_size: int
 ) -> TrainState:
-    # The parameters do not depend on the size of the images.
-    variables = model.init(key, jnp.zeros((1, 64, 64, 3)), train=False)
+    variables = model.init(key, jnp.zeros((1, image_size, image_size, 3)), train=False)
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     return TrainState(
         step=jnp.zeros((), jnp.int32),

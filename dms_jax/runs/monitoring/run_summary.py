@@ -61,7 +61,8 @@ def describe_run(config: ConfigDict, dataset: PreparedDataset, params: Any, work
     table = parameter_overview.get_parameter_overview(params, include_stats=False)
     with fixable(path, "written", "make room, or choose another --workdir"):
         path.write_text(table + "\n")
-    parts = {name: int(parameter_overview.count_parameters(tree)) for name, tree in params.items()}
+    # By name, as a part may be a parameter of the network itself.
+    parts = {name: int(parameter_overview.count_parameters({name: tree})) for name, tree in params.items()}
     sizes = ", ".join(f"{count} {name}" for name, count in dataset.sizes.items())
     folds = ""
     if config.data.folds:
