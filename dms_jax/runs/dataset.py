@@ -5,6 +5,7 @@ outputs would mean other classes, and images that were learnt from would be test
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -98,7 +99,8 @@ def _listed_source(config: ConfigDict) -> Listing | None:
 
     What was prepared from it is as good as ever; where that is gone too, preparing it will say the same.
     """
-    source = Path(config.data.manual_dir).expanduser()
+    # As `config_name` names it: its files' paths are compared.
+    source = Path(os.path.abspath(Path(config.data.manual_dir).expanduser()))
     try:
         return list_images(source) if source.exists() else None
     except UserError:

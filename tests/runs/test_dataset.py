@@ -75,6 +75,14 @@ def test_a_folder_that_has_not_changed_is_opened_without_a_word(begun: Path) -> 
     assert (reopened, notes) == (dataset, ())
 
 
+def test_a_folder_that_is_written_another_way_has_not_changed(begun: Path) -> None:
+    description, dataset = description_of(begun)
+    config = config_of(begun)
+    config.data.manual_dir = str(begun / "images" / ".." / "images")
+    reopened, notes = reopen_dataset(config, description)
+    assert (reopened, notes) == (dataset, ())
+
+
 @pytest.mark.parametrize("change", ["added", "removed", "changed", "damaged"])
 def test_a_run_keeps_its_images_and_their_split(root: Path, change: str) -> None:
     description, dataset = description_of(root)
