@@ -71,6 +71,7 @@ def main() -> int:
                 row = {
                     "network": arguments.network,
                     "size": size,
+                    "image_size": arguments.image_size,
                     "devices": devices,
                     "remat": arguments.remat,
                     "deterministic": arguments.deterministic,

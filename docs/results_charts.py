@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from learning_curves import Curve, chart
-from results_tables import OF_SEEDS, RESULTS, Run, at, by_seeds, minutes, rate, runs_in, without_fields
+from results_tables import OF_SEEDS, RESULTS, Run, at, by_seeds, field_of, minutes, rate, runs_in, without_fields
 
 
 def _percent_of_masks(run: Run) -> float:
@@ -47,7 +47,9 @@ _OF_RUNS: Mapping[str, tuple[Callable[[Run], float | None], str]] = {
     "rate": (rate, "images per second of training"),
 }
 # Of a command: what the networks and images of benchmarks/speed.py do not have.
-_NOT_TIMED = ("--config.model.", "--config.data.image_size=", "--config.data.resize=tiles")
+_NOT_TIMED = ("--config.model.", "--config.data.resize=tiles")
+
+_TIMED_SIDE = 300
 
 # The job of benchmarks/speed.py, which of its rows' figures, what to multiply it with, and the axis.
 _OF_SPEED: Mapping[str, tuple[str, str, float, str]] = {
@@ -75,7 +77,12 @@ def scarcity_curves(groups: Mapping[str, Sequence[Run]], kind: str) -> list[Curv
         # As in `by_seeds`, neither the order of the fields counts nor how often something is written down.
         command = frozenset(shlex.split(without_fields(runs[0]["command"], *OF_SEEDS, field)))
         series.setdefault(command, []).append(name)
-    series = {command: names for command, names in series.items() if len(names) > 1}
+    # Two runs may differ in nothing, as one that was made again.
+    series = {
+        command: names
+        for command, names in series.items()
+        if len({str(field_of(groups[name][0]["command"], field)) for name in names}) > 1
+    }
     if not series:
         raise ValueError(f"no two runs differ in config.{field} alone: train more with benchmarks/recipes.py")
     curves = []
@@ -141,7 +148,8 @@ def speed_of(speed: Mapping[str, Any], kind: str) -> Callable[[Run], float | Non
     """Reads how fast a run's network is from what `benchmarks/speed.py --json` wrote.
 
     Of several batches of prediction the fastest counts. None for a network that was not timed: of another backbone,
-    ablation or width than its size has, of crops of another size or of tiles, or of a size that is not in the file.
+    ablation or width than its size has, of crops of another size or of tiles, or of a size that is not in the file,
+    and where nothing says how large its crops are.
     """
     job, key, factor, _ = _OF_SPEED[kind]
 
@@ -150,7 +158,10 @@ def speed_of(speed: Mapping[str, Any], kind: str) -> Callable[[Run], float | Non
         words = shlex.split(run["command"])
         changed = any("backbone=" in word or word.startswith(_NOT_TIMED) for word in words)
         wanted = {"network": results["network"], "size": results["size"], "job": job, "devices": 1}
-        rows = [row for row in speed["steps"] if all(row[name] == value for name, value in wanted.items())]
+        side = field_of(run["command"], "data.image_size")
+        # Files of earlier versions do not say it; nearly all of them were of the default.
+        rows = [row for row in speed["steps"] if str(row.get("image_size", _TIMED_SIDE)) == str(side)]
+        rows = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
         if results["ablation"] or changed or not rows:
             return None
         return factor * min(rows, key=lambda row: row["seconds"] / row["batch"])[key]

@@ -23,6 +23,8 @@ from typing import Any
 from learning_curves import Curve, chart
 
 from dms_jax.comparison.report import published_numbers
+from dms_jax.runs.config.defaults import RECIPES, default_config
+from dms_jax.runs.config.fields import flatten
 from dms_jax.runs.results import run_name
 
 RESULTS = Path(__file__).parent / "results"
@@ -106,6 +108,19 @@ def recipe_of(command: str) -> str:
     return chosen.get("recipe") or ("paper" if stem in ("bdms", "sdms", "compare") else stem)
 
 
+def field_of(command: str, field: str) -> Any:
+    """What a command gives a field, such as `data.image_size`, or its recipe does; None where neither is known."""
+    given = [word.partition("=")[2] for word in shlex.split(command) if word.startswith(f"--config.{field}=")]
+    if given:
+        return given[-1]
+    recipe = recipe_of(command)
+    if recipe not in RECIPES:
+        return None
+    config = default_config()
+    RECIPES[recipe](config)
+    return flatten(config)[field]
+
+
 def cell(values: Sequence[float | None], digits: int) -> str:
     """The mean of several seeds' figures, plus or minus half of their range; nothing where one of them has none."""
     known = [value for value in values if value is not None]
@@ -174,13 +189,27 @@ _OF_CLASSES = (
 
 def runs_table(groups: Mapping[str, Sequence[Run]]) -> str:
     """A row for each run with all its seeds: what it was, test figures, and what it took."""
-    header = ["run", "dataset", "split", "network", "recipe", "seeds", *(title for title, _, _ in _FIGURES), "card"]
+    header = [
+        "run",
+        "dataset",
+        "split",
+        "network",
+        "recipe",
+        "pixels",
+        "rate",
+        "seeds",
+        *(title for title, _, _ in _FIGURES),
+        "card",
+    ]
     rows = []
     for name, runs in groups.items():
         results = runs[0]["results"]
         seeds = ", ".join(str(run["seed"]) for run in runs)
         row = [name, results["dataset"], results["dataset_config"]]
-        row += [run_name(results), recipe_of(runs[0]["command"]), seeds]
+        command = runs[0]["command"]
+        pixels, learning_rate = field_of(command, "data.image_size"), field_of(command, "optimizer.learning_rate")
+        row += [run_name(results), recipe_of(command), str(pixels or "")]
+        row += [f"{float(learning_rate):g}" if learning_rate else "", seeds]
         row += [cell([read(run) for run in runs], digits) for _, read, digits in _FIGURES]
         cards = dict.fromkeys(f"{run['card']['count'] or '?'} x {run['card']['kind']}" for run in runs if run["card"])
         rows.append([*row, "; ".join(cards)])

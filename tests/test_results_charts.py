@@ -51,6 +51,12 @@ def dots_and_texts(file: Path) -> tuple[list[tuple[float, float]], list[str]]:
 
 
 class TestScarcity:
+    def test_a_run_that_was_made_again_is_no_curve(self, folder: Path) -> None:
+        (folder / "again.json").write_text(json.dumps(run_of(0.8)))
+        groups = results_charts.by_seeds(results_charts.runs_in(folder), ["masks100", "again"])
+        with pytest.raises(ValueError, match=r"no two runs differ in config\.data\.mask_share alone"):
+            results_charts.scarcity_curves(groups, "masks")
+
     def test_runs_that_differ_in_the_share_of_masks_are_a_curve(self, folder: Path) -> None:
         names = ("masks100", "masks5", "masks50")
         groups = results_charts.by_seeds(results_charts.runs_in(folder), names)
@@ -136,17 +142,21 @@ class TestCost:
             assert results_charts.cost_curves({"shared": [shared]}, results_charts._OF_RUNS[kind][0]) == []
 
     def test_what_a_network_costs_is_of_the_benchmark(self, folder: Path) -> None:
-        run = run_of(0.7)
+        run = run_of(0.7, 0, "--config.data.image_size=300")
         assert results_charts.speed_of(SPEED, "latency")(run) == 1200
         # Of several batches the fastest.
         assert results_charts.speed_of(SPEED, "prediction")(run) == 2
         for flags in (
-            "--config.model.backbone=resnet50",
-            "--config=sdms:backbone=resnet50",
-            "--config.data.image_size=384",
-            "--config.data.resize=tiles",
+            "--config.data.image_size=300 --config.model.backbone=resnet50",
+            "--config.data.image_size=300 --config=sdms:backbone=resnet50",
+            "--config.data.image_size=300 --config.data.resize=tiles",
+            "--config.data.image_size=96",
+            "",  # its recipe's size is another
         ):
             assert results_charts.speed_of(SPEED, "latency")(run_of(0.7, 0, flags)) is None
+        larger = {**SPEED, "steps": [{**row, "image_size": 384} for row in SPEED["steps"]]}
+        assert results_charts.speed_of(larger, "latency")(run_of(0.7)) == 1200
+        assert results_charts.speed_of(larger, "latency")(run) is None
         for key, value in (("size", "full"), ("network", "sdms"), ("ablation", "e")):
             other = {**run, "results": {**run["results"], key: value}}
             assert results_charts.speed_of(SPEED, "latency")(other) is None
@@ -156,6 +166,7 @@ class TestCost:
         speed.parent.mkdir()
         speed.write_text(json.dumps(SPEED))
         arguments = ["latency", "masks50", "--results", str(folder), "--output", str(output)]
+        (folder / "masks50.json").write_text(json.dumps(run_of(0.7, 0, "--config.data.image_size=300")))
         with pytest.raises(SystemExit):
             results_charts.main(arguments)
         assert "name what its --json wrote with --speed" in capsys.readouterr().err

@@ -50,7 +50,8 @@ def test_seeds_are_averaged(kept: Path, capsys: pytest.CaptureFixture[str]) -> N
     header, _, both, other = rows(capsys.readouterr().out)
     assert len(header) == len(both) == len(other)
     own = dict(zip(header, both, strict=True))
-    assert list(own.values())[:6] == ["mtdd-tiles-bdms", "mtdd", "tiles", "BDMS", "scratch", "0, 1"]
+    assert list(own.values())[:5] == ["mtdd-tiles-bdms", "mtdd", "tiles", "BDMS", "scratch"]
+    assert (own["pixels"], own["rate"], own["seeds"]) == ("384", "0.004", "0, 1")
     assert own["MAE"] == "0.00850 ± 0.00050"
     assert own["maxF, defective"] == "0.7500 ± 0.0500"
     assert own["normal images that fire: map"] == own["head"] == "0.350 ± 0.050"
@@ -151,6 +152,20 @@ def test_runs_that_are_no_seeds_of_one_are_refused(kept: Path, capsys: pytest.Ca
 )
 def test_the_recipe_of_a_command(command: str, recipe: str) -> None:
     assert results_tables.recipe_of(command) == recipe
+
+
+@pytest.mark.parametrize(
+    ("command", "pixels"),
+    [
+        ("python train.py --config=bdms:recipe=adamw", "300"),
+        ("python train.py --config=bdms:recipe=scratch", "384"),
+        ("python train.py --config=bdms:recipe=scratch --config.data.image_size=96", "96"),
+        ("python train.py --config=of_ones_own.py --config.data.image_size=96", "96"),
+        ("python train.py --config=of_ones_own.py", "None"),
+    ],
+)
+def test_the_field_of_a_command(command: str, pixels: str) -> None:
+    assert str(results_tables.field_of(command, "data.image_size")) == pixels
 
 
 def test_every_seed_has_a_line_in_the_colour_of_its_run(kept: Path, tmp_path: Path) -> None:
