@@ -28,11 +28,12 @@ from dms_jax.errors import UserError, some_names
 from dms_jax.models.network import Network
 from dms_jax.models.resnext import BACKBONES
 from dms_jax.references import is_reference
+from dms_jax.runs.config.defaults import default_config
 from dms_jax.runtime.devices import replicate
 from dms_jax.training.state import TrainState, abstract_state, copied, create_state
 
 RANDOM = "this run starts from random weights"
-NO_WEIGHTS = f"the paper starts from a backbone trained on ImageNet; {RANDOM}"
+NO_WEIGHTS = f"{RANDOM}, where the paper's recipe needs a backbone trained on ImageNet: recipe=scratch does without"
 
 # The pattern of `config.init.skip` that begins all class heads anew, and a leaf of theirs.
 CLASS_HEADS = "step*/classes"
@@ -158,7 +159,9 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
         # The paper says nothing of the user's own. Some networks of the comparison have no backbone either.
         is_own = is_reference(config.model.network) or is_reference(config.model.backbone)
         has_backbone = any(path.startswith("backbone/") for _, path in leaves)
-        sentences.append(NO_WEIGHTS if has_backbone and not is_own else RANDOM)
+        # The other recipes are meant for random weights.
+        is_papers = config.optimizer == default_config().optimizer
+        sentences.append(NO_WEIGHTS if has_backbone and is_papers and not is_own else RANDOM)
     elif taken != leaves.keys():
         sentences.append(f"freshly initialised: {_names(leaves.keys() - taken, leaves.keys())}")
     nested = {(kind, *path.split("/")): jnp.asarray(value) for (kind, path), value in leaves.items()}

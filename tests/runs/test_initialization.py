@@ -76,6 +76,12 @@ def test_without_a_source_everything_is_random_and_said_so() -> None:
     assert sentences == (NO_WEIGHTS,)
 
 
+@pytest.mark.parametrize("recipe", ["scratch", "adamw", "sgd"])
+def test_a_recipe_for_random_weights_is_told_of_no_others(recipe: str) -> None:
+    config = bdms.get_config(f"size=small,recipe={recipe}")
+    assert initial_variables(filled(1.0), config)[1] == (RANDOM,)
+
+
 def test_of_a_network_without_a_backbone_nothing_is_said_of_one() -> None:
     fresh = {"params": {"convolution": {"kernel": np.ones(3, np.float32)}}, "batch_stats": {}}
     assert initial_variables(fresh, config_with())[1] == ("this run starts from random weights",)
