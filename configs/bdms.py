@@ -4,7 +4,7 @@
     python train.py --config=configs/bdms.py:recipe=scratch,split=tiles
 
 With recipe=scratch, 3500 steps take ten minutes on an H200 that two to three runs share and, with
---config.data.select_on=none, reach MAE 0.0054 and maxF 0.895 on the defective ones of the paper's test images
+--config.data.select_on=none, reach MAE 0.0054 on the paper's test images and maxF 0.895 on the defective ones
 (docs/results.md).
 
 Arguments: dataset=mtdd|neu_seg|neu_det|crackforest|rsdds|kolektor_sdd2|folder|synthetic, split=paper|tiles (of
@@ -12,7 +12,7 @@ neu_seg: published or grouped; of neu_det: hashed or folders), size=full|lite|me
 backbone=resnext101_32x4d|... (see dms_jax/runs/config/defaults.py), ablation=a|b|c|d|e|baseline,
 recipe=paper|scratch|adamw|sgd. With dataset=folder, --config.data.manual_dir=DIR names your own images (see README.md).
 The paper's recipe begins with a backbone trained on ImageNet; `scratch` is for those who have none, `adamw` what it was
-before, and `sgd` the same with the paper's optimizer and loss: see docs/training.md.
+first, and `sgd` the same with the paper's optimizer and loss: see docs/training.md.
 """
 
 from ml_collections import ConfigDict

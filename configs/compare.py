@@ -1,7 +1,7 @@
 """The deep methods of the paper's Table 4, with the settings that SDMS and BDMS have (docs/comparison-networks.md).
 
     python train.py --config=configs/compare.py:method=unet
-    python train.py --config=configs/compare.py:method=unet,recipe=scratch,split=tiles
+    python train.py --config=configs/compare.py:method=unet,recipe=adamw,split=tiles
 
 Arguments: method=unet|fcn8s|r3net|basnet|dss|poolnet|egnet|picanet, size=full|small, recipe=paper|scratch|adamw|sgd,
 dataset=mtdd|neu_seg|neu_det|crackforest|rsdds|kolektor_sdd2|folder|synthetic, split=... and backbone=..., the latter
