@@ -71,6 +71,8 @@ def skip_or_raise(sentences: str | Sequence[str], skipped: list[str] | None) -> 
 def refusal(sentences: Sequence[str]) -> str:
     """What is said of files that can't be used: a sentence about the only one, or a line for each of the first 20.
 
+    What to do, after a sentence's last colon, is not said again of the files behind it that it holds for too.
+
     Args:
       sentences: one about each file, at least one.
     """
@@ -80,7 +82,16 @@ def refusal(sentences: Sequence[str]) -> str:
     return "\n".join(
         [
             f"{len(sentences)} files cannot be used: correct them, or leave such files out with {_SKIP}.",
-            *sentences[:NAMED],
+            *_with_each_fix_once(sentences[:NAMED]),
             *([f"{more} more cannot be used either."] if more > 0 else []),
         ]
     )
+
+
+def _with_each_fix_once(sentences: Sequence[str]) -> list[str]:
+    lines, before = [], ""
+    for sentence in sentences:
+        fault, _, fix = sentence.rpartition(": ")
+        lines.append(f"{fault}." if fault and fix == before else sentence)
+        before = fix
+    return lines
