@@ -53,10 +53,10 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
         counts.
 
     Returns:
-      `command`, `commit`, `seed`, `steps`, `batch_size`, `seconds` of all its starts, `card` (`kind` and `count`),
-      `runs_on_card` (at most so many trained on it at the same time), `versions`, `images_per_second` (the median while
-      training), `results` as in `eval/test.json`, `validation` (a dictionary for each: `step` and metrics) and
-      `training` (at most 100 of `step` and `loss`). What nobody knows is None.
+      `command`, `commit`, `seed`, `steps`, `batch_size`, `image_size`, `learning_rate`, `seconds` of all its starts,
+      `card` (`kind` and `count`), `runs_on_card` (at most so many trained on it at the same time), `versions`,
+      `images_per_second` (the median while training), `results` as in `eval/test.json`, `validation` (a dictionary for
+      each: `step` and metrics) and `training` (at most 100 of `step` and `loss`). What nobody knows is None.
 
     Raises:
       ValueError: the run failed, or has no results of test images, or nothing says what its command was, or a file is
@@ -92,6 +92,9 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
             "seed": config["seed"],
             "steps": config["steps"],
             "batch_size": config["batch_size"],
+            # A command's recipe may have others one day.
+            "image_size": config.get("data", {}).get("image_size"),
+            "learning_rate": config.get("optimizer", {}).get("learning_rate"),
             "seconds": record.get("seconds") if told["seconds"] is None else told["seconds"],
             "card": card if card["kind"] else None,
             "runs_on_card": told["runs_on_card"] or record.get("runs_on_card"),

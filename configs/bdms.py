@@ -11,8 +11,8 @@ Arguments: dataset=mtdd|neu_seg|neu_det|crackforest|rsdds|kolektor_sdd2|folder|s
 neu_seg: published or grouped; of neu_det: hashed or folders), size=full|lite|medium|small,
 backbone=resnext101_32x4d|... (see dms_jax/runs/config/defaults.py), ablation=a|b|c|d|e|baseline,
 recipe=paper|scratch|adamw|sgd. With dataset=folder, --config.data.manual_dir=DIR names your own images (see README.md).
-The paper's recipe begins with a backbone trained on ImageNet; `scratch` is for those who have none, `adamw` what it was
-first, and `sgd` the same with the paper's optimizer and loss: see docs/training.md.
+The paper's recipe begins with a backbone trained on ImageNet; `scratch` is for those who have none, `adamw` is what it
+was at first, and `sgd` the same with the paper's optimizer and loss: see docs/training.md.
 """
 
 from ml_collections import ConfigDict

@@ -9,8 +9,8 @@
 
 A NAME is as in docs/results_tables.py, beside this file. Of the first two, runs that differ in that field and in their
 seed alone are a curve: its line is the mean of the seeds, and each seed a dot; without a NAME, all such curves are
-drawn. SPEED.json is what `benchmarks/speed.py --json` wrote on the machine in question, of the networks and sizes of
-the runs.
+drawn. SPEED.json is what `benchmarks/speed.py --json` wrote on the machine in question, of the networks, sizes and
+image sizes of the runs.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from learning_curves import Curve, chart
-from results_tables import OF_SEEDS, RESULTS, Run, at, by_seeds, field_of, minutes, rate, runs_in, without_fields
+from results_tables import OF_SEEDS, RESULTS, Run, at, by_seeds, image_size_of, minutes, rate, runs_in, without_fields
 
 
 def _percent_of_masks(run: Run) -> float:
@@ -49,6 +49,7 @@ _OF_RUNS: Mapping[str, tuple[Callable[[Run], float | None], str]] = {
 # Of a command: what the networks and images of benchmarks/speed.py do not have.
 _NOT_TIMED = ("--config.model.", "--config.data.resize=tiles")
 
+# Of files of earlier versions of benchmarks/speed.py, which do not say it: its default.
 _TIMED_SIDE = 300
 
 # The job of benchmarks/speed.py, which of its rows' figures, what to multiply it with, and the axis.
@@ -78,11 +79,7 @@ def scarcity_curves(groups: Mapping[str, Sequence[Run]], kind: str) -> list[Curv
         command = frozenset(shlex.split(without_fields(runs[0]["command"], *OF_SEEDS, field)))
         series.setdefault(command, []).append(name)
     # Two runs may differ in nothing, as one that was made again.
-    series = {
-        command: names
-        for command, names in series.items()
-        if len({str(field_of(groups[name][0]["command"], field)) for name in names}) > 1
-    }
+    series = {command: names for command, names in series.items() if len({read(groups[name][0]) for name in names}) > 1}
     if not series:
         raise ValueError(f"no two runs differ in config.{field} alone: train more with benchmarks/recipes.py")
     curves = []
@@ -149,7 +146,7 @@ def speed_of(speed: Mapping[str, Any], kind: str) -> Callable[[Run], float | Non
 
     Of several batches of prediction the fastest counts. None for a network that was not timed: of another backbone,
     ablation or width than its size has, of crops of another size or of tiles, or of a size that is not in the file,
-    and where nothing says how large its crops are.
+    or where neither the run's command nor its recipe says how large its crops are.
     """
     job, key, factor, _ = _OF_SPEED[kind]
 
@@ -158,9 +155,8 @@ def speed_of(speed: Mapping[str, Any], kind: str) -> Callable[[Run], float | Non
         words = shlex.split(run["command"])
         changed = any("backbone=" in word or word.startswith(_NOT_TIMED) for word in words)
         wanted = {"network": results["network"], "size": results["size"], "job": job, "devices": 1}
-        side = field_of(run["command"], "data.image_size")
-        # Files of earlier versions do not say it; nearly all of them were of the default.
-        rows = [row for row in speed["steps"] if str(row.get("image_size", _TIMED_SIDE)) == str(side)]
+        side = str(image_size_of(run))
+        rows = [row for row in speed["steps"] if str(row.get("image_size", _TIMED_SIDE)) == side]
         rows = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
         if results["ablation"] or changed or not rows:
             return None

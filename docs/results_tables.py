@@ -109,7 +109,7 @@ def recipe_of(command: str) -> str:
 
 
 def field_of(command: str, field: str) -> Any:
-    """What a command gives a field, such as `data.image_size`, or its recipe does; None where neither is known."""
+    """What a command gives a field, such as `data.image_size`, or today's recipe does; None where neither is known."""
     given = [word.partition("=")[2] for word in shlex.split(command) if word.startswith(f"--config.{field}=")]
     if given:
         return given[-1]
@@ -119,6 +119,11 @@ def field_of(command: str, field: str) -> Any:
     config = default_config()
     RECIPES[recipe](config)
     return flatten(config)[field]
+
+
+def image_size_of(run: Run) -> Any:
+    """The side of the images that a run's network saw; None where nothing says it."""
+    return run.get("image_size") or field_of(run["command"], "data.image_size")
 
 
 def cell(values: Sequence[float | None], digits: int) -> str:
@@ -206,10 +211,9 @@ def runs_table(groups: Mapping[str, Sequence[Run]]) -> str:
         results = runs[0]["results"]
         seeds = ", ".join(str(run["seed"]) for run in runs)
         row = [name, results["dataset"], results["dataset_config"]]
-        command = runs[0]["command"]
-        pixels, learning_rate = field_of(command, "data.image_size"), field_of(command, "optimizer.learning_rate")
-        row += [run_name(results), recipe_of(command), str(pixels or "")]
-        row += [f"{float(learning_rate):g}" if learning_rate else "", seeds]
+        rate_of = runs[0].get("learning_rate") or field_of(runs[0]["command"], "optimizer.learning_rate")
+        row += [run_name(results), recipe_of(runs[0]["command"]), str(image_size_of(runs[0]) or "")]
+        row += [f"{float(rate_of):g}" if rate_of else "", seeds]
         row += [cell([read(run) for run in runs], digits) for _, read, digits in _FIGURES]
         cards = dict.fromkeys(f"{run['card']['count'] or '?'} x {run['card']['kind']}" for run in runs if run["card"])
         rows.append([*row, "; ".join(cards)])

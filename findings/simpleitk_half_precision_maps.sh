@@ -4,9 +4,9 @@
 # One would guess: a reader gives the map as floats, as tifffile, rasterio (GDAL) and, with its API of version 3, imageio
 # do, or refuses it, as Pillow and OpenCV do.
 # Seen: SimpleITK 2.5.7 takes the 16 bits for unsigned whole numbers, though the file says that they are floating-point
-# (SampleFormat): 0.5 is 14336, 1 is 15360, and logits below 0 are above all others, the surest of a sound surface at the
-# top. It does so asked for sitkFloat32, too, where the array has the type that one expects. As the bits of positive
-# halfs grow with their value, a map of 0 to 1 still looks like one, somewhat brighter, when it is shown by its own
+# (SampleFormat): 0.5 is 14336, 1 is 15360, and logits below 0 are above all others, those surest of a sound surface
+# highest. It does so asked for sitkFloat32, too, where the array has the type that one expects. As the bits of positive
+# numbers grow with their value, a map of 0 to 1 still looks like one, somewhat brighter, when it is shown by its own
 # range, and its ranks (AUROC, the place of the largest) are right; but a threshold of 0.5 finds all that is not 0
 # defective, and means are off. float32 is right. itk 5.4.7 does as SimpleITK. Nothing warns, and no issue was found
 # that says so.

@@ -4,14 +4,14 @@
 #
 # One would guess: all three give the same heights; or, if one leaves out the offset that the file has for them, all
 # parts are lower by the same amount, and the difference of two parts stays.
-# Seen: each of surfalize 0.19.2 and RosettaSciIO 0.15.0 reads what it has written itself, and neither what the other
-# has. The file has whole numbers, the least of them, a step and an offset. surfalize multiplies by the step and adds
-# the offset, RosettaSciIO subtracts the least number first, and as both spread the heights over all numbers of 32
+# Seen: each of surfalize 0.19.2 and RosettaSciIO 0.15.0 reads what it has written itself, and neither reads rightly
+# what the other has. The file has whole numbers, the smallest of them, a step and an offset. surfalize multiplies by the step and adds
+# the offset, RosettaSciIO subtracts the smallest number first, and as both spread the heights over all numbers of 32
 # bits, from below 0 to above, a map is moved by half of its own range, which a single pit decides: the part with a pit
 # of 20 um is 10 um higher (or lower, the other way), and in the difference of the parts all that is sound stands out.
 # SurfaceTopography 1.27.1 adds no offset and has the middle of the range at 0, with the same effect. Shapes, steps and
 # the heights within a map are right, and nothing warns. Gwyddion, by an older source of it, reads as surfalize does,
-# and writes 0 as the least number, where the first two agree. Neither the documentation of the three nor an issue was
+# and writes 0 as the smallest number, where the first two agree. Neither the documentation of the three nor an issue was
 # found to say so. Taking off each map's median helps.
 #
 # Needs Python 3.11 or later.

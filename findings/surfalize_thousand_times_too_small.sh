@@ -8,7 +8,7 @@
 # of GelSight's), and surfalize 0.19.2 takes them for um: a part of 3 x 2 mm with an Sq of 2 um is one of 3 x 2 um with
 # an Sq of 0.002 um. What it writes is as much too large elsewhere. As length and height are wrong alike, slopes, shapes
 # and plots without their numbers look right, and so does a file that it reads back itself.
-# A binary SDF file of surfalize's has the least double where nothing was measured, as it says of the standard.
+# A binary SDF file of surfalize's has the lowest double (-1.8e308) where nothing was measured, as it says of the standard.
 # SurfaceTopography 1.27.1 knows such a mark for whole numbers, and takes NaN alone for floating-point ones: there are
 # heights of -1e307 and below, none is undefined, and the Sq is infinite. Text SDF, SUR, X3P and TMD keep the gaps.
 # Nothing warns when it is read, and no issue was found about either.

@@ -26,7 +26,9 @@ def save_run(folder: Path, seed: int, *, name: str = "", value: float = 0.8, fai
         "note": "maps of /scratch/maps/all.png, half / half",
     }
     (workdir / "eval" / "test.json").write_text(json.dumps(results))
-    (workdir / "config.json").write_text(json.dumps({"seed": seed, "steps": 1000, "batch_size": 16}))
+    config = {"seed": seed, "steps": 1000, "batch_size": 16}
+    config |= {"data": {"image_size": 320}, "optimizer": {"learning_rate": 0.002}}
+    (workdir / "config.json").write_text(json.dumps(config))
     (workdir / "run.json").write_text(json.dumps({"version": "0.0.9"}))
     lines = [
         {"step": step, "train/loss": 100 / step, "train/images_per_second": None if step == 4 else 450.0 + step % 8}

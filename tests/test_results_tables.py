@@ -51,7 +51,7 @@ def test_seeds_are_averaged(kept: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert len(header) == len(both) == len(other)
     own = dict(zip(header, both, strict=True))
     assert list(own.values())[:5] == ["mtdd-tiles-bdms", "mtdd", "tiles", "BDMS", "scratch"]
-    assert (own["pixels"], own["rate"], own["seeds"]) == ("384", "0.004", "0, 1")
+    assert (own["pixels"], own["rate"], own["seeds"]) == ("320", "0.002", "0, 1")
     assert own["MAE"] == "0.00850 ± 0.00050"
     assert own["maxF, defective"] == "0.7500 ± 0.0500"
     assert own["normal images that fire: map"] == own["head"] == "0.350 ± 0.050"
@@ -152,6 +152,19 @@ def test_runs_that_are_no_seeds_of_one_are_refused(kept: Path, capsys: pytest.Ca
 )
 def test_the_recipe_of_a_command(command: str, recipe: str) -> None:
     assert results_tables.recipe_of(command) == recipe
+
+
+def test_of_runs_that_do_not_say_it_pixels_and_rate_are_those_of_the_command(
+    kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in kept.glob("*.json"):
+        run = json.loads(file.read_text())
+        file.write_text(json.dumps({key: run[key] for key in run if key not in ("image_size", "learning_rate")}))
+    capsys.readouterr()
+    results_tables.main(["--results", str(kept)])
+    header, _, both, _ = rows(capsys.readouterr().out)
+    own = dict(zip(header, both, strict=True))
+    assert (own["pixels"], own["rate"]) == ("384", "0.004")
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ def refuse_photograph(pixels: NDArray[np.uint8], path: str | Path) -> None:
     """
     if share := photograph_share(pixels):
         raise UserError(
-            f"{path} is no mask: {share:.0%} of its pixels are neither black nor white. Put the mask there, with 255 "
-            "for defective pixels and 0 for sound ones."
+            f"{path} is no mask, as {share:.0%} of its pixels are neither black nor white: put the mask there, with "
+            "255 for defective pixels and 0 for sound ones."
         )
 
 

@@ -159,8 +159,10 @@ def initial_variables(fresh: Mapping[str, Any], config: ConfigDict) -> tuple[dic
         # The paper says nothing of the user's own. Some networks of the comparison have no backbone either.
         is_own = is_reference(config.model.network) or is_reference(config.model.backbone)
         has_backbone = any(path.startswith("backbone/") for _, path in leaves)
-        # The other recipes are meant for random weights.
-        is_papers = config.optimizer == default_config().optimizer
+        # The other recipes are meant for random weights: each has another optimizer, or another rate of it.
+        papers = default_config().optimizer
+        chosen = config.optimizer.name, config.optimizer.learning_rate
+        is_papers = chosen == (papers.name, papers.learning_rate)
         sentences.append(NO_WEIGHTS if has_backbone and is_papers and not is_own else RANDOM)
     elif taken != leaves.keys():
         sentences.append(f"freshly initialised: {_names(leaves.keys() - taken, leaves.keys())}")

@@ -177,7 +177,7 @@ REFUSED: dict[str, tuple[Callable[[], Image.Image], str, str]] = {
     "a photograph": (
         lambda: Image.fromarray(np.random.default_rng(0).normal(120, 30, (64, 96)).clip(0, 255).astype(np.uint8)),
         "mask.png",
-        "is no mask: 100% of its pixels are neither black nor white",
+        "is no mask, as 100% of its pixels are neither black nor white",
     ),
     **{
         f"a thin line of {value} beside 255": (
@@ -208,7 +208,7 @@ REFUSED: dict[str, tuple[Callable[[], Image.Image], str, str]] = {
     "a photograph in colour": (
         lambda: Image.fromarray(np.random.default_rng(0).normal(120, 30, (64, 96, 3)).clip(0, 255).astype(np.uint8)),
         "mask.png",
-        "is no mask: 100% of its pixels",
+        "is no mask, as 100% of its pixels",
     ),
     "a photograph with transparent corners": (
         lambda: with_alpha(PHOTO_IN_COLOUR, 255 * ~DEFECTIVE),

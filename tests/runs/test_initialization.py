@@ -19,6 +19,7 @@ from dms_jax.models import BDMS
 from dms_jax.models.dms import SIZES
 from dms_jax.runs.config import checks
 from dms_jax.runs.config.build import build_model
+from dms_jax.runs.config.flags import parse
 from dms_jax.runs.initialization import NO_WEIGHTS, RANDOM, check_sources, initial_variables, starting_state
 from dms_jax.runtime.devices import data_mesh
 from dms_jax.training.optimizer import OptimizerConfig, create_optimizer
@@ -76,10 +77,12 @@ def test_without_a_source_everything_is_random_and_said_so() -> None:
     assert sentences == (NO_WEIGHTS,)
 
 
-@pytest.mark.parametrize("recipe", ["scratch", "adamw", "sgd"])
+@pytest.mark.parametrize("recipe", ["paper", "scratch", "adamw", "sgd"])
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections, Python 3.11
 def test_a_recipe_for_random_weights_is_told_of_no_others(recipe: str) -> None:
-    config = bdms.get_config(f"size=small,recipe={recipe}")
-    assert initial_variables(filled(1.0), config)[1] == (RANDOM,)
+    command = ["train.py", f"--config=bdms:size=small,recipe={recipe}", "--config.optimizer.warmup_steps=7"]
+    expected = NO_WEIGHTS if recipe == "paper" else RANDOM
+    assert initial_variables(filled(1.0), parse(command, "")[0])[1] == (expected,)
 
 
 def test_of_a_network_without_a_backbone_nothing_is_said_of_one() -> None:

@@ -152,7 +152,7 @@ class TestCheckResumes:
     @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections, Python 3.11
     @pytest.mark.parametrize("network", ["bdms", "sdms"])
     def test_what_is_told_of_a_run_of_a_recipe_that_has_become_another_goes_on_with_it(self, network, tmp_path):
-        # As the recipe was before its class heads saw the defect, its images were larger and its rate higher.
+        # As the recipe was before its class heads saw the defect, and before its rate and its images became larger.
         earlier = get_config(network, "recipe=scratch,split=tiles")
         earlier.data.image_size, earlier.optimizer.learning_rate = 300, 1e-3
         earlier.model.schedule = ("HF", "MF")
