@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from dms_jax.data.building import build, check_whole, opened
 from dms_jax.data.datasets import DATASETS, published_in
 from dms_jax.data.datasets.base import SurfaceDefectBuilder
-from dms_jax.data.datasets.folder.builder import Folder, config_name
+from dms_jax.data.datasets.folder.builder import Folder, config_name, source_of
 from dms_jax.data.datasets.folder.reading import Reading
 from dms_jax.data.datasets.synthetic import SyntheticConfig
 from dms_jax.data.inspect.summary import keep_summary
@@ -175,7 +175,7 @@ def _folder_config_name(split: str, manual_dir: str, data_dir: str | None, decla
 
 
 def _manual_folder(builder_class: type[SurfaceDefectBuilder], manual_dir: str) -> Path | None:
-    manual = Path(os.path.abspath(Path(manual_dir).expanduser())) if manual_dir else None
+    manual = source_of(manual_dir) if manual_dir else None
     is_file = issubclass(builder_class, Folder) and manual is not None and manual.is_file()
     try:
         is_usable = manual is None or is_file or (manual.is_dir() and any(manual.iterdir()))

@@ -5,14 +5,13 @@ outputs would mean other classes, and images that were learnt from would be test
 """
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
-from dms_jax.data.datasets.folder.builder import UNLABELLED_CLASS, Folder, config_name, list_images
+from dms_jax.data.datasets.folder.builder import UNLABELLED_CLASS, Folder, config_name, list_images, source_of
 from dms_jax.data.datasets.folder.listing import Listing
 from dms_jax.data.prepare import prepare
 from dms_jax.data.prepared import PreparedDataset
@@ -99,8 +98,7 @@ def _listed_source(config: ConfigDict) -> Listing | None:
 
     What was prepared from it is as good as ever; where that is gone too, preparing it will say the same.
     """
-    # As `config_name` names it: its files' paths are compared.
-    source = Path(os.path.abspath(Path(config.data.manual_dir).expanduser()))
+    source = source_of(config.data.manual_dir)
     try:
         return list_images(source) if source.exists() else None
     except UserError:

@@ -208,6 +208,11 @@ def list_images(source: Path) -> Listing:
     )
 
 
+def source_of(manual_dir: str) -> Path:
+    """The folder or file that a `manual_dir` names, absolute and without `~` and `..`, as it names what is prepared."""
+    return Path(os.path.abspath(Path(manual_dir).expanduser()))
+
+
 def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = (), listing: Listing | None = None) -> str:
     """The name of a source's configuration, which changes with its path and with its contents.
 
@@ -227,7 +232,7 @@ def config_name(manual_dir: str, data_dir: Path, declared: Sequence[str] = (), l
     """
     if not manual_dir:
         raise UsageError(f"dataset folder needs manual_dir: {_NAME_IT}.")
-    source = Path(os.path.abspath(Path(manual_dir).expanduser()))
+    source = source_of(manual_dir)
     readable = re.sub(r"[^\w.-]+", "_", source.name, flags=re.ASCII)[:40] or "images"
     prefix = f"{readable}-{_short_hash([os.fsencode(source)])}"
     if source.exists():
