@@ -21,8 +21,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from kept_runs import OF_SEEDS, RESULTS, Run, by_seeds, image_size_of, runs_in, without_fields
 from learning_curves import Curve, chart
-from results_tables import OF_SEEDS, RESULTS, Run, at, by_seeds, image_size_of, minutes, rate, runs_in, without_fields
+from results_tables import at, minutes, rate
 
 
 def _percent_of_masks(run: Run) -> float:
@@ -63,7 +64,7 @@ def scarcity_curves(groups: Mapping[str, Sequence[Run]], kind: str) -> list[Curv
     """maxF on defective images, and accuracy, by what the runs learn from.
 
     Args:
-      groups: see `docs/results_tables.by_seeds`.
+      groups: see `docs/kept_runs.by_seeds`.
       kind: `masks` or `images`.
 
     Returns:
@@ -111,7 +112,7 @@ def cost_curves(groups: Mapping[str, Sequence[Run]], place: Callable[[Run], floa
     """maxF on defective images by a cost: dots of each run, one for each of its seeds.
 
     Args:
-      groups: see `docs/results_tables.by_seeds`.
+      groups: see `docs/kept_runs.by_seeds`.
       place: reads the cost of a run; those where it is None, as where nobody knows it, are left out.
     """
     measure = _MEASURES["maxF, defective"]
@@ -155,8 +156,8 @@ def speed_of(speed: Mapping[str, Any], kind: str) -> Callable[[Run], float | Non
         words = shlex.split(run["command"])
         changed = any("backbone=" in word or word.startswith(_NOT_TIMED) for word in words)
         wanted = {"network": results["network"], "size": results["size"], "job": job, "devices": 1}
-        side = str(image_size_of(run))
-        rows = [row for row in speed["steps"] if str(row.get("image_size", _TIMED_SIDE)) == side]
+        side = image_size_of(run)
+        rows = [row for row in speed["steps"] if row.get("image_size", _TIMED_SIDE) == side]
         rows = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
         if results["ablation"] or changed or not rows:
             return None

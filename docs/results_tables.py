@@ -12,118 +12,15 @@ and docs/results_charts.py those of how much a network needs and what it costs.
 """
 
 import argparse
-import json
-import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from kept_runs import RESULTS, Run, by_seeds, image_size_of, learning_rate_of, recipe_of, runs_in
 from learning_curves import Curve, chart
 
 from dms_jax.comparison.report import published_numbers
-from dms_jax.runs.config.defaults import RECIPES, default_config
-from dms_jax.runs.config.fields import flatten
 from dms_jax.runs.results import run_name
-
-RESULTS = Path(__file__).parent / "results"
-
-_SEED = re.compile(r"-seed\d+$")
-
-# Fields in which the commands of one run's seeds may differ: beside the seed, how often something is written down,
-# which no figure depends on.
-OF_SEEDS = ("seed", "log_every", "checkpoint_every")
-
-# What every kept run has, whatever was measured.
-_KEYS = ("command", "seed", "seconds", "card", "results", "validation")
-_RESULT_KEYS = ("dataset", "dataset_config", "network", "size", "ablation")
-
-Run = Mapping[str, Any]
-
-
-def runs_in(folder: Path) -> dict[str, Run]:
-    """The runs of a folder by the names of their files, in alphabetical order.
-
-    Raises:
-      ValueError: it is no folder, or a file is not what `benchmarks/keep_results.py` makes.
-    """
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder: name one that keep_results.py has filled")
-    runs = {}
-    for file in sorted(folder.glob("*.json")):
-        try:
-            run = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{file} cannot be read ({error}): make it again with keep_results.py") from error
-        whole = isinstance(run, dict) and run.keys() >= set(_KEYS)
-        if not (whole and isinstance(run["results"], dict) and run["results"].keys() >= set(_RESULT_KEYS)):
-            raise ValueError(f"{file} is no kept run: make it again with keep_results.py, or remove it")
-        runs[file.stem] = run
-    return runs
-
-
-def by_seeds(runs: Mapping[str, Run], names: Sequence[str] = ()) -> dict[str, list[Run]]:
-    """Runs that differ in their seed alone, or in how often they wrote something, by the name that they share.
-
-    Args:
-      runs: by name.
-      names: of runs, or of all seeds of one; empty for all.
-
-    Raises:
-      ValueError: a name is of no run, or runs of one name have different commands or the same seed.
-    """
-    if not names:
-        names = list(dict.fromkeys(_SEED.sub("", name) for name in runs))
-    groups = {}
-    for name in names:
-        group = [runs[name]] if name in runs else [run for own, run in runs.items() if _SEED.sub("", own) == name]
-        if not group:
-            raise ValueError(f"there is no {name}: the runs are {', '.join(runs)}")
-        commands = {without_fields(run["command"], *OF_SEEDS) for run in group}
-        # The order in which a command sets its fields is of no account.
-        if len({frozenset(shlex.split(command)) for command in commands}) > 1:
-            raise ValueError(f"the runs of {name} differ in more than their seed: {'; '.join(sorted(commands))}")
-        if len({run["seed"] for run in group}) < len(group):
-            raise ValueError(f"two runs of {name} have the same seed: remove one")
-        groups[name] = group
-    return groups
-
-
-def without_fields(command: str, *fields: str) -> str:
-    """A command without what sets fields of its configuration, such as `seed`."""
-    flags = tuple(f"--config.{field}=" for field in fields)
-    return shlex.join(word for word in shlex.split(command) if not word.startswith(flags))
-
-
-def recipe_of(command: str) -> str:
-    """The recipe that a command's configuration is asked for; the configuration's name where it is asked for none."""
-    words = shlex.split(command)
-    given = [word.partition("=")[2] for word in words if word.startswith("--config=")]
-    given += [value for flag, value in pairwise(words) if flag == "--config"]
-    config = next(iter(given), "")
-    name, _, argument = config.partition(":")
-    chosen = dict(part.partition("=")[::2] for part in argument.split(","))
-    stem = Path(name).stem
-    return chosen.get("recipe") or ("paper" if stem in ("bdms", "sdms", "compare") else stem)
-
-
-def field_of(command: str, field: str) -> Any:
-    """What a command gives a field, such as `data.image_size`, or today's recipe does; None where neither is known."""
-    given = [word.partition("=")[2] for word in shlex.split(command) if word.startswith(f"--config.{field}=")]
-    if given:
-        return given[-1]
-    recipe = recipe_of(command)
-    if recipe not in RECIPES:
-        return None
-    config = default_config()
-    RECIPES[recipe](config)
-    return flatten(config)[field]
-
-
-def image_size_of(run: Run) -> Any:
-    """The side of the images that a run's network saw; None where nothing says it."""
-    return run.get("image_size") or field_of(run["command"], "data.image_size")
 
 
 def cell(values: Sequence[float | None], digits: int) -> str:
@@ -194,26 +91,16 @@ _OF_CLASSES = (
 
 def runs_table(groups: Mapping[str, Sequence[Run]]) -> str:
     """A row for each run with all its seeds: what it was, test figures, and what it took."""
-    header = [
-        "run",
-        "dataset",
-        "split",
-        "network",
-        "recipe",
-        "pixels",
-        "rate",
-        "seeds",
-        *(title for title, _, _ in _FIGURES),
-        "card",
-    ]
+    header = ["run", "dataset", "split", "network", "recipe", "pixels", "rate", "seeds"]
+    header += [*(title for title, _, _ in _FIGURES), "card"]
     rows = []
     for name, runs in groups.items():
         results = runs[0]["results"]
         seeds = ", ".join(str(run["seed"]) for run in runs)
         row = [name, results["dataset"], results["dataset_config"]]
-        rate_of = runs[0].get("learning_rate") or field_of(runs[0]["command"], "optimizer.learning_rate")
-        row += [run_name(results), recipe_of(runs[0]["command"]), str(image_size_of(runs[0]) or "")]
-        row += [f"{float(rate_of):g}" if rate_of else "", seeds]
+        side, learning_rate = image_size_of(runs[0]), learning_rate_of(runs[0])
+        row += [run_name(results), recipe_of(runs[0]["command"]), "" if side is None else str(side)]
+        row += ["" if learning_rate is None else f"{learning_rate:g}", seeds]
         row += [cell([read(run) for run in runs], digits) for _, read, digits in _FIGURES]
         cards = dict.fromkeys(f"{run['card']['count'] or '?'} x {run['card']['kind']}" for run in runs if run["card"])
         rows.append([*row, "; ".join(cards)])

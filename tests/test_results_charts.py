@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import kept_runs
 import pytest
 import results_charts
 from learning_curves import Curve, chart
@@ -53,13 +54,13 @@ def dots_and_texts(file: Path) -> tuple[list[tuple[float, float]], list[str]]:
 class TestScarcity:
     def test_a_run_that_was_made_again_is_no_curve(self, folder: Path) -> None:
         (folder / "again.json").write_text(json.dumps(run_of(0.8)))
-        groups = results_charts.by_seeds(results_charts.runs_in(folder), ["masks100", "again"])
+        groups = kept_runs.by_seeds(kept_runs.runs_in(folder), ["masks100", "again"])
         with pytest.raises(ValueError, match=r"no two runs differ in config\.data\.mask_share alone"):
             results_charts.scarcity_curves(groups, "masks")
 
     def test_runs_that_differ_in_the_share_of_masks_are_a_curve(self, folder: Path) -> None:
         names = ("masks100", "masks5", "masks50")
-        groups = results_charts.by_seeds(results_charts.runs_in(folder), names)
+        groups = kept_runs.by_seeds(kept_runs.runs_in(folder), names)
         max_f, accuracy = results_charts.scarcity_curves(groups, "masks")
         assert (max_f.name, accuracy.name) == ("maxF, defective", "accuracy")
         assert max_f.lines == [[(5, pytest.approx(0.4)), (50, 0.7), (100, 0.8)]]
@@ -133,7 +134,7 @@ SPEED = {
 
 class TestCost:
     def test_minutes_and_rate_are_of_the_runs(self, folder: Path) -> None:
-        groups = results_charts.by_seeds(results_charts.runs_in(folder), ["masks5"])
+        groups = kept_runs.by_seeds(kept_runs.runs_in(folder), ["masks5"])
         for kind, cost in (("minutes", 10.0), ("rate", 450)):
             (curve,) = results_charts.cost_curves(groups, results_charts._OF_RUNS[kind][0])
             assert (curve.name, curve.lines) == ("masks5", [])

@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import keep_results
+import kept_runs
 import pytest
 import results_tables
 from finished_runs import save_run
@@ -28,7 +29,7 @@ def kept(tmp_path: Path) -> Path:
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections, Python 3.11
 def test_commands_of_kept_runs_are_still_those_of_different_runs() -> None:
     runs: dict[str, list[str]] = {}
-    for name, run in results_tables.runs_in(results_tables.RESULTS).items():
+    for name, run in kept_runs.runs_in(kept_runs.RESULTS).items():
         # A recipe may have become another one since.
         fields = flatten(parse(shlex.split(run["command"])[1:], "")[0])
         own = {field: value for field, value in fields.items() if field not in ("log_every", "checkpoint_every")}
@@ -118,26 +119,26 @@ def test_tables_of_outputs_and_classes(kept: Path, capsys: pytest.CaptureFixture
 
 
 def test_seeds_may_differ_in_how_often_they_wrote_something(kept: Path) -> None:
-    run = results_tables.runs_in(kept)["other"]
+    run = kept_runs.runs_in(kept)["other"]
     program, script, *flags = shlex.split(run["command"])
     often = shlex.join([program, script, "--config.checkpoint_every=9", "--config.log_every=1", *reversed(flags)])
     runs = {"a-seed0": run, "a-seed1": {**run, "seed": 1, "command": often}}
-    assert results_tables.by_seeds(runs) == {"a": list(runs.values())}
+    assert kept_runs.by_seeds(runs) == {"a": list(runs.values())}
     runs["a-seed1"]["command"] += " --config.evaluate_every=9"
     with pytest.raises(ValueError, match="differ in more than their seed"):
-        results_tables.by_seeds(runs)
+        kept_runs.by_seeds(runs)
 
 
 def test_runs_that_are_no_seeds_of_one_are_refused(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         results_tables.main(["none", "--results", str(kept)])
     assert "there is no none: the runs are mtdd-tiles-bdms-seed0," in capsys.readouterr().err
-    runs = results_tables.runs_in(kept)
+    runs = kept_runs.runs_in(kept)
     changed = {**runs["other"], "command": runs["other"]["command"].replace("tiles", "paper")}
     with pytest.raises(ValueError, match="differ in more than their seed"):
-        results_tables.by_seeds({"a-seed0": runs["other"], "a-seed1": changed})
+        kept_runs.by_seeds({"a-seed0": runs["other"], "a-seed1": changed})
     with pytest.raises(ValueError, match="same seed"):
-        results_tables.by_seeds({"a-seed0": runs["other"], "a-seed1": runs["other"]})
+        kept_runs.by_seeds({"a-seed0": runs["other"], "a-seed1": runs["other"]})
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_runs_that_are_no_seeds_of_one_are_refused(kept: Path, capsys: pytest.Ca
     ],
 )
 def test_the_recipe_of_a_command(command: str, recipe: str) -> None:
-    assert results_tables.recipe_of(command) == recipe
+    assert kept_runs.recipe_of(command) == recipe
 
 
 def test_of_runs_that_do_not_say_it_pixels_and_rate_are_those_of_the_command(
@@ -178,7 +179,7 @@ def test_of_runs_that_do_not_say_it_pixels_and_rate_are_those_of_the_command(
     ],
 )
 def test_the_field_of_a_command(command: str, pixels: str) -> None:
-    assert str(results_tables.field_of(command, "data.image_size")) == pixels
+    assert str(kept_runs.field_of(command, "data.image_size")) == pixels
 
 
 def test_every_seed_has_a_line_in_the_colour_of_its_run(kept: Path, tmp_path: Path) -> None:
@@ -210,8 +211,8 @@ def test_names_are_escaped() -> None:
 
 
 def test_all_that_is_kept_can_be_shown() -> None:
-    runs = results_tables.runs_in(results_tables.RESULTS)
-    groups = results_tables.by_seeds(runs)
+    runs = kept_runs.runs_in(kept_runs.RESULTS)
+    groups = kept_runs.by_seeds(runs)
     assert len(rows(results_tables.runs_table(groups))) == len(groups) + 2
     for name, run in runs.items():
         assert keep_results.portable(run) == run, name
