@@ -3,8 +3,8 @@
     python train.py --config=configs/bdms.py
     python train.py --config=configs/bdms.py:recipe=scratch,split=tiles
 
-With recipe=scratch, 3500 steps take ten minutes on an H200 that two to three runs share and, with
---config.data.select_on=none, reach MAE 0.0054 on the paper's test images and maxF 0.895 on the defective ones
+With recipe=scratch, 3500 steps take ten minutes on an H200 that two runs share and, with
+--config.data.select_on=none, reach MAE 0.0054 on the paper's test images and maxF 0.894 on the defective ones
 (docs/results.md).
 
 Arguments: dataset=mtdd|neu_seg|neu_det|crackforest|rsdds|kolektor_sdd2|folder|synthetic, split=paper|tiles (of
