@@ -37,6 +37,7 @@ def test_commands_of_kept_runs_are_still_those_of_different_runs() -> None:
     alike = [names for names in runs.values() if len(names) > 1]
     assert alike == [
         ["mtdd-paper-bdms-reach-sgd-seed0", "mtdd-paper-bdms-sgd-seed0"],
+        ["mtdd-tiles-bdms-384-rate40-again-seed0", "mtdd-tiles-bdms-384-rate40-seed0"],
         ["mtdd-tiles-bdms-adamw-again-seed0", "mtdd-tiles-bdms-adamw-seed0"],
     ]
 
