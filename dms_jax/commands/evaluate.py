@@ -57,7 +57,7 @@ def add_to(commands: Any) -> None:
         type=float,
         metavar="SHARE",
         help="raise the threshold until at most this share of the normal validation images fires, such as 0.01; "
-        "kept in the run",
+        "kept in the run when it is evaluated on test",
     )
     runs.add_argument(
         "--flips",

@@ -168,8 +168,8 @@ def evaluate_run(
       split: `train`, `validation` or `test`; the first two without the classes `config.data.without`.
       data_dir: where prepared datasets are kept; None for where the run had it.
       manual_dir: the dataset's files as published; None for where the run had them.
-      max_false_alarms: see `config.evaluation.max_false_alarms`, which it replaces, also for whoever
-        evaluates the run later; 1 for no limit. None for what the run has.
+      max_false_alarms: see `config.evaluation.max_false_alarms`, which it replaces; with `test`, also for whoever
+        evaluates the run later or predicts with it. 1 for no limit; None for what the run has.
       flips: average each prediction over the flips that the run was trained with (`dms_jax.inference.flips`). Results
         say so in `flips`; they and their threshold are not kept in the run, whose predictions do without.
       observe: called with each image that is tested on, in this process.
@@ -198,12 +198,16 @@ def evaluate_run(
             raise UserError(f"{workdir} was trained without flips (config.augment), so flipped images are new to it.")
         predict = average_over_flips(predict, **axes)
     tested = evaluate_network(predict, config, dataset, splits, step=run.step, steps=run.steps, observe=observe)
+    if max_false_alarms is not None and split != "test" and not flips:
+        kept = f"max_false_alarms={max_false_alarms:g} is of these results of {split} alone"
+        notes = (*notes, f"{kept}: evaluate test with it, and the run keeps it, for dms-jax predict too.")
     tested = replace(tested, notes=notes)
     if flips:
         return replace(tested, results={**tested.results, "flips": [axis for axis, used in axes.items() if used]})
     if jax.process_index() == 0:
         tested.save(workdir, split)
-        if split != "validation":
+        # A limit goes into the run with what it comes to on test: nothing is predicted by one that was never tested.
+        if split == "test" or (split == "train" and max_false_alarms is None):
             told = run.description if max_false_alarms is None else run.description.limiting(max_false_alarms)
             told.with_threshold(tested.threshold).save(workdir)
     return tested

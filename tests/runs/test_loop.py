@@ -206,6 +206,24 @@ def test_a_limit_of_false_alarms_stands_until_another_is_given(whole: Path, tmp_
     assert kept() == first
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_limit_of_false_alarms_is_not_kept_where_test_is_not_evaluated(
+    whole: Path, tmp_path: Path, split: str
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(whole, workdir)
+    before = (workdir / "run.json").read_bytes()
+    tested = evaluate_run(workdir, split, max_false_alarms=0.0)
+    assert "may" in tested.results["operating_threshold"]["note"]
+    assert (workdir / "run.json").read_bytes() == before
+    assert tested.notes == (
+        f"max_false_alarms=0 is of these results of {split} alone: evaluate test with it, and the run keeps it, for "
+        "dms-jax predict too.",
+    )
+    assert not evaluate_run(workdir, split).notes
+    assert (workdir / "run.json").read_bytes() == before
+
+
 def test_training_with_another_limit_of_false_alarms_tests_a_finished_run_again(
     whole: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
