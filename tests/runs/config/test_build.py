@@ -70,6 +70,49 @@ def test_options_are_not_what_a_run_gives_its_network(network: str, name: str) -
         build.build_model(config, num_classes=2)
 
 
+@pytest.mark.parametrize(
+    ("network", "name", "values", "kind"),
+    [
+        ("bdms", "side_channels", ["abc", 1.5, 0, -1, None, True, (8,), {}], "a whole number of at least 1"),
+        ("sdms", "groups", [0, "2"], "a whole number of at least 1"),
+        ("bdms", "stage_sizes", ["abc", 2, (1, 2), (1, 1, 1, 1.0)], r"counts, such as \(3, 4, 23, 3\)"),
+        ("bdms", "schedule", [(1, 2), None, "HF"], r"texts, such as \('HF', 'MF'\)"),
+        ("bdms", "saliency_prior", ["abc", -1, 2, (0.5,)], r"in 0\.\.1, or None"),
+        ("bdms", "remat", ["abc", 1], "True or False"),
+        ("dss", "batch_norm", ["no", None], "True or False"),
+        ("unet", "width", ["abc", None], "a number"),
+    ],
+)
+def test_options_of_another_kind_than_a_field_of_the_network(
+    network: str, name: str, values: list[Any], kind: str
+) -> None:
+    config = defaults.default_config()
+    config.model.network = network
+    for value in values:
+        config.model.options = {name: value}
+        with pytest.raises(UsageError, match=rf"^config\.model\.options\.{name}=.* must be {kind}\.$"):
+            build.build_model(config, num_classes=2)
+
+
+def test_a_backbone_is_no_option() -> None:
+    config = defaults.default_config()
+    config.model.options = {"backbone": "resnet50"}
+    with pytest.raises(
+        UsageError, match=r"options\.backbone='resnet50' cannot be set: name it by config\.model\.backbone"
+    ):
+        build.build_model(config, num_classes=2)
+
+
+def test_options_of_the_kind_of_a_field_are_taken() -> None:
+    config = defaults.default_config()
+    options = {"side_channels": 8, "stage_sizes": [1, 1, 1, 1], "saliency_prior": 0.1, "remat": True, "ablation": "b"}
+    config.model.options = {**options, "schedule": ("HF",)}
+    model: Any = build.build_model(config, num_classes=2)
+    assert (model.side_channels, tuple(model.stage_sizes), model.saliency_prior) == (8, (1, 1, 1, 1), 0.1)
+    config.model.network, config.model.options = "unet", {"width": 1}
+    assert build.build_model(config, num_classes=2).width == 1
+
+
 @pytest.mark.parametrize(("gib", "workers", "expected"), [(2.0, 0, 2 * 2**30), (0.5, 0, 2**29), (2.0, 4, 2**29)])
 def test_the_cache_is_in_gib_and_shared_out_among_workers(
     gib: float, workers: int, expected: int, monkeypatch: pytest.MonkeyPatch
