@@ -18,6 +18,9 @@ RESULTS = Path(__file__).parent / "results"
 
 _SEED = re.compile(r"-seed\d+$")
 
+# What a kept run has of its configuration beside its command, whose recipe may have become another one since.
+_SETTINGS = ("steps", "batch_size", "image_size", "learning_rate")
+
 # Fields in which the commands of one run's seeds may differ: beside the seed, how often something is written down,
 # which no figure depends on.
 OF_SEEDS = ("seed", "log_every", "checkpoint_every")
@@ -55,22 +58,32 @@ def by_seeds(runs: Mapping[str, Run], names: Sequence[str] = ()) -> dict[str, li
 
     Args:
       runs: by name.
-      names: of runs, or of all seeds of one; empty for all.
+      names: of runs, or of all seeds of one, a run of that very name among them; empty for all.
 
     Raises:
-      ValueError: a name is of no run, or runs of one name have different commands or the same seed.
+      ValueError: a name is of no run, or runs of one name have different commands or settings or the same seed.
     """
     if not names:
         names = list(dict.fromkeys(_SEED.sub("", name) for name in runs))
     groups = {}
     for name in names:
-        group = [runs[name]] if name in runs else [run for own, run in runs.items() if _SEED.sub("", own) == name]
+        # A run of one seed alone lacks it in its name, and may have got others since.
+        is_of_one_seed = name in runs and _SEED.search(name)
+        group = [run for own, run in runs.items() if own == name or (_SEED.sub("", own) == name and not is_of_one_seed)]
         if not group:
             raise ValueError(f"there is no {name}: the runs are {', '.join(runs)}")
         commands = {without_fields(run["command"], *OF_SEEDS) for run in group}
         # The order in which a command sets its fields is of no account.
         if len({frozenset(shlex.split(command)) for command in commands}) > 1:
             raise ValueError(f"the runs of {name} differ in more than their seed: {'; '.join(sorted(commands))}")
+        for setting in _SETTINGS:
+            # Nobody knows those of earlier versions.
+            values = sorted({run[setting] for run in group if run.get(setting) is not None})
+            if len(values) > 1:
+                raise ValueError(
+                    f"the runs of {name} differ in {setting} ({', '.join(map(str, values))}), though their commands do "
+                    "not: give them names of their own"
+                )
         if len({run["seed"] for run in group}) < len(group):
             raise ValueError(f"two runs of {name} have the same seed: remove one")
         groups[name] = group

@@ -6,9 +6,9 @@
     python docs/results_tables.py NAME ... --table4       # beside the paper's Table 4
     python docs/results_tables.py [NAME ...] --chart FILE.svg
 
-A NAME is a file's, without .json; without its -seed<n> too, it is all of its seeds together: the mean, plus or minus
-half of the range. `benchmarks/keep_results.py` makes the files; docs/learning_curves.py draws the chart,
-and docs/results_charts.py those of how much a network needs and what it costs.
+A NAME is a file's, without .json; without its -seed<n> too, it is all of its seeds together, a file without one among
+them: the mean, plus or minus half of the range. `benchmarks/keep_results.py` makes the files; docs/learning_curves.py
+draws the chart, and docs/results_charts.py those of how much a network needs and what it costs.
 """
 
 import argparse

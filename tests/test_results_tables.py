@@ -142,6 +142,26 @@ def test_runs_that_are_no_seeds_of_one_are_refused(kept: Path, capsys: pytest.Ca
         kept_runs.by_seeds({"a-seed0": runs["other"], "a-seed1": runs["other"]})
 
 
+def test_a_run_that_has_got_other_seeds_since_is_one_of_them(tmp_path: Path) -> None:
+    names = ("base", "base-seed1", "base-seed2")
+    files = [save_run(tmp_path, seed, name=name) for seed, name in enumerate(names)]
+    keep_results.main([*map(str, files), "--output", str(tmp_path / "kept")])
+    runs = kept_runs.runs_in(tmp_path / "kept")
+    for asked in ([], ["base"]):
+        groups = kept_runs.by_seeds(runs, asked)
+        assert {name: sorted(run["seed"] for run in own) for name, own in groups.items()} == {"base": [0, 1, 2]}
+    assert kept_runs.by_seeds(runs, ["base-seed1"]) == {"base-seed1": [runs["base-seed1"]]}
+
+
+def test_runs_of_one_command_whose_recipe_has_changed_in_between_are_no_seeds_of_one(kept: Path) -> None:
+    run = kept_runs.runs_in(kept)["other"]
+    later = {**run, "seed": 1, "learning_rate": 0.004}
+    with pytest.raises(ValueError, match=r"the runs of a differ in learning_rate \(0\.002, 0\.004\), though"):
+        kept_runs.by_seeds({"a-seed0": run, "a-seed1": later})
+    # Of an earlier version, it is not known.
+    assert len(kept_runs.by_seeds({"a-seed0": run, "a-seed1": {**later, "learning_rate": None}})["a"]) == 2
+
+
 @pytest.mark.parametrize(
     ("command", "recipe"),
     [
