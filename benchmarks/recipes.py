@@ -184,8 +184,10 @@ def _named_variants(
     file: Path | None, given: Sequence[Sequence[str]], common: Mapping[str, Any], seeds: Sequence[int]
 ) -> dict[str, Any]:
     """The fields of each variant, of --variants and of --variant; what would pass for another run is refused."""
-    variants: dict[str, Any] = json.loads(file.read_text(), object_pairs_hook=_without_repetition) if file else {}
+    variants: dict[str, Any] = _read_variants(file) if file else {}
     for name, *parts in given:
+        if "=" in name:
+            raise SystemExit(f"recipes.py: --variant {name} has no name: write --variant NAME {name}.")
         if name in variants:
             raise SystemExit(f"recipes.py: two variants are called {name}: give each a name of its own.")
         variants[name] = _fields(parts)
@@ -194,8 +196,25 @@ def _named_variants(
     if seeds and "seed" in common:
         raise SystemExit("recipes.py: --set has a seed beside --seeds: leave one of them out.")
     for name, own in variants.items():
+        if not name.strip(". ") or name.endswith(".json") or any(c in "/\\|" or not c.isprintable() for c in name):
+            raise SystemExit(
+                f"recipes.py: {name!r} cannot be the name of a variant, which is that of its files and of a row: leave "
+                "out /, \\, | and .json."
+            )
         if seeds and "seed" in own:
             raise SystemExit(f"recipes.py: variant {name} has a seed of its own beside --seeds: leave one of them out.")
+    return variants
+
+
+def _read_variants(file: Path) -> dict[str, Any]:
+    try:
+        variants = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_without_repetition)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"recipes.py: --variants={file} cannot be read ({error}): name a JSON file.") from error
+    if not (isinstance(variants, dict) and all(isinstance(fields, dict) for fields in variants.values())):
+        raise SystemExit(
+            f'recipes.py: --variants={file} must be like {{"rate2": {{"optimizer.learning_rate": 0.002}}}}.'
+        )
     return variants
 
 
@@ -211,7 +230,18 @@ def _fields(parts: Sequence[str]) -> dict[str, str]:
     wrong = [part for part in parts if "=" not in part]
     if wrong:
         raise SystemExit(f"recipes.py: {wrong[0]!r} has no value: write FIELD=VALUE.")
+    names = [part.partition("=")[0] for part in parts]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SystemExit(f"recipes.py: {twice} is given two values: leave one of them out.")
     return {field: value for field, _, value in (part.partition("=") for part in parts)}
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",") if seed]
+    except ValueError as error:
+        raise SystemExit(f"recipes.py: --seeds={text} is not whole numbers: write them as 0,1,2.") from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -230,13 +260,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--commit", help="of this code, where it is no checkout (default: what git says)")
     parser.add_argument("--table", action="store_true", help="train nothing: the table of what is there")
     arguments = parser.parse_args(argv)
-    seeds = [int(seed) for seed in arguments.seeds.split(",") if seed]
+    seeds = _seeds(arguments.seeds)
     common = _fields(arguments.set)
     fields = _named_variants(arguments.variants, arguments.variant, common, seeds)
     gpus = [gpu for gpu in arguments.gpus.split(",") if gpu]
     arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.table:
-        files = sorted(arguments.output.glob("*.json"))
+        files = sorted(file for file in arguments.output.glob("*.json") if file.is_file())
         found = {file.stem: json.loads(file.read_text()) for file in files}
         # Other benchmarks' --json may lie beside them.
         records = {name: each for name, each in found.items() if isinstance(each, dict) and "arguments" in each}

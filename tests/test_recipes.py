@@ -116,6 +116,18 @@ def test_a_run_that_could_not_say_why_it_ended(
         (("--variant", "a", "seed=3", "--seeds", "0,1"), "variant a has a seed of its own beside --seeds"),
         (("--set", "seed=3", "--seeds", "0,1"), "--set has a seed beside --seeds"),
         (("--seeds", "0,1,0"), "--seeds has one of them twice"),
+        # It would be the configuration as it is, under the name of another.
+        (
+            ("--variant", "data.mask_share=0.05"),
+            "--variant data.mask_share=0.05 has no name: write --variant NAME data",
+        ),
+        (("--variant", "a", "steps=1", "steps=2"), "steps is given two values"),
+        (("--set", "steps=1", "--set", "steps=2"), "steps is given two values"),
+        *(
+            (("--variant", name), "cannot be the name of a variant")
+            for name in ("../a", ".", "", "a|b", "a\n", "a.json")
+        ),
+        (("--seeds", "0;1"), "--seeds=0;1 is not whole numbers: write them as 0,1,2"),
     ],
 )
 def test_what_would_pass_for_another_run_is_refused(flags: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
@@ -130,6 +142,16 @@ def test_a_file_with_two_variants_of_one_name_is_refused(tmp_path: Path) -> None
     with pytest.raises(SystemExit, match="--variants has a twice"):
         recipes.main(["--output", str(tmp_path / "search"), "--variants", str(file)])
     assert not (tmp_path / "search").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("[1]", "must be like"), ('{"a": 3}', "must be like"), ("{", "cannot be")]
+)
+def test_a_file_of_something_else_than_variants_is_refused(text: str, sentence: str, tmp_path: Path) -> None:
+    file = tmp_path / "variants.json"
+    file.write_text(text)
+    with pytest.raises(SystemExit, match=rf"--variants=.*variants\.json {sentence}"):
+        recipes.main(["--output", str(tmp_path / "search"), "--variants", str(file)])
 
 
 def test_a_failure_is_not_told_with_what_an_earlier_start_said(
