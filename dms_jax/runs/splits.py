@@ -101,7 +101,7 @@ def choose_splits(dataset: PreparedDataset, config: ConfigDict) -> Splits:
         # Never on test: rather on images that were learnt from, and so look better than others.
         threshold=seen,
         threshold_images="validation",
-        threshold_remarks=("partly learnt from" if scarcity.images else "learnt from",),
+        threshold_remarks=("partly learnt from" if scarcity.images or scarcity.mask_share < 1 else "learnt from",),
     )
     if none_left:
         none = "config.data.without leaves no images to choose one on"

@@ -162,7 +162,8 @@ def test_a_fold_that_is_evaluated_is_named(dataset: Dataset, monkeypatch: pytest
 
 def test_validation_that_was_learnt_from_is_named_so(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(testing, "reopen_dataset", lambda *arguments, **options: (dataset, ()))
-    for fields, learnt in (({}, "learnt from"), ({"train_images": 6}, "partly learnt from")):
+    partly = "partly learnt from"
+    for fields, learnt in (({}, "learnt from"), ({"train_images": 6}, partly), ({"mask_share": 0.5}, partly)):
         run: Any = SimpleNamespace(config=config_of(select_on="none", **fields), description=None)
         _, splits, _ = testing.open_splits(run, "validation")
         assert splits.threshold_name == f"validation ({learnt}, these very images)"
