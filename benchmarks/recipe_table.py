@@ -26,7 +26,7 @@ def step_that_reached(lines: Sequence[Mapping[str, Any]], value: float) -> int |
 
 
 def table_of(records: Mapping[str, Mapping[str, Any]], output: Path, reach: float | None = None) -> str:
-    """A row for each variant: test metrics, normal images that fire, the best validation, and what it took.
+    """A row for each variant: test metrics, normal images that fire, the validation of the best step, and what it took.
 
     Args:
       records: by name; see `recipes.run_variant`.
@@ -41,7 +41,9 @@ def table_of(records: Mapping[str, Mapping[str, Any]], output: Path, reach: floa
     failures = []
     for name, record in records.items():
         results, lines = record["results"] or {}, validations(output / name)
-        best = max(lines, key=lambda line: line["defective/max_f"] or 0, default={})
+        # Where validation shows no defect, it is chosen by something else, and of equals the last.
+        chosen = [line for line in lines if line["step"] == results.get("best_step")]
+        best = chosen[0] if chosen else max(lines, key=lambda line: line["defective/max_f"] or 0, default={})
         gated, images = results.get("gated") or {}, results.get("image_level") or {}
         defective, gated_defective = results.get("defective") or {}, gated.get("defective") or {}
         fired = [

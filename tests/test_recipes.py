@@ -202,6 +202,21 @@ def test_recipes_takes_every_variant_with_every_seed() -> None:
     assert recipes.variants_of("bdms", {"a": {}}, {}, [4])[0].name == "a"
 
 
+def test_the_validation_is_that_of_the_best_step_where_no_mask_shows_a_defect(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    found = ((10, 0.5), (20, 0.75), (30, 0.25))
+    lines = [
+        {"step": n, "validation/mae": None, "validation/defective/max_f": None, "validation/accuracy": x}
+        for n, x in found
+    ]
+    (tmp_path / "a" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    record = {"results": {"best_step": 20}, "failure": None, "seconds": 60}
+    header, _, row = (
+        [cell.strip() for cell in x.split("|")] for x in recipe_table.table_of({"a": record}, tmp_path).splitlines()
+    )
+    assert row[header.index("best step") : -2] == ["20", "", "", "0.750"]
+
+
 def test_the_step_that_reached_a_value() -> None:
     lines = [{"step": 1, "defective/max_f": None}, {"step": 2, "defective/max_f": 0.5}]
     assert recipe_table.step_that_reached(lines, 0.5) == 2
