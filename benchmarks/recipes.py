@@ -219,19 +219,21 @@ def _read_variants(file: Path) -> dict[str, Any]:
 
 
 def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = _repeated([name for name, _ in pairs])
     if twice is not None:
         raise SystemExit(f"recipes.py: --variants has {twice} twice: leave one of them out, or name it anew.")
     return dict(pairs)
+
+
+def _repeated(names: Sequence[str]) -> str | None:
+    return next((name for name in names if names.count(name) > 1), None)
 
 
 def _fields(parts: Sequence[str]) -> dict[str, str]:
     wrong = [part for part in parts if "=" not in part]
     if wrong:
         raise SystemExit(f"recipes.py: {wrong[0]!r} has no value: write FIELD=VALUE.")
-    names = [part.partition("=")[0] for part in parts]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = _repeated([part.partition("=")[0] for part in parts])
     if twice is not None:
         raise SystemExit(f"recipes.py: {twice} is given two values: leave one of them out.")
     return {field: value for field, _, value in (part.partition("=") for part in parts)}
