@@ -1,7 +1,7 @@
 """From a configuration to the objects that it describes."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import grain
@@ -24,6 +24,7 @@ from dms_jax.models.network import Network
 from dms_jax.models.resnext import BACKBONES
 from dms_jax.references import is_reference, resolve
 from dms_jax.runs.config.fields import flatten
+from dms_jax.runs.config.options import check_options
 from dms_jax.runs.splits import Splits
 from dms_jax.runtime.cuda_graphs import compile_recorded
 from dms_jax.runtime.devices import Batch, batch_sharding
@@ -64,11 +65,12 @@ def build_model(
         )
     if is_reference(model.network):
         return _described("model.network", resolve("config.model.network", model.network), {**fields, **options})
-    _check_options({**NETWORKS, **DEEP_NETWORKS}[model.network], options)
     if model.network in DEEP_NETWORKS:
         network = DEEP_NETWORKS[model.network]
+        check_options(network, options)
         fields |= {"saliency_prior": saliency_prior, **network.sizes[model.size], **BACKBONES.get(model.backbone, {})}
         return _described("model", network, {**fields, **options})
+    check_options(NETWORKS[model.network], options)
     fields |= SIZES[model.size]
     fields |= BACKBONES.get(model.backbone, {})
     if is_reference(model.backbone):
@@ -87,46 +89,6 @@ def build_model(
         "saliency_prior": saliency_prior,
     }
     return _described("model", NETWORKS[model.network], {**fields, **options})
-
-
-def _check_options(network: type[Any], options: Mapping[str, Any]) -> None:
-    """Refuse options of another kind than the fields of a network of ours; only its first call would stumble over them.
-
-    Raises:
-      UsageError: one of them is; the message names it.
-    """
-    defaults = {field.name: field.default for field in dataclasses.fields(network)}
-    for name, value in options.items():
-        if name == "backbone":
-            raise UsageError(f"config.model.options.{name}={value!r} cannot be set: name it by config.model.backbone.")
-        if name in defaults and (kind := _kind_missed(name, value, defaults[name])):
-            raise UsageError(f"config.model.options.{name}={value!r} must be {kind}.")
-
-
-def _kind_missed(name: str, value: Any, default: Any) -> str:
-    """What a network's field holds, where the value is something else; which texts it knows, a network says itself."""
-    if name == "saliency_prior":
-        return "" if value is None or (_is_number(value) and 0 <= value <= 1) else "in 0..1, or None"
-    if isinstance(default, bool):
-        return "" if isinstance(value, bool) else "True or False"
-    if isinstance(default, int):
-        return "" if _is_count(value) else "a whole number of at least 1"
-    if isinstance(default, float):
-        return "" if _is_number(value) else "a number"
-    if isinstance(default, tuple):
-        values = value if isinstance(value, list | tuple) else ()
-        if isinstance(default[0], str):
-            return "" if values and all(isinstance(each, str) for each in values) else "texts, such as ('HF', 'MF')"
-        return "" if len(values) == len(default) and all(map(_is_count, values)) else f"counts, such as {default}"
-    return ""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def compute_dtype(config: ConfigDict) -> Any:
