@@ -8,11 +8,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dms_jax.models import DMS
+from dms_jax.comparison.deep.layers import DoublingConv
 from dms_jax.models.layers import TransposedConv
+from dms_jax.models.network import Network
 
 
-def forward_flops(model: DMS, height: int, width: int) -> int:
+def forward_flops(model: Network, height: int, width: int) -> int:
     """Multiplications and additions of the network's convolutions and dense layers for one image.
 
     Every layer counts as the mathematics has it, however it is computed: a grouped convolution with its own groups
@@ -25,8 +26,8 @@ def forward_flops(model: DMS, height: int, width: int) -> int:
         module = context.module
         if context.method_name == "__call__" and "kernel" in module.variables.get("params", {}):
             kernel = module.variables["params"]["kernel"].shape
-            if isinstance(module, TransposedConv):
-                # [4, 4, out, in]: each input pixel is multiplied with the whole kernel.
+            if isinstance(module, TransposedConv | DoublingConv):
+                # [height, width, out, in]: each input pixel is multiplied with the whole kernel.
                 counts.append(2 * arguments[0].size // kernel[-1] * math.prod(kernel))
             else:
                 # [..., in, out]: each output value is a sum over the rest of the kernel.

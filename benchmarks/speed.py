@@ -18,10 +18,16 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 from peer import best, peer_times
 from whole_run import WholeRun, prepare_dataset, whole_run
 
+from dms_jax.comparison.deep import DEEP_NETWORKS
+from dms_jax.models.dms import NETWORKS, SIZES
+
 
 def main() -> int:
     """Measure what the flags say, and print tables in Markdown."""
     arguments = _parser().parse_args()
+    named = DEEP_NETWORKS[arguments.network].sizes if arguments.network in DEEP_NETWORKS else SIZES
+    if unknown := set(arguments.sizes.split(",")) - named.keys():
+        raise SystemExit(f"{arguments.network} has no size {min(unknown)}: choose among {', '.join(named)}")
     # Other processes first, while the GPU's memory is free: JAX takes most of it in this one.
     jobs = [(job, int(batch)) for job in ("predict", "train") for batch in getattr(arguments, job).split(",") if batch]
     jobs = [("latency", 1), *jobs] if arguments.latency else jobs
@@ -103,7 +109,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Time the steps, the input pipeline and train.py.")
-    parser.add_argument("--network", choices=("bdms", "sdms"), default="bdms")
+    parser.add_argument("--network", choices=(*NETWORKS, *DEEP_NETWORKS), default="bdms", help="(%(default)s)")
     parser.add_argument("--sizes", default="full,lite", help="comma-separated: full, lite, medium, small (%(default)s)")
     parser.add_argument("--image-size", type=int, default=300, help="side of the images (%(default)s)")
     parser.add_argument("--predict", default="1,16,64", metavar="N,N", help="batches to predict (%(default)s)")

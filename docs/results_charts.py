@@ -10,7 +10,7 @@
 A NAME is as in docs/results_tables.py, beside this file. Of the first two, runs that differ in that field and in their
 seed alone are a curve: its line is the mean of the seeds, and each seed a dot; without a NAME, all such curves are
 drawn. SPEED.json is what `benchmarks/speed.py --json` wrote on the machine in question, of the networks, sizes and
-image sizes of the runs.
+image sizes of the runs; several may be named, as one has a single network and image size.
 """
 
 import argparse
@@ -125,13 +125,22 @@ def cost_curves(groups: Mapping[str, Sequence[Run]], place: Callable[[Run], floa
     return curves
 
 
-def read_speed(path: Path) -> dict[str, Any]:
-    """What `benchmarks/speed.py --json` wrote.
+def read_speeds(paths: Sequence[Path]) -> dict[str, Any]:
+    """What `benchmarks/speed.py --json` wrote in all of these files.
 
     Raises:
-      ValueError: it is another file.
-      OSError: it cannot be read.
+      ValueError: one is another file, or they are of several devices.
+      OSError: one cannot be read.
     """
+    speeds = [_read_speed(path) for path in paths]
+    first = speeds[0]["device"]
+    for path, speed in zip(paths, speeds, strict=True):
+        if speed["device"] != first:
+            raise ValueError(f"{path} is of {speed['device']}, {paths[0]} of {first}: draw a chart of each device")
+    return {"device": first, "steps": [row for speed in speeds for row in speed["steps"]]}
+
+
+def _read_speed(path: Path) -> dict[str, Any]:
     try:
         speed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         used = {"network", "size", "job", "devices", "batch", "seconds"}
@@ -172,7 +181,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("kind", choices=[*_VARIED, *_OF_RUNS, *_OF_SPEED], help="what the chart goes by")
     parser.add_argument("names", nargs="*", metavar="NAME", help="of a run, or of all its seeds (default: all)")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.svg", help="the chart")
-    parser.add_argument("--speed", type=Path, metavar="SPEED.json", help="of benchmarks/speed.py, for these two")
+    parser.add_argument(
+        "--speed", type=Path, nargs="+", metavar="SPEED.json", help="of benchmarks/speed.py, for these two"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="(default: docs/results)")
     options = parser.parse_args(argv)
     kind = options.kind
@@ -186,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             read, across = _OF_RUNS[kind]
             curves = cost_curves(groups, read)
         else:
-            speed = read_speed(options.speed)
+            speed = read_speeds(options.speed)
             curves = cost_curves(groups, speed_of(speed, kind))
             across = f"{_OF_SPEED[kind][3]}, on {speed['device']}"
         up = "test: maxF, defective images, and accuracy" if kind in _VARIED else "test: maxF, defective images"

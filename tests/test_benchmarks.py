@@ -16,6 +16,7 @@ import whole_run
 from flops import forward_flops
 from PIL import Image
 
+from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.models.dms import NETWORKS
 
 
@@ -29,6 +30,20 @@ def test_the_networks_operations_are_those_that_pytorch_counts(network: str) -> 
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             net(torch.empty(1, 3, 161, 193))
     assert forward_flops(NETWORKS[network](num_classes=6), 161, 193) == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("network", ["unet", "fcn8s"])
+def test_so_are_those_of_the_comparison(network: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    import torch_compare
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        net = torch_compare.network(network, 16).eval()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            net(torch.empty(1, 3, 160, 192))
+    ours = DEEP_NETWORKS[network](num_classes=6, **DEEP_NETWORKS[network].sizes["small"])
+    assert forward_flops(ours, 160, 192) == counter.get_total_flops()
 
 
 def test_the_peers_lines_are_read_and_its_failures_told(

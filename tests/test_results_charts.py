@@ -174,6 +174,21 @@ class TestCost:
         results_charts.main([*arguments, "--speed", str(speed)])
         assert "latency of one image, ms, on 2 CPU cores" in dots_and_texts(output)[1]
 
+    def test_several_files_of_one_device_are_read(self, tmp_path: Path) -> None:
+        first, second, third = (tmp_path / f"{name}.json" for name in ("a", "b", "c"))
+        unet = [{**row, "network": "unet", "size": "full"} for row in SPEED["steps"]]
+        first.write_text(json.dumps(SPEED))
+        second.write_text(json.dumps({**SPEED, "steps": unet}))
+        both = results_charts.read_speeds([first, second])
+        assert both == {"device": "2 CPU cores", "steps": [*SPEED["steps"], *unet]}
+        run = run_of(0.7, 0, "--config.data.image_size=300")
+        assert results_charts.speed_of(both, "latency")(run) == 1200
+        third.write_text(json.dumps({**SPEED, "device": "NVIDIA H200"}))
+        with pytest.raises(
+            ValueError, match=r"c\.json is of NVIDIA H200, .*a\.json of 2 CPU cores: draw a chart of each"
+        ):
+            results_charts.read_speeds([first, third])
+
     @pytest.mark.parametrize(
         "text",
         ["", "[]", '{"rows": []}', '{"device": "cpu", "steps": [{"job": "train"}]}', '{"device": 0, "steps": 1}'],

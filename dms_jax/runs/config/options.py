@@ -6,18 +6,35 @@ from typing import Any
 
 from dms_jax.errors import UsageError
 
+# Fields of a network that `config.model` has under the same name, where checks and results look for them.
+_OF_MODEL = (
+    "ablation",
+    "backbone",
+    "class_pooling",
+    "feature_growth",
+    "frozen_statistics",
+    "remat",
+    "schedule",
+    "zero_init_residual",
+)
+# Those that a run gives to every network (`dms_jax.runs.config.build.build_model`).
+_OF_RUN = ("num_classes", "dtype", "axis_name")
+
 
 def check_options(network: type[Any], options: Mapping[str, Any]) -> None:
-    """Refuse options of another kind than the fields of a network of ours; only its first call would stumble over them.
+    """Refuse options that no field of a network of ours has, or of another kind, which its first call stumbles over.
 
     Raises:
-      UsageError: one of them is; the message names it.
+      UsageError: one of them is that, or `config.model` has a field for it; the message names it.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(network)}
     for name, value in options.items():
-        if name == "backbone":
-            raise UsageError(f"config.model.options.{name}={value!r} cannot be set: name it by config.model.backbone.")
-        if name in defaults and (kind := _kind_missed(name, value, defaults[name])):
+        if name in _OF_MODEL:
+            raise UsageError(f"config.model.options.{name}={value!r} cannot be set: use config.model.{name}.")
+        if name not in defaults:
+            known = ", ".join(sorted(defaults.keys() - {*_OF_MODEL, *_OF_RUN, "name", "parent"}))
+            raise UsageError(f"config.model.options.{name} is no field of {network.__name__}: known are {known}.")
+        if kind := _kind_missed(name, value, defaults[name]):
             raise UsageError(f"config.model.options.{name}={value!r} must be {kind}.")
 
 
@@ -33,8 +50,6 @@ def _kind_missed(name: str, value: Any, default: Any) -> str:
         return "" if _is_number(value) else "a number"
     if isinstance(default, tuple):
         values = value if isinstance(value, list | tuple) else ()
-        if isinstance(default[0], str):
-            return "" if values and all(isinstance(each, str) for each in values) else "texts, such as ('HF', 'MF')"
         return "" if len(values) == len(default) and all(map(_is_count, values)) else f"counts, such as {default}"
     return ""
 

@@ -1,5 +1,6 @@
 """The batches and the training step of a configuration."""
 
+import dataclasses
 import importlib
 import itertools
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from tiny_network import SIZE
 from dms_jax.data.cache import ExampleCache
 from dms_jax.data.examples import ExampleSource
 from dms_jax.errors import UsageError
-from dms_jax.models.dms import SIZES
+from dms_jax.models.dms import NETWORKS, SIZES
 from dms_jax.runs.config import build, defaults
 from dms_jax.runs.config.build import read_training_batches
 from dms_jax.runtime.devices import DATA_AXIS, data_mesh, replicate, shard_batch
@@ -76,9 +77,7 @@ def test_options_are_not_what_a_run_gives_its_network(network: str, name: str) -
         ("bdms", "side_channels", ["abc", 1.5, 0, -1, None, True, (8,), {}], "a whole number of at least 1"),
         ("sdms", "groups", [0, "2"], "a whole number of at least 1"),
         ("bdms", "stage_sizes", ["abc", 2, (1, 2), (1, 1, 1, 1.0)], r"counts, such as \(3, 4, 23, 3\)"),
-        ("bdms", "schedule", [(1, 2), None, "HF"], r"texts, such as \('HF', 'MF'\)"),
         ("bdms", "saliency_prior", ["abc", -1, 2, (0.5,)], r"in 0\.\.1, or None"),
-        ("bdms", "remat", ["abc", 1], "True or False"),
         ("dss", "batch_norm", ["no", None], "True or False"),
         ("unet", "width", ["abc", None], "a number"),
     ],
@@ -94,21 +93,54 @@ def test_options_of_another_kind_than_a_field_of_the_network(
             build.build_model(config, num_classes=2)
 
 
-def test_a_backbone_is_no_option() -> None:
+@pytest.mark.parametrize(
+    ("network", "name", "value"),
+    [
+        ("bdms", "backbone", "resnet50"),
+        ("r3net", "backbone", "resnet50"),
+        ("sdms", "ablation", "b"),
+        ("bdms", "schedule", ("HF",)),
+        ("bdms", "remat", True),
+        ("bdms", "class_pooling", "saliency"),
+    ],
+)
+def test_what_the_configuration_has_a_field_for_is_no_option(network: str, name: str, value: Any) -> None:
     config = defaults.default_config()
-    config.model.options = {"backbone": "resnet50"}
+    config.model.network = network
+    config.model.options = {name: value}
+    with pytest.raises(UsageError, match=rf"options\.{name}=.* cannot be set: use config\.model\.{name}\.$"):
+        build.build_model(config, num_classes=2)
+
+
+def test_every_field_that_a_network_shares_with_the_configuration_is_refused_as_an_option() -> None:
+    config = defaults.default_config()
+    shared = {field.name for field in dataclasses.fields(NETWORKS["bdms"])} & set(config.model)
+    # Here a number, there whether it is taken from the training set.
+    for name in shared - {"saliency_prior"}:
+        config.model.options = {name: 1}
+        with pytest.raises(UsageError, match=rf"options\.{name}=1 cannot be set"):
+            build.build_model(config, num_classes=2)
+
+
+def test_what_is_no_field_of_a_network_is_refused_with_those_that_are() -> None:
+    config = defaults.default_config()
+    config.model.options = {"side_chanels": 8}
+    known = "base_channels, folded, groups, plain, residual_channels, saliency_prior, side_channels, stage_sizes, "
     with pytest.raises(
-        UsageError, match=r"options\.backbone='resnet50' cannot be set: name it by config\.model\.backbone"
+        UsageError, match=rf"options\.side_chanels is no field of BDMS: known are {known}width_per_group\.$"
     ):
+        build.build_model(config, num_classes=2)
+    config.model.network = "unet"
+    with pytest.raises(UsageError, match=r"side_chanels is no field of UNet: known are folded, plain, .*width\.$"):
         build.build_model(config, num_classes=2)
 
 
 def test_options_of_the_kind_of_a_field_are_taken() -> None:
     config = defaults.default_config()
-    options = {"side_channels": 8, "stage_sizes": [1, 1, 1, 1], "saliency_prior": 0.1, "remat": True, "ablation": "b"}
-    config.model.options = {**options, "schedule": ("HF",)}
+    config.model.options = {"side_channels": 8, "stage_sizes": [1, 1, 1, 1], "saliency_prior": 0.1, "plain": True}
     model: Any = build.build_model(config, num_classes=2)
     assert (model.side_channels, tuple(model.stage_sizes), model.saliency_prior) == (8, (1, 1, 1, 1), 0.1)
+    assert model.plain
     config.model.network, config.model.options = "unet", {"width": 1}
     assert build.build_model(config, num_classes=2).width == 1
 
