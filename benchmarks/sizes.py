@@ -1,17 +1,21 @@
 """How long one image takes in networks of several sizes, in turns: python benchmarks/sizes.py [--sizes NAME,NAME].
 
     python benchmarks/sizes.py --variant wider size=medium side_channels=160 residual_channels=80
+    python benchmarks/sizes.py --sizes full --also bdms:small:300 unet:full:300 --image-size 384 --json cpu.json
 
 Each round calls every network once, so that whatever else the machine does slows all of them: the ratios of a round are
 worth more than its milliseconds. Of a variant, `size` is a named one and the other fields are those of
-`dms_jax.models.DMS`. benchmarks/speed.py measures more, one network after another.
+`dms_jax.models.DMS`. benchmarks/speed.py measures more, one network after another; `docs/results_charts.py latency
+--speed` reads the files of both.
 """
 
 import argparse
 import ast
+import json
 import statistics
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +26,42 @@ import jax.numpy as jnp
 from flops import forward_flops
 from timing import in_turns
 
+from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.models.dms import NETWORKS, SIZES
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
+from dms_jax.runtime.cores import usable_cores
 from dms_jax.runtime.devices import data_mesh
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network whose latency is measured.
+
+    Attributes:
+      network: its name, as of `config.model.network`.
+      size: one of the network's named sizes, or empty: a variant.
+      fields: what the size or variant sets.
+      side: of its images, in pixels.
+    """
+
+    network: str
+    size: str
+    fields: dict[str, Any]
+    side: int
+
+
+def case_of(text: str) -> Case:
+    """A network as NETWORK:SIZE:PIXELS says it.
+
+    Raises:
+      ValueError: there is no such network or size, or no number of pixels.
+    """
+    network, size, side = text.split(":")
+    sizes = DEEP_NETWORKS[network].sizes if network in DEEP_NETWORKS else SIZES
+    if network not in {**NETWORKS, **DEEP_NETWORKS} or size not in sizes:
+        raise ValueError(f"there is no {network} of size {size}")
+    return Case(network, size, dict(sizes[size]), int(side))
 
 
 def fields_of(parts: Sequence[str]) -> dict[str, Any]:
@@ -45,36 +81,60 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--network", choices=tuple(NETWORKS), default="bdms")
     parser.add_argument("--sizes", default=",".join(SIZES), metavar="NAME,NAME", help="(default: %(default)s)")
     parser.add_argument("--variant", nargs="+", action="append", default=[], metavar=("NAME", "FIELD=VALUE"))
+    parser.add_argument(
+        "--also", nargs="+", type=case_of, default=[], metavar="NETWORK:SIZE:PIXELS", help="such as unet:full:300"
+    )
     parser.add_argument("--image-size", type=int, default=300, help="side of the images (%(default)s)")
     parser.add_argument("--rounds", type=int, default=14, help="(default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the latencies there too")
     arguments = parser.parse_args(argv)
-    networks = {name: SIZES[name] for name in arguments.sizes.split(",")}
-    networks |= {name: fields_of(parts) for name, *parts in arguments.variant}
+    side, own = arguments.image_size, arguments.network
+    cases = {name: Case(own, name, SIZES[name], side) for name in arguments.sizes.split(",") if name}
+    cases |= {name: Case(own, "", fields_of(parts), side) for name, *parts in arguments.variant}
+    cases |= {f"{case.network} {case.size}, {case.side} pixels": case for case in arguments.also}
     keep_compiled_programs()
-    mesh, side = data_mesh(jax.devices()[:1]), arguments.image_size
-    dtype = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+    mesh = data_mesh(jax.devices()[:1])
+    on_cpu = jax.default_backend() == "cpu"
+    dtype = jnp.float32 if on_cpu else jnp.bfloat16
     calls: dict[str, Callable[[], Any]] = {}
     facts = {}
-    images = jnp.zeros((1, side, side, 3), jnp.uint8)
-    for name, fields in networks.items():
-        model = NETWORKS[arguments.network](num_classes=6, dtype=dtype, **fields)
+    for name, case in cases.items():
+        model = {**NETWORKS, **DEEP_NETWORKS}[case.network](num_classes=6, dtype=dtype, **case.fields)
         variables = jax.jit(lambda key, model=model: model.init(key, jnp.zeros((1, 64, 64, 3)), train=False))(
             jax.random.key(0)
         )
         step = make_predict_step(model, mesh, final_only=True)
         predict = step.freeze(step.prepare(variables))
-        calls[name] = lambda predict=predict: predict(images)
-        facts[name] = sum(leaf.size for leaf in jax.tree.leaves(variables["params"])), forward_flops(model, side, side)
+        images = jnp.zeros((1, case.side, case.side, 3), jnp.uint8)
+        calls[name] = lambda predict=predict, images=images: predict(images)
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+        facts[name] = parameters, forward_flops(model, case.side, case.side)
         jax.block_until_ready(calls[name]())
         print(f"{name} is compiled", file=sys.stderr, flush=True)
     seconds = in_turns(calls, arguments.rounds)
     first = seconds[next(iter(seconds))]
-    print(f"| {arguments.network} | parameters | GFLOP | ms | of the first's time |\n| --- | --- | --- | --- | --- |")
-    for name, own in seconds.items():
+    print(f"| {own} | parameters | GFLOP | ms | of the first's time |\n| --- | --- | --- | --- | --- |")
+    for name, times in seconds.items():
         parameters, flops = facts[name]
-        ratio = statistics.median(mine / theirs for mine, theirs in zip(own, first, strict=True))
-        shown = f"{parameters / 1e6:.1f} M | {flops / 1e9:.1f} | {1e3 * statistics.median(own):.0f} | {ratio:.2f}"
+        ratio = statistics.median(mine / theirs for mine, theirs in zip(times, first, strict=True))
+        shown = f"{parameters / 1e6:.1f} M | {flops / 1e9:.1f} | {1e3 * statistics.median(times):.0f} | {ratio:.3f}"
         print(f"| {name} | {shown} |")
+    if arguments.json:
+        rows = [
+            {
+                "network": case.network,
+                "size": case.size,
+                "image_size": case.side,
+                "devices": 1,
+                "job": "latency",
+                "batch": 1,
+                "seconds": statistics.median(seconds[name]),
+            }
+            for name, case in cases.items()
+            if case.size
+        ]
+        device = f"{usable_cores()} CPU cores" if on_cpu else jax.devices()[0].device_kind
+        arguments.json.write_text(json.dumps({"device": device, "steps": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

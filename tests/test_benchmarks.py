@@ -8,6 +8,7 @@ import compare_speed
 import peer
 import prepare
 import pytest
+import results_charts
 import sizes
 import timing
 import torch_peer
@@ -207,6 +208,27 @@ def test_fields_of_a_variant_go_before_those_of_its_size() -> None:
     own = {"side_channels": 160, "stage_sizes": (1, 2, 1, 1), "feature_growth": "concat"}
     assert fields == {**sizes.SIZES["medium"], **own}
     assert fields["residual_channels"] == 64
+
+
+@pytest.mark.parametrize("text", ["unet:lite:300", "own:full:300", "bdms:full", "bdms:full:large"])
+def test_networks_that_there_are_not_are_no_cases_of_latency(text: str) -> None:
+    with pytest.raises(ValueError):  # argparse names the argument
+        sizes.case_of(text)
+
+
+def test_latencies_of_several_networks_are_written_for_charts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cpu.json"
+    sizes.main(["--sizes=", "--also", "bdms:small:64", "unet:small:40", "--rounds=2", f"--json={file}"])
+    table = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert table[2:] == ["| bdms small, 64 pixels", "| unet small, 40 pixels"]
+    speed = results_charts.read_speeds([file])
+    assert [(row["network"], row["size"], row["image_size"]) for row in speed["steps"]] == [
+        ("bdms", "small", 64),
+        ("unet", "small", 40),
+    ]
+    assert all(0 < row["seconds"] < 60 for row in speed["steps"])
 
 
 @pytest.mark.parametrize(
