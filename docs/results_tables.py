@@ -4,6 +4,8 @@
     python docs/results_tables.py NAME ... --outputs      # every output of its network, Table 3 of the paper
     python docs/results_tables.py NAME ... --classes      # by class
     python docs/results_tables.py NAME ... --table4       # beside the paper's Table 4
+    python docs/results_tables.py NAME ... --ablations    # beside its Tables 2 and 3
+    python docs/results_tables.py NAME ... --surfaces     # of several datasets, beside its Table 5
     python docs/results_tables.py [NAME ...] --chart FILE.svg
 
 A NAME is a file's, without .json; without its -seed<n> too, it is all of its seeds together, a file without one among
@@ -18,6 +20,7 @@ from typing import Any
 
 from kept_runs import RESULTS, Run, by_seeds, image_size_of, learning_rate_of, recipe_of, runs_in
 from learning_curves import Curve, chart
+from paper_tables import OfPaper, ablation_of, surface_of
 
 from dms_jax.comparison.report import published_numbers
 from dms_jax.runs.results import run_name
@@ -78,6 +81,13 @@ _FIGURES: Sequence[tuple[str, Callable[[Run], Any], int]] = (
     ("minutes", minutes, 1),
     ("images/s", rate, 0),
 )
+_BESIDE_PAPER = [column for column in _FIGURES if column[0] not in ("gated map", "head", "minutes", "images/s")]
+_OF_SURFACES = (
+    *_BESIDE_PAPER[:4],
+    ("IoU", at("results/iou"), 4),
+    ("mIoU, painted", at("results/painted/miou"), 4),
+    *_BESIDE_PAPER[4:5],
+)
 _OF_MAPS = (
     *(("MAE", "mae", 5), ("maxF", "max_f", 5), ("MAE, defective", "defective/mae", 5)),
     *(("maxF, defective", "defective/max_f", 5), ("IoU", "iou", 5), ("F1", "f1", 5), ("pixel AP", "pixel_ap", 5)),
@@ -109,18 +119,39 @@ def runs_table(groups: Mapping[str, Sequence[Run]]) -> str:
 
 def table4_table(groups: Mapping[str, Sequence[Run]]) -> str:
     """A row for each run with all its seeds, those of a split together, beside the paper's for all test images."""
-    columns = [column for column in _FIGURES if column[0] not in ("gated map", "head", "minutes", "images/s")]
-    header = ["run", "split", "network", "seeds", *(title for title, _, _ in columns), "paper: MAE", "maxF"]
+    return _beside_paper(groups, _BESIDE_PAPER, _of_table4)
+
+
+def ablations_table(groups: Mapping[str, Sequence[Run]]) -> str:
+    """The same beside the paper's Tables 2 and 3."""
+    return _beside_paper(groups, _BESIDE_PAPER, ablation_of)
+
+
+def surfaces_table(groups: Mapping[str, Sequence[Run]]) -> str:
+    """The same of all datasets, beside the paper's Table 5, with the IoU of maps painted with their class."""
+    return _beside_paper(groups, _OF_SURFACES, surface_of)
+
+
+def _of_table4(results: Mapping[str, Any]) -> OfPaper | None:
+    of_paper = (results["dataset"], results["dataset_config"]) == ("mtdd", "paper")
+    published = published_numbers(run_name(results), of_paper)
+    return OfPaper(f"{published.mae:.4f}", f"{published.max_f:.3f}") if published else None
+
+
+def _beside_paper(
+    groups: Mapping[str, Sequence[Run]],
+    columns: Sequence[tuple[str, Callable[[Run], Any], int]],
+    published: Callable[[Mapping[str, Any]], OfPaper | None],
+) -> str:
+    header = ["run", "dataset", "split", "network", "seeds", *(title for title, _, _ in columns)]
+    header += ["paper: MAE", "maxF", "accuracy"]
     rows = []
-    for own, runs in sorted(groups.items(), key=lambda group: group[1][0]["results"]["dataset_config"]):
+    for own, runs in sorted(groups.items(), key=lambda group: at("results/dataset_config")(group[1][0])):
         results = runs[0]["results"]
-        name = run_name(results)
-        row = [own, results["dataset_config"], name, ", ".join(str(run["seed"]) for run in runs)]
+        seeds = ", ".join(str(run["seed"]) for run in runs)
+        row = [own, results["dataset"], results["dataset_config"], run_name(results), seeds]
         row += [cell([read(run) for run in runs], digits) for _, read, digits in columns]
-        of_paper = (results["dataset"], results["dataset_config"]) == ("mtdd", "paper")
-        published = published_numbers(name, of_paper)
-        row += [f"{published.mae:.4f}", f"{published.max_f:.3f}"] if published else ["", ""]
-        rows.append(row)
+        rows.append([*row, *(published(results) or ("", "", ""))])
     return markdown(header, rows)
 
 
@@ -182,6 +213,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--outputs", action="store_true", help="a table of every output, for each NAME")
     parser.add_argument("--classes", action="store_true", help="a table by class, for each NAME")
     parser.add_argument("--table4", action="store_true", help="one table, beside the paper's Table 4")
+    parser.add_argument("--ablations", action="store_true", help="one table, beside the paper's Tables 2 and 3")
+    parser.add_argument("--surfaces", action="store_true", help="one table of datasets, beside the paper's Table 5")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the learning curves instead")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="(default: docs/results)")
     options = parser.parse_args(argv)
@@ -203,9 +236,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     tables = [of for wanted, of in ((options.outputs, outputs_table), (options.classes, classes_table)) if wanted]
-    if options.table4:
-        print(table4_table(groups))
-    elif not tables:
+    beside = (
+        (options.table4, table4_table),
+        (options.ablations, ablations_table),
+        (options.surfaces, surfaces_table),
+    )
+    for table_of in (table_of for asked, table_of in beside if asked):
+        print(table_of(groups))
+    if not tables and not any(asked for asked, _ in beside):
         print(runs_table(groups))
     for name, runs in groups.items():
         for table in tables:
