@@ -131,9 +131,9 @@ def test_the_reference_loads_what_was_exported_and_gives_the_same_outputs(
         assert np.abs(a - b).max() / np.abs(b).max() < 1e-4
 
 
-def test_the_description_is_of_the_network_also_where_its_options_say_otherwise(tmp_path: Path) -> None:
+def test_the_description_is_of_the_network_that_the_configuration_has(tmp_path: Path) -> None:
     config = bdms.get_config("size=small,recipe=scratch")
-    config.model.options = {"class_pooling": "average", "ablation": "a"}
+    config.model.class_pooling, config.model.ablation = "average", "a"
     config.model.schedule = ("HF", "LF", "reset MF")
     make_run(tmp_path, config, init(build.build_model(config, CLASSES)))
     output = tmp_path / "w.safetensors"
