@@ -1,6 +1,7 @@
 """What `model.options` may give SDMS, BDMS and the networks of the comparison: values of the kinds of their fields."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ _OF_MODEL = (
 )
 # Those that a run gives to every network (`dms_jax.runs.config.build.build_model`).
 _OF_RUN = ("num_classes", "dtype", "axis_name")
+# Those of Flax, and of the network that predicts with what was trained.
+_NOT_TO_SET = ("name", "parent", "folded")
 
 
 def check_options(network: type[Any], options: Mapping[str, Any]) -> None:
@@ -27,12 +30,12 @@ def check_options(network: type[Any], options: Mapping[str, Any]) -> None:
     Raises:
       UsageError: one of them is that, or `config.model` has a field for it; the message names it.
     """
-    defaults = {field.name: field.default for field in dataclasses.fields(network)}
+    defaults = {field.name: field.default for field in dataclasses.fields(network) if field.name not in _NOT_TO_SET}
     for name, value in options.items():
         if name in _OF_MODEL:
             raise UsageError(f"config.model.options.{name}={value!r} cannot be set: use config.model.{name}.")
         if name not in defaults:
-            known = ", ".join(sorted(defaults.keys() - {*_OF_MODEL, *_OF_RUN, "name", "parent"}))
+            known = ", ".join(sorted(defaults.keys() - {*_OF_MODEL, *_OF_RUN}))
             raise UsageError(f"config.model.options.{name} is no field of {network.__name__}: known are {known}.")
         if kind := _kind_missed(name, value, defaults[name]):
             raise UsageError(f"config.model.options.{name}={value!r} must be {kind}.")
@@ -55,7 +58,7 @@ def _kind_missed(name: str, value: Any, default: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_count(value: Any) -> bool:

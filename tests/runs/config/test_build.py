@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import itertools
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_options_are_not_what_a_run_gives_its_network(network: str, name: str) -
         ("bdms", "stage_sizes", ["abc", 2, (1, 2), (1, 1, 1, 1.0)], r"counts, such as \(3, 4, 23, 3\)"),
         ("bdms", "saliency_prior", ["abc", -1, 2, (0.5,)], r"in 0\.\.1, or None"),
         ("dss", "batch_norm", ["no", None], "True or False"),
-        ("unet", "width", ["abc", None], "a number"),
+        ("unet", "width", ["abc", None, math.inf, math.nan], "a number"),
     ],
 )
 def test_options_of_another_kind_than_a_field_of_the_network(
@@ -125,13 +126,23 @@ def test_every_field_that_a_network_shares_with_the_configuration_is_refused_as_
 def test_what_is_no_field_of_a_network_is_refused_with_those_that_are() -> None:
     config = defaults.default_config()
     config.model.options = {"side_chanels": 8}
-    known = "base_channels, folded, groups, plain, residual_channels, saliency_prior, side_channels, stage_sizes, "
+    known = "base_channels, groups, plain, residual_channels, saliency_prior, side_channels, stage_sizes, "
     with pytest.raises(
         UsageError, match=rf"options\.side_chanels is no field of BDMS: known are {known}width_per_group\.$"
     ):
         build.build_model(config, num_classes=2)
     config.model.network = "unet"
-    with pytest.raises(UsageError, match=r"side_chanels is no field of UNet: known are folded, plain, .*width\.$"):
+    with pytest.raises(UsageError, match=r"side_chanels is no field of UNet: known are plain, .*width\.$"):
+        build.build_model(config, num_classes=2)
+
+
+@pytest.mark.parametrize("network", ["bdms", "unet"])
+@pytest.mark.parametrize(("name", "value"), [("folded", True), ("folded", False), ("name", "x"), ("parent", None)])
+def test_fields_that_no_network_is_trained_with_are_no_options(network: str, name: str, value: Any) -> None:
+    config = defaults.default_config()
+    config.model.network = network
+    config.model.options = {name: value}
+    with pytest.raises(UsageError, match=rf"options\.{name} is no field of "):
         build.build_model(config, num_classes=2)
 
 
