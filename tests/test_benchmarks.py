@@ -5,6 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import compare_speed
+import flax.linen as nn
+import jax
 import peer
 import prepare
 import pytest
@@ -18,6 +20,7 @@ from flops import forward_flops
 from PIL import Image
 
 from dms_jax.comparison.deep import DEEP_NETWORKS
+from dms_jax.comparison.deep.lstm import ReNet
 from dms_jax.models.dms import NETWORKS
 
 
@@ -45,6 +48,16 @@ def test_so_are_those_of_the_comparison(network: str) -> None:
             net(torch.empty(1, 3, 160, 192))
     ours = DEEP_NETWORKS[network](num_classes=6, **DEEP_NETWORKS[network].sizes["small"])
     assert forward_flops(ours, 160, 192) == counter.get_total_flops()
+
+
+def test_lstms_count_for_each_place_of_a_map() -> None:
+    class Sweeps(nn.Module):
+        @nn.compact
+        def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+            return ReNet(2)(images)
+
+    columns, rows = (2 * 2 * (channels * 8 + 2 * 8) for channels in (3, 4))
+    assert forward_flops(Sweeps(), 5, 7) == 5 * 7 * (columns + rows)
 
 
 def test_the_peers_lines_are_read_and_its_failures_told(
