@@ -61,6 +61,8 @@ def case_of(text: str) -> Case:
     sizes = DEEP_NETWORKS[network].sizes if network in DEEP_NETWORKS else SIZES
     if network not in {**NETWORKS, **DEEP_NETWORKS} or size not in sizes:
         raise ValueError(f"there is no {network} of size {size}")
+    if int(side) < 1:
+        raise ValueError(f"there are no images of {side} pixels")
     return Case(network, size, dict(sizes[size]), int(side))
 
 
@@ -89,9 +91,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the latencies there too")
     arguments = parser.parse_args(argv)
     side, own = arguments.image_size, arguments.network
-    cases = {name: Case(own, name, SIZES[name], side) for name in arguments.sizes.split(",") if name}
+    named = [name for name in arguments.sizes.split(",") if name]
+    if unknown := set(named) - SIZES.keys():
+        parser.error(f"{own} has no size {min(unknown)}: choose among {', '.join(SIZES)}")
+    cases = {name: Case(own, name, SIZES[name], side) for name in named}
     cases |= {name: Case(own, "", fields_of(parts), side) for name, *parts in arguments.variant}
     cases |= {f"{case.network} {case.size}, {case.side} pixels": case for case in arguments.also}
+    if not cases:
+        parser.error("there is nothing to time: name a size, a --variant or a network --also")
     keep_compiled_programs()
     mesh = data_mesh(jax.devices()[:1])
     on_cpu = jax.default_backend() == "cpu"

@@ -223,10 +223,22 @@ def test_fields_of_a_variant_go_before_those_of_its_size() -> None:
     assert fields["residual_channels"] == 64
 
 
-@pytest.mark.parametrize("text", ["unet:lite:300", "own:full:300", "bdms:full", "bdms:full:large"])
+@pytest.mark.parametrize("text", ["unet:lite:300", "own:full:300", "bdms:full", "bdms:full:large", "bdms:full:0"])
 def test_networks_that_there_are_not_are_no_cases_of_latency(text: str) -> None:
     with pytest.raises(ValueError):  # argparse names the argument
         sizes.case_of(text)
+
+
+@pytest.mark.parametrize(
+    ("sizes_named", "sentence"),
+    [("full,huge", "bdms has no size huge: choose among full, lite, "), ("", "there is nothing to time: name a size")],
+)
+def test_sizes_that_there_are_not_are_refused(
+    sizes_named: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        sizes.main([f"--sizes={sizes_named}"])
+    assert sentence in capsys.readouterr().err
 
 
 def test_latencies_of_several_networks_are_written_for_charts(
