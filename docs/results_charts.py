@@ -155,15 +155,15 @@ def speed_of(speed: Mapping[str, Any], kind: str) -> Callable[[Run], float | Non
     """Reads how fast a run's network is from what `benchmarks/speed.py --json` wrote.
 
     Of several batches of prediction the fastest counts. None for a network that was not timed: of another backbone,
-    ablation or width than its size has, of crops of another size or of tiles, or of a size that is not in the file,
-    or where neither the run's command nor its recipe says how large its crops are.
+    ablation or width than its size has, or without BatchNorm, of crops of another size or of tiles, or of a size that
+    is not in the file, or where neither the run's command nor its recipe says how large its crops are.
     """
     job, key, factor, _ = _OF_SPEED[kind]
 
     def read(run: Run) -> float | None:
         results = run["results"]
         words = shlex.split(run["command"])
-        changed = any("backbone=" in word or word.startswith(_NOT_TIMED) for word in words)
+        changed = any("backbone=" in word or "norm=none" in word or word.startswith(_NOT_TIMED) for word in words)
         wanted = {"network": results["network"], "size": results["size"], "job": job, "devices": 1}
         side = image_size_of(run)
         rows = [row for row in speed["steps"] if row.get("image_size", _TIMED_SIDE) == side]

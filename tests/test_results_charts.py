@@ -150,6 +150,7 @@ class TestCost:
         for flags in (
             "--config.data.image_size=300 --config.model.backbone=resnet50",
             "--config.data.image_size=300 --config=sdms:backbone=resnet50",
+            "--config.data.image_size=300 --config=compare:method=dss,norm=none",
             "--config.data.image_size=300 --config.data.resize=tiles",
             "--config.data.image_size=96",
             "",  # its recipe's size is another
