@@ -12,6 +12,7 @@ import prepare
 import pytest
 import results_charts
 import sizes
+import speed
 import timing
 import torch_peer
 import update
@@ -241,6 +242,12 @@ def test_sizes_that_there_are_not_are_refused(
     assert sentence in capsys.readouterr().err
 
 
+def test_speed_refuses_sizes_that_a_network_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["speed.py", "--network=unet", "--sizes=full,lite"])
+    with pytest.raises(SystemExit, match=r"^unet has no size lite: choose among full, small$"):
+        speed.main()
+
+
 def test_latencies_of_several_networks_are_written_for_charts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,12 +255,12 @@ def test_latencies_of_several_networks_are_written_for_charts(
     sizes.main(["--sizes=", "--also", "bdms:small:64", "unet:small:40", "--rounds=2", f"--json={file}"])
     table = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()]
     assert table[2:] == ["| bdms small, 64 pixels", "| unet small, 40 pixels"]
-    speed = results_charts.read_speeds([file])
-    assert [(row["network"], row["size"], row["image_size"]) for row in speed["steps"]] == [
+    steps = results_charts.read_speeds([file])["steps"]
+    assert [(row["network"], row["size"], row["image_size"]) for row in steps] == [
         ("bdms", "small", 64),
         ("unet", "small", 40),
     ]
-    assert all(0 < row["seconds"] < 60 for row in speed["steps"])
+    assert all(0 < row["seconds"] < 60 for row in steps)
 
 
 @pytest.mark.parametrize(
