@@ -26,6 +26,8 @@ def main() -> int:
     """Measure what the flags say, and print tables in Markdown."""
     arguments = _parser().parse_args()
     named = DEEP_NETWORKS[arguments.network].sizes if arguments.network in DEEP_NETWORKS else SIZES
+    # The networks of the comparison have no size lite.
+    arguments.sizes = arguments.sizes or ("full" if arguments.network in DEEP_NETWORKS else "full,lite")
     if unknown := set(arguments.sizes.split(",")) - named.keys():
         raise SystemExit(f"{arguments.network} has no size {min(unknown)}: choose among {', '.join(named)}")
     # Other processes first, while the GPU's memory is free: JAX takes most of it in this one.
@@ -110,7 +112,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Time the steps, the input pipeline and train.py.")
     parser.add_argument("--network", choices=(*NETWORKS, *DEEP_NETWORKS), default="bdms", help="(%(default)s)")
-    parser.add_argument("--sizes", default="full,lite", help="comma-separated: full, lite, medium, small (%(default)s)")
+    parser.add_argument(
+        "--sizes", help="comma-separated: full, lite, medium, small (full, and lite where there is one)"
+    )
     parser.add_argument("--image-size", type=int, default=300, help="side of the images (%(default)s)")
     parser.add_argument("--predict", default="1,16,64", metavar="N,N", help="batches to predict (%(default)s)")
     parser.add_argument("--train", default="16,64", metavar="N,N", help="batches to train, a device (%(default)s)")
