@@ -1,8 +1,8 @@
 """SDMS and BDMS: the backbone, the side outputs and a schedule of refinement steps, with the paper's ablations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -90,6 +90,8 @@ class DMS(nn.Module):
     Raises:
       ValueError: for a value that is not one of those named here.
     """
+
+    sizes: ClassVar[Mapping[str, Mapping[str, Any]]] = SIZES
 
     num_classes: int
     schedule: Sequence[str] = BDMS_SCHEDULE

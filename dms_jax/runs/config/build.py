@@ -19,7 +19,7 @@ from dms_jax.data.framing import Framing
 from dms_jax.data.pipeline import training_batches, training_order
 from dms_jax.errors import UsageError
 from dms_jax.evaluation.scoring import ImageRow, Metric
-from dms_jax.models.dms import NETWORKS, SIZES
+from dms_jax.models.dms import NETWORKS
 from dms_jax.models.network import Network
 from dms_jax.models.resnext import BACKBONES
 from dms_jax.references import is_reference, resolve
@@ -65,14 +65,12 @@ def build_model(
         )
     if is_reference(model.network):
         return _described("model.network", resolve("config.model.network", model.network), {**fields, **options})
+    network = DEEP_NETWORKS.get(model.network) or NETWORKS[model.network]
+    # The configuration's saliency prior is whether there is one, a network's how large it is.
+    check_options(network, options, of_model=set(model) - {"saliency_prior"}, of_run=fields.keys())
+    fields |= {"saliency_prior": saliency_prior, **network.sizes[model.size], **BACKBONES.get(model.backbone, {})}
     if model.network in DEEP_NETWORKS:
-        network = DEEP_NETWORKS[model.network]
-        check_options(network, options)
-        fields |= {"saliency_prior": saliency_prior, **network.sizes[model.size], **BACKBONES.get(model.backbone, {})}
         return _described("model", network, {**fields, **options})
-    check_options(NETWORKS[model.network], options)
-    fields |= SIZES[model.size]
-    fields |= BACKBONES.get(model.backbone, {})
     if is_reference(model.backbone):
         fields["backbone"] = _described("model.backbone", resolve("config.model.backbone", model.backbone), {})
     if model.feature_growth:
@@ -86,9 +84,8 @@ def build_model(
         "remat": model.remat,
         # A recipe sets it for our backbones; those of others have no such thing.
         "zero_init_residual": model.zero_init_residual and not is_reference(model.backbone),
-        "saliency_prior": saliency_prior,
     }
-    return _described("model", NETWORKS[model.network], {**fields, **options})
+    return _described("model", network, {**fields, **options})
 
 
 def compute_dtype(config: ConfigDict) -> Any:

@@ -2,40 +2,36 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from dms_jax.errors import UsageError
 
-# Fields of a network that `config.model` has under the same name, where checks and results look for them.
-_OF_MODEL = (
-    "ablation",
-    "backbone",
-    "class_pooling",
-    "feature_growth",
-    "frozen_statistics",
-    "remat",
-    "schedule",
-    "zero_init_residual",
-)
-# Those that a run gives to every network (`dms_jax.runs.config.build.build_model`).
-_OF_RUN = ("num_classes", "dtype", "axis_name")
-# Those of Flax, and of the network that predicts with what was trained.
+# Fields of Flax, and of the network that predicts with what was trained.
 _NOT_TO_SET = ("name", "parent", "folded")
 
 
-def check_options(network: type[Any], options: Mapping[str, Any]) -> None:
+def check_options(
+    network: type[Any], options: Mapping[str, Any], of_model: Collection[str], of_run: Collection[str]
+) -> None:
     """Refuse options that no field of a network of ours has, or of another kind, which its first call stumbles over.
+
+    Args:
+      network: SDMS, BDMS or one of the comparison.
+      options: `model.options`.
+      of_model: what `config.model` has fields for, where checks and results look for it.
+      of_run: the fields that a run gives to every network.
 
     Raises:
       UsageError: one of them is that, or `config.model` has a field for it; the message names it.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(network) if field.name not in _NOT_TO_SET}
     for name, value in options.items():
-        if name in _OF_MODEL:
+        # A backbone is several fields of some networks.
+        if name in of_model and name in {*defaults, "backbone"}:
             raise UsageError(f"config.model.options.{name}={value!r} cannot be set: use config.model.{name}.")
         if name not in defaults:
-            known = ", ".join(sorted(defaults.keys() - {*_OF_MODEL, *_OF_RUN}))
+            known = ", ".join(sorted(defaults.keys() - {*of_model, *of_run}))
             raise UsageError(f"config.model.options.{name} is no field of {network.__name__}: known are {known}.")
         if kind := _kind_missed(name, value, defaults[name]):
             raise UsageError(f"config.model.options.{name}={value!r} must be {kind}.")

@@ -62,14 +62,17 @@ def test_they_are_the_same_from_the_cache(balance: float, monkeypatch: pytest.Mo
         assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
+def built_with(network: str, options: dict[str, Any]) -> Any:
+    config = defaults.default_config()
+    config.model.network, config.model.options = network, options
+    return build.build_model(config, num_classes=2)
+
+
 @pytest.mark.parametrize("network", ["bdms", "unet", "own_network:OwnNetwork"])
 @pytest.mark.parametrize("name", ["num_classes", "dtype", "axis_name"])
 def test_options_are_not_what_a_run_gives_its_network(network: str, name: str) -> None:
-    config = defaults.default_config()
-    config.model.network = network
-    config.model.options = {name: 3}
     with pytest.raises(UsageError, match=rf"^config\.model\.options\.{name} cannot be set"):
-        build.build_model(config, num_classes=2)
+        built_with(network, {name: 3})
 
 
 @pytest.mark.parametrize(
@@ -86,12 +89,9 @@ def test_options_are_not_what_a_run_gives_its_network(network: str, name: str) -
 def test_options_of_another_kind_than_a_field_of_the_network(
     network: str, name: str, values: list[Any], kind: str
 ) -> None:
-    config = defaults.default_config()
-    config.model.network = network
     for value in values:
-        config.model.options = {name: value}
         with pytest.raises(UsageError, match=rf"^config\.model\.options\.{name}=.* must be {kind}\.$"):
-            build.build_model(config, num_classes=2)
+            built_with(network, {name: value})
 
 
 @pytest.mark.parametrize(
@@ -106,54 +106,46 @@ def test_options_of_another_kind_than_a_field_of_the_network(
     ],
 )
 def test_what_the_configuration_has_a_field_for_is_no_option(network: str, name: str, value: Any) -> None:
-    config = defaults.default_config()
-    config.model.network = network
-    config.model.options = {name: value}
     with pytest.raises(UsageError, match=rf"options\.{name}=.* cannot be set: use config\.model\.{name}\.$"):
-        build.build_model(config, num_classes=2)
+        built_with(network, {name: value})
 
 
 def test_every_field_that_a_network_shares_with_the_configuration_is_refused_as_an_option() -> None:
-    config = defaults.default_config()
-    shared = {field.name for field in dataclasses.fields(NETWORKS["bdms"])} & set(config.model)
+    shared = {field.name for field in dataclasses.fields(NETWORKS["bdms"])} & set(defaults.default_config().model)
     # Here a number, there whether it is taken from the training set.
     for name in shared - {"saliency_prior"}:
-        config.model.options = {name: 1}
         with pytest.raises(UsageError, match=rf"options\.{name}=1 cannot be set"):
-            build.build_model(config, num_classes=2)
+            built_with("bdms", {name: 1})
 
 
 def test_what_is_no_field_of_a_network_is_refused_with_those_that_are() -> None:
-    config = defaults.default_config()
-    config.model.options = {"side_chanels": 8}
     known = "base_channels, groups, plain, residual_channels, saliency_prior, side_channels, stage_sizes, "
     with pytest.raises(
         UsageError, match=rf"options\.side_chanels is no field of BDMS: known are {known}width_per_group\.$"
     ):
-        build.build_model(config, num_classes=2)
-    config.model.network = "unet"
+        built_with("bdms", {"side_chanels": 8})
     with pytest.raises(UsageError, match=r"side_chanels is no field of UNet: known are plain, .*width\.$"):
-        build.build_model(config, num_classes=2)
+        built_with("unet", {"side_chanels": 8})
 
 
 @pytest.mark.parametrize("network", ["bdms", "unet"])
 @pytest.mark.parametrize(("name", "value"), [("folded", True), ("folded", False), ("name", "x"), ("parent", None)])
 def test_fields_that_no_network_is_trained_with_are_no_options(network: str, name: str, value: Any) -> None:
-    config = defaults.default_config()
-    config.model.network = network
-    config.model.options = {name: value}
     with pytest.raises(UsageError, match=rf"options\.{name} is no field of "):
-        build.build_model(config, num_classes=2)
+        built_with(network, {name: value})
+
+
+def test_an_ablation_is_neither_an_option_nor_a_field_of_a_network_without_ablations() -> None:
+    with pytest.raises(UsageError, match=r"options\.ablation is no field of UNet: known are plain, .*width\.$"):
+        built_with("unet", {"ablation": "a"})
 
 
 def test_options_of_the_kind_of_a_field_are_taken() -> None:
-    config = defaults.default_config()
-    config.model.options = {"side_channels": 8, "stage_sizes": [1, 1, 1, 1], "saliency_prior": 0.1, "plain": True}
-    model: Any = build.build_model(config, num_classes=2)
+    options = {"side_channels": 8, "stage_sizes": [1, 1, 1, 1], "saliency_prior": 0.1, "plain": True}
+    model = built_with("bdms", options)
     assert (model.side_channels, tuple(model.stage_sizes), model.saliency_prior) == (8, (1, 1, 1, 1), 0.1)
     assert model.plain
-    config.model.network, config.model.options = "unet", {"width": 1}
-    assert build.build_model(config, num_classes=2).width == 1
+    assert built_with("unet", {"width": 1}).width == 1
 
 
 @pytest.mark.parametrize(("gib", "workers", "expected"), [(2.0, 0, 2 * 2**30), (0.5, 0, 2**29), (2.0, 4, 2**29)])
