@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from networks import TIMED
 from steps import Bench
 
-from dms_jax.comparison.deep import DEEP_NETWORKS
-from dms_jax.models.dms import NETWORKS
 from dms_jax.runtime import cuda_graphs
 
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = (\S+) ")
@@ -94,7 +93,7 @@ def _print(title: str, table: Mapping[str, tuple[float, str]], total: float, top
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Say where the time of a step goes.")
     parser.add_argument("--job", choices=("train", "predict"), default="train")
-    parser.add_argument("--network", choices=(*NETWORKS, *DEEP_NETWORKS), default="bdms")
+    parser.add_argument("--network", choices=tuple(TIMED), default="bdms")
     parser.add_argument("--size", choices=("full", "lite", "medium", "small"), default="full")
     parser.add_argument("--image-size", type=int, default=300)
     parser.add_argument("--batch", type=int, default=64)

@@ -14,8 +14,9 @@ import ast
 import json
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,12 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 import jax
 import jax.numpy as jnp
 from flops import forward_flops
+from networks import TIMED, device_name
 from timing import in_turns
 
-from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.models.dms import NETWORKS, SIZES
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
-from dms_jax.runtime.cores import usable_cores
 from dms_jax.runtime.devices import data_mesh
 
 
@@ -47,7 +47,7 @@ class Case:
 
     network: str
     size: str
-    fields: dict[str, Any]
+    fields: Mapping[str, Any]
     side: int
 
 
@@ -58,12 +58,11 @@ def case_of(text: str) -> Case:
       ValueError: there is no such network or size, or no number of pixels.
     """
     network, size, side = text.split(":")
-    sizes = DEEP_NETWORKS[network].sizes if network in DEEP_NETWORKS else SIZES
-    if network not in {**NETWORKS, **DEEP_NETWORKS} or size not in sizes:
+    if network not in TIMED or size not in TIMED[network].sizes:
         raise ValueError(f"there is no {network} of size {size}")
     if int(side) < 1:
         raise ValueError(f"there are no images of {side} pixels")
-    return Case(network, size, dict(sizes[size]), int(side))
+    return Case(network, size, TIMED[network].sizes[size], int(side))
 
 
 def fields_of(parts: Sequence[str]) -> dict[str, Any]:
@@ -100,22 +99,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not cases:
         parser.error("there is nothing to time: name a size, a --variant or a network --also")
     keep_compiled_programs()
-    mesh = data_mesh(jax.devices()[:1])
-    on_cpu = jax.default_backend() == "cpu"
-    dtype = jnp.float32 if on_cpu else jnp.bfloat16
     calls: dict[str, Callable[[], Any]] = {}
     facts = {}
     for name, case in cases.items():
-        model = {**NETWORKS, **DEEP_NETWORKS}[case.network](num_classes=6, dtype=dtype, **case.fields)
-        variables = jax.jit(lambda key, model=model: model.init(key, jnp.zeros((1, 64, 64, 3)), train=False))(
-            jax.random.key(0)
-        )
-        step = make_predict_step(model, mesh, final_only=True)
-        predict = step.freeze(step.prepare(variables))
-        images = jnp.zeros((1, case.side, case.side, 3), jnp.uint8)
-        calls[name] = lambda predict=predict, images=images: predict(images)
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        facts[name] = parameters, forward_flops(model, case.side, case.side)
+        calls[name], *facts[name] = _prepared(case)
         jax.block_until_ready(calls[name]())
         print(f"{name} is compiled", file=sys.stderr, flush=True)
     seconds = in_turns(calls, arguments.rounds)
@@ -127,21 +114,26 @@ def main(argv: Sequence[str] | None = None) -> None:
         shown = f"{parameters / 1e6:.1f} M | {flops / 1e9:.1f} | {1e3 * statistics.median(times):.0f} | {ratio:.3f}"
         print(f"| {name} | {shown} |")
     if arguments.json:
-        rows = [
-            {
-                "network": case.network,
-                "size": case.size,
-                "image_size": case.side,
-                "devices": 1,
-                "job": "latency",
-                "batch": 1,
-                "seconds": statistics.median(seconds[name]),
-            }
-            for name, case in cases.items()
-            if case.size
-        ]
-        device = f"{usable_cores()} CPU cores" if on_cpu else jax.devices()[0].device_kind
-        arguments.json.write_text(json.dumps({"device": device, "steps": rows}, indent=2) + "\n")
+        rows = [_row(case, statistics.median(seconds[name])) for name, case in cases.items() if case.size]
+        arguments.json.write_text(json.dumps({"device": device_name(), "steps": rows}, indent=2) + "\n")
+
+
+def _prepared(case: Case) -> tuple[Callable[[], Any], int, int]:
+    """A call that predicts one image, and the network's parameters and operations."""
+    dtype = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+    model = TIMED[case.network](num_classes=6, dtype=dtype, **case.fields)
+    variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, 64, 64, 3)), train=False))(jax.random.key(0))
+    step = make_predict_step(model, data_mesh(jax.devices()[:1]), final_only=True)
+    images = jnp.zeros((1, case.side, case.side, 3), jnp.uint8)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    call = partial(step.freeze(step.prepare(variables)), images)
+    return call, parameters, forward_flops(model, case.side, case.side)
+
+
+def _row(case: Case, seconds: float) -> dict[str, Any]:
+    """As a row of benchmarks/speed.py."""
+    of = {"network": case.network, "size": case.size, "image_size": case.side}
+    return {**of, "devices": 1, "job": "latency", "batch": 1, "seconds": seconds}
 
 
 if __name__ == "__main__":

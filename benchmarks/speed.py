@@ -15,20 +15,17 @@ from typing import Any
 # Beside this file; the configurations are in the folder above it.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
+from networks import TIMED, device_name
 from peer import best, peer_times
 from whole_run import WholeRun, prepare_dataset, whole_run
-
-from dms_jax.comparison.deep import DEEP_NETWORKS
-from dms_jax.models.dms import NETWORKS, SIZES
 
 
 def main() -> int:
     """Measure what the flags say, and print tables in Markdown."""
     arguments = _parser().parse_args()
-    named = DEEP_NETWORKS[arguments.network].sizes if arguments.network in DEEP_NETWORKS else SIZES
-    # The networks of the comparison have no size lite.
-    arguments.sizes = arguments.sizes or ("full" if arguments.network in DEEP_NETWORKS else "full,lite")
-    if unknown := set(arguments.sizes.split(",")) - named.keys():
+    named = TIMED[arguments.network].sizes
+    sizes = arguments.sizes.split(",") if arguments.sizes else [name for name in ("full", "lite") if name in named]
+    if unknown := set(sizes) - named.keys():
         raise SystemExit(f"{arguments.network} has no size {min(unknown)}: choose among {', '.join(named)}")
     # Other processes first, while the GPU's memory is free: JAX takes most of it in this one.
     jobs = [(job, int(batch)) for job in ("predict", "train") for batch in getattr(arguments, job).split(",") if batch]
@@ -45,7 +42,6 @@ def main() -> int:
     from whole_run import pipeline_rate
 
     from dms_jax.runs.config.flags import parse
-    from dms_jax.runtime.cores import usable_cores
 
     on_cpu = jax.default_backend() == "cpu"
     dtype = jax.numpy.float32 if on_cpu else jax.numpy.bfloat16
@@ -56,7 +52,7 @@ def main() -> int:
     print(_row(header))
     print(_row(["---"] * len(header)), flush=True)
     rows: list[dict[str, Any]] = []
-    for size in arguments.sizes.split(","):
+    for size in sizes:
         for devices in map(int, arguments.devices.split(",")):
             bench = Bench(
                 arguments.network,
@@ -96,9 +92,7 @@ def main() -> int:
                 }
                 rows.append(row)
                 print(_row(_cells(row)), flush=True)
-    # Of a CPU, JAX's devices are what XLA_FLAGS says.
-    device = f"{usable_cores()} CPU cores" if on_cpu else jax.devices()[0].device_kind
-    results: dict[str, Any] = {"device": device, "matrix_rate": rate, "steps": rows, "peer": _listed(peer)}
+    results: dict[str, Any] = {"device": device_name(), "matrix_rate": rate, "steps": rows, "peer": _listed(peer)}
     if arguments.train_config:
         config, _ = parse(["train.py", *_train_flags(arguments)], arguments.train_config)
         pipeline = pipeline_rate(config, 5 * arguments.seconds)
@@ -111,7 +105,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Time the steps, the input pipeline and train.py.")
-    parser.add_argument("--network", choices=(*NETWORKS, *DEEP_NETWORKS), default="bdms", help="(%(default)s)")
+    parser.add_argument("--network", choices=tuple(TIMED), default="bdms", help="(%(default)s)")
     parser.add_argument(
         "--sizes", help="comma-separated: full, lite, medium, small (full, and lite where there is one)"
     )

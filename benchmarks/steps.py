@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from networks import TIMED
 from timing import latency, seconds_per_call
 
-from dms_jax.comparison.deep import DEEP_NETWORKS
 from dms_jax.inference.predict_step import make_predict_step
-from dms_jax.models.dms import NETWORKS, SIZES
+from dms_jax.models.dms import NETWORKS
 from dms_jax.models.network import Network
 from dms_jax.runtime.cuda_graphs import CALLS_UNTIL_PROVEN, compile_recorded, program
 from dms_jax.runtime.cudnn import exclude_slow_cudnn_engines
@@ -73,13 +73,9 @@ class Bench:
         self.budget = budget
         self.deterministic = deterministic
         axis_name = DATA_AXIS if shared_statistics else None
-        self.model: Network
-        if network in DEEP_NETWORKS:
-            kind = DEEP_NETWORKS[network]
-            self.model = kind(num_classes=6, dtype=dtype, axis_name=axis_name, **kind.sizes[size])
-        else:
-            fields = {"remat": remat, **SIZES[size]}
-            self.model = NETWORKS[network](num_classes=6, dtype=dtype, axis_name=axis_name, **fields)
+        kind = TIMED[network]
+        fields = {"remat": remat} if network in NETWORKS else {}
+        self.model: Network = kind(num_classes=6, dtype=dtype, axis_name=axis_name, **fields, **kind.sizes[size])
         self.optimizer = create_optimizer(OptimizerConfig(), 20_000)
         self._initial: TrainState | None = None
         if network in NETWORKS:  # as train.py does
