@@ -69,24 +69,31 @@ def _shared(run: Run) -> bool:
 
 
 # A column: its title, what it reads of a run and with how many digits.
-_FIGURES: Sequence[tuple[str, Callable[[Run], Any], int]] = (
+_Column = tuple[str, Callable[[Run], Any], int]
+_SALIENCY: Sequence[_Column] = (
     ("MAE", at("results/mae"), 5),
     ("maxF", at("results/max_f"), 4),
     ("MAE, defective", at("results/defective/mae"), 5),
     ("maxF, defective", at("results/defective/max_f"), 4),
-    ("accuracy", at("results/accuracy"), 3),
+)
+_ACCURACY: _Column = ("accuracy", at("results/accuracy"), 3)
+_BESIDE_PAPER: Sequence[_Column] = (
+    *_SALIENCY,
+    _ACCURACY,
     ("normal images that fire: map", at("results/image_level/map_maximum/false_alarm_rate"), 3),
+)
+_OF_SURFACES: Sequence[_Column] = (
+    *_SALIENCY,
+    ("IoU", at("results/iou"), 4),
+    ("mIoU, painted", at("results/painted/miou"), 4),
+    _ACCURACY,
+)
+_FIGURES: Sequence[_Column] = (
+    *_BESIDE_PAPER,
     ("gated map", at("results/image_level/gated_maximum/false_alarm_rate"), 3),
     ("head", at("results/image_level/class_head/false_alarm_rate"), 3),
     ("minutes", minutes, 1),
     ("images/s", rate, 0),
-)
-_BESIDE_PAPER = [column for column in _FIGURES if column[0] not in ("gated map", "head", "minutes", "images/s")]
-_OF_SURFACES = (
-    *_BESIDE_PAPER[:4],
-    ("IoU", at("results/iou"), 4),
-    ("mIoU, painted", at("results/painted/miou"), 4),
-    *_BESIDE_PAPER[4:5],
 )
 _OF_MAPS = (
     *(("MAE", "mae", 5), ("maxF", "max_f", 5), ("MAE, defective", "defective/mae", 5)),
@@ -140,13 +147,13 @@ def _of_table4(results: Mapping[str, Any]) -> OfPaper | None:
 
 def _beside_paper(
     groups: Mapping[str, Sequence[Run]],
-    columns: Sequence[tuple[str, Callable[[Run], Any], int]],
+    columns: Sequence[_Column],
     published: Callable[[Mapping[str, Any]], OfPaper | None],
 ) -> str:
     header = ["run", "dataset", "split", "network", "seeds", *(title for title, _, _ in columns)]
     header += ["paper: MAE", "maxF", "accuracy"]
     rows = []
-    for own, runs in sorted(groups.items(), key=lambda group: at("results/dataset_config")(group[1][0])):
+    for own, runs in sorted(groups.items(), key=lambda group: group[1][0]["results"]["dataset_config"]):
         results = runs[0]["results"]
         seeds = ", ".join(str(run["seed"]) for run in runs)
         row = [own, results["dataset"], results["dataset_config"], run_name(results), seeds]
@@ -236,15 +243,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     tables = [of for wanted, of in ((options.outputs, outputs_table), (options.classes, classes_table)) if wanted]
-    beside = (
-        (options.table4, table4_table),
-        (options.ablations, ablations_table),
-        (options.surfaces, surfaces_table),
-    )
-    for table_of in (table_of for asked, table_of in beside if asked):
-        print(table_of(groups))
-    if not tables and not any(asked for asked, _ in beside):
-        print(runs_table(groups))
+    of_paper = (options.table4, table4_table), (options.ablations, ablations_table), (options.surfaces, surfaces_table)
+    beside = [of for wanted, of in of_paper if wanted]
+    for beside_paper in beside if beside or tables else [runs_table]:
+        print(beside_paper(groups))
     for name, runs in groups.items():
         for table in tables:
             print(f"{name}:\n\n{table(runs)}\n")

@@ -56,3 +56,8 @@ def save_run(folder: Path, seed: int, *, name: str = "", value: float = 0.8, fai
     file = folder / f"{workdir.name}.json"
     file.write_text(json.dumps(record))
     return file
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of a table in Markdown, row by row."""
+    return [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines() if "|" in line]

@@ -9,7 +9,7 @@ import keep_results
 import kept_runs
 import pytest
 import results_tables
-from finished_runs import save_run
+from finished_runs import rows, save_run
 from learning_curves import Curve, chart
 
 from dms_jax.runs.config.fields import flatten
@@ -42,10 +42,6 @@ def test_commands_of_kept_runs_are_still_those_of_different_runs() -> None:
     ]
 
 
-def rows(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines() if "|" in line]
-
-
 def test_seeds_are_averaged(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     results_tables.main(["--results", str(kept)])
@@ -72,79 +68,6 @@ def test_what_a_run_took_that_shared_its_card_is_not_shown(tmp_path: Path, capsy
     header, _, row = rows(capsys.readouterr().out)
     own = dict(zip(header, row, strict=True))
     assert (own["minutes"], own["images/s"], own["maxF"]) == ("", "", "0.8000")
-
-
-def test_networks_stand_beside_table_4_of_the_paper_on_its_split_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    keep_results.main([str(save_run(tmp_path, 1)), "--output", str(tmp_path / "kept")])
-    tiles = json.loads((tmp_path / "kept" / "mtdd-tiles-bdms-seed1.json").read_text())
-    for network in ("bdms", "fcn8s", "mine.py:network"):
-        results = {**tiles["results"], "dataset_config": "paper", "network": network}
-        file = tmp_path / "kept" / f"paper-{network.partition('.')[0]}-seed1.json"
-        file.write_text(json.dumps({**tiles, "results": results}))
-    capsys.readouterr()
-    results_tables.main(["--table4", "--results", str(tmp_path / "kept")])
-    header, _, *table = rows(capsys.readouterr().out)
-    assert {len(row) for row in table} == {len(header)}
-    published = {(row[2], row[3]): row[-3:-1] for row in table}
-    assert {row[-1] for row in table} == {""}
-    assert published == {
-        ("paper", "BDMS"): ["0.0082", "0.934"],
-        ("paper", "FCN-8s"): ["0.0532", "0.898"],
-        ("paper", "network"): ["", ""],
-        ("tiles", "BDMS"): ["", ""],
-    }
-    assert table[0][header.index("maxF, defective")] == "0.7000"
-
-
-def test_ablations_stand_beside_tables_2_and_3_on_the_papers_split_and_size_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    keep_results.main([str(save_run(tmp_path, 1)), "--output", str(tmp_path / "kept")])
-    run = json.loads((tmp_path / "kept" / "mtdd-tiles-bdms-seed1.json").read_text())
-    for name, network, ablation, split, size in (
-        ("a", "sdms", "a", "paper", "full"),
-        ("b", "sdms", "b", "paper", "full"),
-        ("c", "bdms", "", "paper", "full"),
-        ("d", "bdms", "a", "paper", "full"),  # the paper has ablations of SDMS alone
-        ("e", "sdms", "a", "tiles", "full"),
-        ("f", "sdms", "a", "paper", "small"),
-    ):
-        of = {"dataset_config": split, "network": network, "ablation": ablation, "size": size}
-        (tmp_path / "kept" / f"{name}.json").write_text(json.dumps({**run, "results": {**run["results"], **of}}))
-    capsys.readouterr()
-    results_tables.main(["a", "b", "c", "d", "e", "f", "--ablations", "--results", str(tmp_path / "kept")])
-    table = {row[0]: row[-3:] for row in rows(capsys.readouterr().out)[2:]}
-    assert table == {
-        "a": ["0.01294", "0.9245", "0.903"],
-        "b": ["0.01270", "0.9227", ""],
-        "c": ["0.0082", "0.9339", "0.982"],
-        **{name: ["", "", ""] for name in "def"},
-    }
-
-
-def test_surfaces_stand_beside_table_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    keep_results.main([str(save_run(tmp_path, 1)), "--output", str(tmp_path / "kept")])
-    run = json.loads((tmp_path / "kept" / "mtdd-tiles-bdms-seed1.json").read_text())
-    for name, dataset, network, ablation in (
-        ("a", "crackforest", "sdms", "d"),
-        ("b", "crackforest", "bdms", ""),
-        ("c", "neu_seg", "sdms", "d"),  # another NEU than the paper's
-        ("d", "rsdds", "sdms", "d"),
-    ):
-        of = {"dataset": dataset, "network": network, "ablation": ablation, "painted": {"miou": 0.75}}
-        (tmp_path / "kept" / f"{name}.json").write_text(json.dumps({**run, "results": {**run["results"], **of}}))
-    capsys.readouterr()
-    results_tables.main(["a", "b", "c", "d", "--surfaces", "--results", str(tmp_path / "kept")])
-    header, _, *table = rows(capsys.readouterr().out)
-    assert {row[header.index("mIoU, painted")] for row in table} == {"0.7500"}
-    assert {row[0]: row[-3:] for row in table} == {
-        "a": ["0.01934", "0.8148", ""],
-        "b": ["", "", ""],
-        "c": ["", "", ""],
-        "d": ["0.00527", "0.7835", ""],
-    }
 
 
 def test_tables_of_outputs_and_classes(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
