@@ -118,7 +118,9 @@ def run_variant(
     results, failure = workdir / "eval" / "test.json", None
     if done.returncode:
         # Not of an earlier start, of which the log tells too.
-        lines = [line for line in printed[begins:].decode(errors="replace").splitlines() if line.strip()]
+        said = printed[begins:].decode(errors="replace")
+        # Where a crash was, which follows, is for the log.
+        lines = [line for line in said.partition("Fatal Python error: ")[0].splitlines() if line.strip()]
         failure = lines[-1] if lines else ""
         # A process that another one, or a library, has ended says nothing of it in its last line.
         if done.returncode < 0 or not failure:

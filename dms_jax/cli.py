@@ -28,6 +28,7 @@ from dms_jax.commands import (
     train,
 )
 from dms_jax.errors import UserError, is_full_memory, tell, told_of_full_memory
+from dms_jax.runtime.faults import show_where_it_crashes
 from dms_jax.runtime.signals import Interruptions
 from dms_jax.tables import printable
 from dms_jax.version import __version__
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       it, such as 130 for Ctrl-C. Each but the first is explained on standard error, in a sentence for each thing that
       is wrong.
     """
+    show_where_it_crashes()
     parser = argparse.ArgumentParser(
         prog="dms-jax", description="Surface inspection with SDMS and BDMS: all that is done around training."
     )

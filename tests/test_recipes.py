@@ -96,6 +96,10 @@ def test_recipes_trains_all_variants_and_prints_a_table_though_one_fails(
             "it was ended by SIGKILL, after: step 900/3500",
         ),
         ("os.kill(os.getpid(), 9)", "it was ended by SIGKILL"),
+        (
+            "print('step 900/3500', flush=True); import faulthandler; faulthandler.enable(); os.kill(os.getpid(), 11)",
+            "it was ended by SIGSEGV, after: step 900/3500",
+        ),
         ("sys.exit(3)", "it ended with 3"),
     ],
 )

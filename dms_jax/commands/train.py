@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from dms_jax.errors import UserError, tell
+from dms_jax.runtime.faults import show_where_it_crashes
 from dms_jax.runtime.signals import Interruptions
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def launch(
       The exit code: 0 done; 1 a failure that the user can fix; 2 wrong usage; 128 and its number where a signal ended
       it, such as 130 for Ctrl-C. Each but the first is explained in one sentence on standard error.
     """
+    show_where_it_crashes()
     # Python's own imports take seconds, too.
     interruptions = Interruptions(program)
     with interruptions:
