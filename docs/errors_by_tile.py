@@ -66,7 +66,7 @@ def run_results(workdir: Path) -> dict[str, Any]:
     """
     results = load_results(workdir, "test")
     if results is None:
-        raise _untested(workdir / "eval" / "test.json")
+        raise untested(workdir / "eval" / "test.json")
     return results
 
 
@@ -82,7 +82,7 @@ def image_results(workdir: Path, threshold: int | None) -> list[ImageResult]:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = list(csv.DictReader(file))
     except FileNotFoundError as error:
-        raise _untested(path) from error
+        raise untested(path) from error
     return [
         ImageResult(
             row["name"],
@@ -153,12 +153,20 @@ def groups_of_test(workdir: Path, data_dir: str | None = None, manual_dir: str |
     return dict(zip(map(harmless, source.names()), source.groups(), strict=True))
 
 
-def _untested(missing: Path) -> UserError:
+def untested(missing: Path) -> UserError:
+    """That a run lacks a file which its test writes."""
     return UserError(f"{missing} is missing: test the run first, with dms-jax evaluate.")
 
 
-def _refuse_other_images(tests: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
-    """Refuse what was tested on other images than the first, or on no test images."""
+def refuse_other_images(tests: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
+    """Refuse what was tested on other images than the first, or on no test images.
+
+    Args:
+      tests: work directories, and their `eval/test.json`.
+
+    Raises:
+      UserError: a run was tested on another dataset or split.
+    """
     tested = []
     for workdir, results in tests:
         if (split := results.get("split", "test")) != "test":
@@ -190,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         images = [
             image for run, results in tests for image in image_results(run, results["operating_threshold"]["value"])
         ]
-        _refuse_other_images(tests)
+        refuse_other_images(tests)
         group_of = groups_of_test(chosen.runs[0], chosen.data_dir, chosen.manual_dir)
         unknown = {image.name for image in images} - group_of.keys()
         if unknown:
