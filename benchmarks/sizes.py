@@ -11,6 +11,7 @@ worth more than its milliseconds. Of a variant, `size` is a named one and the ot
 
 import argparse
 import ast
+import dataclasses
 import json
 import statistics
 import sys
@@ -29,9 +30,12 @@ from networks import TIMED, device_name
 from timing import in_turns
 
 from dms_jax.inference.predict_step import make_predict_step
-from dms_jax.models.dms import NETWORKS, SIZES
+from dms_jax.models.dms import DMS, NETWORKS, SIZES
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
 from dms_jax.runtime.devices import data_mesh
+
+# Of SDMS and BDMS, but those that a case sets itself.
+_FIELDS = {field.name for field in dataclasses.fields(DMS)} - {"num_classes", "dtype", "axis_name", "name", "parent"}
 
 
 @dataclass(frozen=True)
@@ -55,25 +59,47 @@ def case_of(text: str) -> Case:
     """A network as NETWORK:SIZE:PIXELS says it.
 
     Raises:
-      ValueError: there is no such network or size, or no number of pixels.
+      argparse.ArgumentTypeError: there is no such network or size, or no number of pixels.
     """
-    network, size, side = text.split(":")
+    network, _, rest = text.partition(":")
+    size, _, side = rest.partition(":")
     if network not in TIMED or size not in TIMED[network].sizes:
-        raise ValueError(f"there is no {network} of size {size}")
-    if int(side) < 1:
-        raise ValueError(f"there are no images of {side} pixels")
+        raise argparse.ArgumentTypeError(f"there is no {network!r} of size {size!r}: write NETWORK:SIZE:PIXELS")
+    if not (side.isdecimal() and int(side)):
+        raise argparse.ArgumentTypeError(f"there are no images of {side!r} pixels: write NETWORK:SIZE:PIXELS")
     return Case(network, size, TIMED[network].sizes[size], int(side))
 
 
 def fields_of(parts: Sequence[str]) -> dict[str, Any]:
-    """The network's fields that `size=NAME` and `FIELD=VALUE` say; of two that say the same, the later one counts."""
+    """The network's fields that `size=NAME` and `FIELD=VALUE` say; of two that say the same, the later one counts.
+
+    Raises:
+      ValueError: there is no such field or size, or no value.
+    """
     fields: dict[str, Any] = {}
     for field, _, value in (part.partition("=") for part in parts):
         if field == "size":
+            if value not in SIZES:
+                raise ValueError(f"there is no size {value!r}: choose among {', '.join(SIZES)}")
             fields |= SIZES[value]
+        elif field not in _FIELDS:
+            raise ValueError(f"the network has no field {field!r}: choose among size, {', '.join(sorted(_FIELDS))}")
         else:
-            fields[field] = value if value.isalpha() else ast.literal_eval(value)
+            fields[field] = value if value.isalpha() else _value_of(field, value)
     return fields
+
+
+def _value_of(field: str, text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{field}={text} is not a value: write a number, a name, or a tuple of them") from error
+
+
+def _positive(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of 1 or more")
+    return int(text)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -85,8 +111,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--also", nargs="+", type=case_of, default=[], metavar="NETWORK:SIZE:PIXELS", help="such as unet:full:300"
     )
-    parser.add_argument("--image-size", type=int, default=300, help="side of the images (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=14, help="(default: %(default)s)")
+    parser.add_argument("--image-size", type=_positive, default=300, help="side of the images (%(default)s)")
+    parser.add_argument("--rounds", type=_positive, default=14, help="(default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the latencies there too")
     arguments = parser.parse_args(argv)
     side, own = arguments.image_size, arguments.network
@@ -94,7 +120,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if unknown := set(named) - SIZES.keys():
         parser.error(f"{own} has no size {min(unknown)}: choose among {', '.join(SIZES)}")
     cases = {name: Case(own, name, SIZES[name], side) for name in named}
-    cases |= {name: Case(own, "", fields_of(parts), side) for name, *parts in arguments.variant}
+    try:
+        cases |= {name: Case(own, "", fields_of(parts), side) for name, *parts in arguments.variant}
+    except ValueError as error:
+        parser.error(f"--variant: {error}")
     cases |= {f"{case.network} {case.size}, {case.side} pixels": case for case in arguments.also}
     if not cases:
         parser.error("there is nothing to time: name a size, a --variant or a network --also")

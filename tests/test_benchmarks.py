@@ -224,10 +224,29 @@ def test_fields_of_a_variant_go_before_those_of_its_size() -> None:
     assert fields["residual_channels"] == 64
 
 
-@pytest.mark.parametrize("text", ["unet:lite:300", "own:full:300", "bdms:full", "bdms:full:large", "bdms:full:0"])
-def test_networks_that_there_are_not_are_no_cases_of_latency(text: str) -> None:
-    with pytest.raises(ValueError):  # argparse names the argument
-        sizes.case_of(text)
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--also", "unet:lite:300"), "--also: there is no 'unet' of size 'lite': write NETWORK:SIZE:PIXELS"),
+        (("--also", "own:full:300"), "--also: there is no 'own' of size 'full'"),
+        (("--also", "bdms"), "--also: there is no 'bdms' of size ''"),
+        (("--also", "bdms:full"), "--also: there are no images of '' pixels"),
+        (("--also", "bdms:full:large"), "--also: there are no images of 'large' pixels"),
+        (("--also", "bdms:full:0"), "--also: there are no images of '0' pixels"),
+        (("--also", "bdms:full:64:64"), "--also: there are no images of '64:64' pixels"),
+        (("--variant", "wide", "channels=9"), "--variant: the network has no field 'channels': choose among size, "),
+        (("--variant", "wide", "size=huge"), "--variant: there is no size 'huge': choose among full, lite, "),
+        (("--variant", "wide", "side_channels=9 9"), "--variant: side_channels=9 9 is not a value"),
+        (("--rounds", "0"), "--rounds: '0' must be a whole number of 1 or more"),
+        (("--image-size", "-3"), "--image-size: '-3' must be a whole number of 1 or more"),
+    ],
+)
+def test_what_cannot_be_timed_is_refused(
+    flags: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        sizes.main(flags)
+    assert sentence in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
