@@ -23,7 +23,11 @@ _ENDLESS = 2**53
 
 
 def training_order(
-    sources: Sequence[ExampleSource | CropSource | CropNames], *, seed: int, defective_fraction: float = 0.0
+    sources: Sequence[ExampleSource | CropSource | CropNames],
+    *,
+    seed: int,
+    defective_fraction: float = 0.0,
+    masked_fraction: float = 0.0,
 ) -> grain.MapDataset:
     """The endless order of training examples: every epoch a new shuffle of all of them.
 
@@ -32,27 +36,48 @@ def training_order(
       seed: decides the order.
       defective_fraction: share of defective images, 0..1, in any long run of examples; these may then recur
         more often than the others. 0 takes the images as they come.
+      masked_fraction: of these, the share of those whose mask is known, 0..1, where some are and some are not. 0 takes
+        the defective images as they come, and so does a `defective_fraction` of 0.
 
     Returns:
       A dataset of examples; index i is the i-th example since the beginning of training.
     """
-    if not defective_fraction:
+    kinds, shares = _kinds_of(sources, defective_fraction, masked_fraction)
+    if len(shares) == 1:
         whole = grain.MapDataset.concatenate([grain.MapDataset.source(source) for source in sources])
         return _endless(whole.seed(seed).shuffle())
-    parts = []
-    flags = [defective_flags(source) for source in sources]
-    # Of nothing but defective images, the others are no part: grain takes no share of 0.
-    shares = {True: defective_fraction, False: 1 - defective_fraction} if defective_fraction < 1 else {True: 1.0}
-    for defective in shares:
-        subsets = []
-        for source, is_defective in zip(sources, flags, strict=True):
-            indices = np.flatnonzero(is_defective == defective)
-            if len(indices):
-                subsets.append(grain.MapDataset.source(source.subset(indices)))
-        if not subsets:
-            return training_order(sources, seed=seed)
-        parts.append(_endless(grain.MapDataset.concatenate(subsets).seed(seed + int(defective)).shuffle()))
-    return grain.MapDataset.mix(parts, list(shares.values()))
+    parts, weights = [], []
+    # Defective images first; grain takes no share of 0.
+    for kind, share in sorted(shares.items(), reverse=True):
+        if not share:
+            continue
+        indices = [np.flatnonzero(own == kind) for own in kinds]
+        chosen = [source.subset(own) for source, own in zip(sources, indices, strict=True) if len(own)]
+        part = grain.MapDataset.concatenate([grain.MapDataset.source(source) for source in chosen])
+        parts.append(_endless(part.seed(seed + kind).shuffle()))
+        weights.append(share)
+    return grain.MapDataset.mix(parts, weights)
+
+
+def _kinds_of(
+    sources: Sequence[ExampleSource | CropSource | CropNames], defective_fraction: float, masked_fraction: float
+) -> tuple[list[np.ndarray], dict[int, float]]:
+    """The kind of each example, and the share of each kind that there is; of a single one, all are of kind 0.
+
+    Kinds are 0, normal images; 1, defective ones; and 2, those of them with a mask, where some have none.
+    """
+    kinds = [
+        defective_flags(source).astype(int) if defective_fraction else np.zeros(len(source), int) for source in sources
+    ]
+    shares = {0: 1 - defective_fraction, 1: defective_fraction}
+    if masked_fraction:
+        masked = [kind * np.asarray(source.has_masks(), int) for kind, source in zip(kinds, sources, strict=True)]
+        known = np.concatenate(masked)[np.concatenate(kinds) == 1]
+        if 0 < known.sum() < len(known):
+            kinds = [kind + own for kind, own in zip(kinds, masked, strict=True)]
+            shares = {0: shares[0], 1: shares[1] * (1 - masked_fraction), 2: shares[1] * masked_fraction}
+    present = np.unique(np.concatenate(kinds)).tolist()
+    return kinds, {kind: shares[kind] for kind in present}
 
 
 def _endless(dataset: grain.MapDataset) -> grain.MapDataset:

@@ -201,6 +201,7 @@ def _of_idle_fields(config: ConfigDict) -> Iterator[str]:
     for name, needed, is_used, fix in (
         ("data.tile_size", "data.resize", config.data.resize == "tiles", "tiles"),
         ("data.tile_overlap", "data.resize", config.data.resize == "tiles", "tiles"),
+        ("data.mask_balance", "data.balance", config.data.balance > 0, "0.5"),
         ("loss.pasted_weight", "augment.paste", config.augment.paste > 0, "0.5"),
         ("loss.iou_on", "loss.iou_weight", config.loss.iou_weight > 0, "1.0"),
     ):

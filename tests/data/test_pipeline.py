@@ -143,6 +143,74 @@ class TestTrainingOrder:
         assert set(drawn(order, 0, 120)) == set(names)
 
 
+def kinds_of(sources):
+    """Names of the normal examples, of the defective ones without a mask, and of those with one."""
+    normal, unmasked, masked = set(), set(), set()
+    for source in sources:
+        for name, is_defective, known in zip(source.names(), defective_flags(source), source.has_masks(), strict=True):
+            ((masked if known else unmasked) if is_defective else normal).add(name)
+    return normal, unmasked, masked
+
+
+class TestMaskedFraction:
+    @pytest.fixture
+    def source(self, train):
+        """The training images, of whose defective ones every third keeps its mask."""
+        defective = np.flatnonzero(defective_flags(train))
+        return train.hide_masks(np.setdiff1d(defective, defective[::3]))
+
+    @pytest.mark.parametrize("fraction", [0.25, 0.5, 0.75])
+    def test_masked_examples_are_that_share_of_the_defective_ones(self, source, fraction):
+        normal, unmasked, masked = kinds_of([source])
+        assert min(map(len, (normal, unmasked, masked))) > 3
+        order = training_order([source], seed=0, defective_fraction=0.5, masked_fraction=fraction)
+        found = drawn(order, 0, 400)
+        for start, stop in ((0, 400), (0, 80), (113, 213)):
+            part = found[start:stop]
+            for kind, share in ((normal, 0.5), (unmasked, 0.5 * (1 - fraction)), (masked, 0.5 * fraction)):
+                assert abs(sum(name in kind for name in part) - share * len(part)) <= 2
+
+    def test_each_kind_comes_round_equally_often(self, source):
+        found = drawn(training_order([source], seed=0, defective_fraction=0.5, masked_fraction=0.5), 0, 400)
+        for kind in kinds_of([source]):
+            counts = Counter(name for name in found if name in kind)
+            assert set(counts) == kind
+            assert max(counts.values()) - min(counts.values()) <= 1
+
+    def test_a_fraction_of_one_leaves_out_defective_images_without_a_mask(self, source):
+        normal, _, masked = kinds_of([source])
+        found = drawn(training_order([source], seed=0, defective_fraction=0.5, masked_fraction=1.0), 0, 400)
+        assert set(found) == normal | masked
+        assert abs(sum(name in masked for name in found) - 200) <= 1
+
+    @pytest.mark.parametrize("balance", [0.0, 0.5])
+    def test_where_all_or_none_are_masked_nothing_changes(self, train, balance):
+        for source in (train.subset(np.flatnonzero(train.has_masks())), train.hide_masks(np.arange(len(train)))):
+            plain = training_order([source], seed=0, defective_fraction=balance)
+            order = training_order([source], seed=0, defective_fraction=balance, masked_fraction=0.5)
+            assert drawn(order, 0, 100) == drawn(plain, 0, 100)
+
+    def test_without_a_share_of_defective_images_it_does_nothing(self, source):
+        order = training_order([source], seed=0, masked_fraction=0.5)
+        assert drawn(order, 0, 100) == drawn(training_order([source], seed=0), 0, 100)
+
+    def test_two_sources_one_of_them_masked(self, train, names):
+        half = np.arange(len(train)) % 2 == 0
+        first, second = train.subset(np.flatnonzero(half)), train.subset(np.flatnonzero(~half))
+        sources = [first, second.hide_masks(np.flatnonzero(defective_flags(second)))]
+        _, _, masked = kinds_of(sources)
+        found = drawn(training_order(sources, seed=0, defective_fraction=0.5, masked_fraction=0.5), 0, 400)
+        assert set(found) == set(names)
+        assert abs(sum(name in masked for name in found) - 100) <= 2
+
+    def test_without_normal_images_the_defective_ones_share_all(self, source):
+        part = source.subset(np.flatnonzero(defective_flags(source)))
+        _, unmasked, masked = kinds_of([part])
+        found = drawn(training_order([part], seed=0, defective_fraction=0.5, masked_fraction=0.5), 0, 200)
+        assert set(found) == unmasked | masked
+        assert abs(sum(name in masked for name in found) - 100) <= 2
+
+
 def batches_of(train, fraction=0.0, **options):
     """Training batches of the crops of a source."""
     order = training_order([CropSource(train, FRAMING)], seed=0, defective_fraction=fraction)

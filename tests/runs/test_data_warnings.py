@@ -59,6 +59,7 @@ def summary_of(labels: dict[str, list[int]], classes: tuple[str, ...], warnings:
     ("idle", "needed", "fix"),
     [
         ({"data__tile_size": 192}, {"data__resize": "tiles"}, "squash: .* such as --config.data.resize=tiles"),
+        ({"data__mask_balance": 0.5}, {"data__balance": 0.5}, r"0.0: .* such as --config.data.balance=0.5"),
         ({"data__tile_overlap": 0.5}, {"data__resize": "tiles"}, "squash: .* such as --config.data.resize=tiles"),
         ({"loss__pasted_weight": 0.5}, {"augment__paste": 0.25}, "0.0: .* such as --config.augment.paste=0.5"),
         ({"loss__iou_on": "defective"}, {"loss__iou_weight": 0.5}, "0.0: .* such as --config.loss.iou_weight=1.0"),

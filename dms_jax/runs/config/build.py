@@ -220,7 +220,12 @@ def _training_crops(config: ConfigDict, splits: Splits, cache: ExampleCache | No
 
 
 def _training_order(config: ConfigDict, crops: Sequence[CropSource | CropNames]) -> grain.MapDataset:
-    return training_order(crops, seed=config.seed, defective_fraction=config.data.balance)
+    return training_order(
+        crops,
+        seed=config.seed,
+        defective_fraction=config.data.balance,
+        masked_fraction=config.data.mask_balance,
+    )
 
 
 def _describe(kind: Callable[..., Described], config: ConfigDict, section: str) -> Described:

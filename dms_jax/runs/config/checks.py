@@ -63,7 +63,12 @@ _WITHIN = {
     "average_decay": (0, 1),
 }
 # From 0 on, both ends included.
-_UP_TO = {"data.mask_share": 1, "evaluation.max_false_alarms": 1, "data.tile_overlap": LARGEST_OVERLAP}
+_UP_TO = {
+    "data.mask_share": 1,
+    "data.mask_balance": 1,
+    "evaluation.max_false_alarms": 1,
+    "data.tile_overlap": LARGEST_OVERLAP,
+}
 # What `data.overfit` has no use for: it takes its few images as they are.
 _NOT_OF_OVERFIT = ("data.train_images", "data.mask_share", "data.without", "data.folds")
 

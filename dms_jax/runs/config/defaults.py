@@ -67,6 +67,8 @@ def default_config() -> ConfigDict:
     config.data.tile_size = 0  # side of a tile in the image's own pixels; 0: image_size
     config.data.tile_overlap = 0.25  # share of its side by which a tile overlaps the next, at least
     config.data.balance = 0.0  # share of defective images in the batches; 0: as they come
+    # Of these, the share of those with a mask, where some have none; 0: as they come.
+    config.data.mask_balance = 0.0
     # What the best checkpoint is chosen by; test (as the paper seems to) and none (the last one) train on all of train.
     config.data.select_on = "validation"
     # Of train and validation together, so many parts, of which one is for validation instead; 0: the dataset's own.

@@ -26,7 +26,9 @@ REFUSED = [
     *itertools.product(["data.tile_size"], [-1, 1, 15]),
     *itertools.product(["data.tile_overlap"], [-0.1, 0.91, float("nan")]),
     *itertools.product(["data.balance", "average_decay"], [-0.1, 1.0, 1.5, float("nan")]),
-    *itertools.product(["data.mask_share", "evaluation.max_false_alarms"], [-0.1, 1.1, float("nan")]),
+    *itertools.product(
+        ["data.mask_balance", "data.mask_share", "evaluation.max_false_alarms"], [-0.1, 1.1, float("nan")]
+    ),
     *itertools.product(["dtype"], ["", "float16", "half"]),
     *itertools.product(["model.network", "model.size"], ["", "BDMS"]),
     ("model.ablation", "f"),
@@ -90,6 +92,7 @@ class TestCheck:
             ("data.workers", 0),
             ("data.balance", 0.999),
             ("data.mask_share", 0.0),
+            ("data.mask_balance", 1.0),
             ("data.train_images", 1),
             ("data.tile_size", 16),
             ("data.tile_overlap", 0.9),
