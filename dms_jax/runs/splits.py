@@ -187,8 +187,8 @@ def training_facts(splits: Splits, config: ConfigDict, free_class: int | None) -
 
     Returns:
       `images` to learn from; `masks`, how many of them have a mask that somebody had to draw, that is all known masks
-      but those of the defect-free class; `mask_share` and `without` (a list of names) of the configuration, and with
-      `data.folds` `folds` and `fold`.
+      but those of the defect-free class; `mask_share` and `without` (a list of names) of the configuration, and where
+      they are set `mask_balance`, and `folds` and `fold`.
     """
     masks = sum(int(np.count_nonzero(source.has_masks() & ~_is_free(source, free_class))) for source in splits.train)
     return {
@@ -196,6 +196,7 @@ def training_facts(splits: Splits, config: ConfigDict, free_class: int | None) -
         "masks": masks,
         "mask_share": config.data.mask_share,
         "without": list(excluded_classes(config)),
+        **({"mask_balance": config.data.mask_balance} if config.data.mask_balance else {}),
         **({"folds": config.data.folds, "fold": config.data.fold} if config.data.folds else {}),
     }
 

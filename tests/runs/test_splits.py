@@ -89,7 +89,10 @@ def test_what_is_learnt_from_is_made_scarce_and_nothing_else(dataset: Dataset) -
     assert splits.selection.labels().tolist() == splits.threshold.labels().tolist() == [0, 1]
     assert splits.selection.has_masks().all()
     assert splits.test is dataset.source("test")
-    assert training_facts(splits, config, 0) == {"images": 8, "masks": 2, "mask_share": 0.5, "without": ["fray"]}
+    facts = {"images": 8, "masks": 2, "mask_share": 0.5, "without": ["fray"]}
+    assert training_facts(splits, config, 0) == facts
+    config.data.mask_balance = 0.5
+    assert training_facts(splits, config, 0) == facts | {"mask_balance": 0.5}
     note = "this run learns from 8 images, 7 of them with their masks: free 5 (5), crack 3 (2)."
     assert scarcity_note(splits, config, dataset) == note
 
