@@ -35,7 +35,11 @@ from dms_jax.runtime.compilation_cache import keep_compiled_programs
 from dms_jax.runtime.devices import data_mesh
 
 # Of SDMS and BDMS, but those that a case sets itself.
-_FIELDS = {field.name for field in dataclasses.fields(DMS)} - {"num_classes", "dtype", "axis_name", "name", "parent"}
+_FIELDS = {field.name for field in dataclasses.fields(DMS)} - {
+    *("num_classes", "dtype", "axis_name", "name", "parent"),
+    "backbone",  # a class, which no text is
+}
+_CONSTANTS = ("True", "False", "None")
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def fields_of(parts: Sequence[str]) -> dict[str, Any]:
         elif field not in _FIELDS:
             raise ValueError(f"the network has no field {field!r}: choose among size, {', '.join(sorted(_FIELDS))}")
         else:
-            fields[field] = value if value.isalpha() else _value_of(field, value)
+            fields[field] = value if value.isalpha() and value not in _CONSTANTS else _value_of(field, value)
     return fields
 
 
@@ -124,6 +128,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         cases |= {name: Case(own, "", fields_of(parts), side) for name, *parts in arguments.variant}
     except ValueError as error:
         parser.error(f"--variant: {error}")
+    for name, case in cases.items():
+        if not case.size and (reason := _wrong_with(case)):
+            parser.error(f"--variant {name} cannot be built: {reason}")
     cases |= {f"{case.network} {case.size}, {case.side} pixels": case for case in arguments.also}
     if not cases:
         parser.error("there is nothing to time: name a size, a --variant or a network --also")
@@ -145,6 +152,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.json:
         rows = [_row(case, statistics.median(seconds[name])) for name, case in cases.items() if case.size]
         arguments.json.write_text(json.dumps({"device": device_name(), "steps": rows}, indent=2) + "\n")
+
+
+def _wrong_with(case: Case) -> str | None:
+    """Why a network of these fields cannot be built, in a line; None where it can."""
+    try:
+        model = TIMED[case.network](num_classes=6, **case.fields)
+        jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, 64, 64, 3)), train=False), jax.random.key(0))
+    except (TypeError, ValueError, ArithmeticError) as error:
+        return str(error).splitlines()[0]
+    return None
 
 
 def _prepared(case: Case) -> tuple[Callable[[], Any], int, int]:

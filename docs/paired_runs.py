@@ -1,10 +1,11 @@
 """Prints how runs differ on the same test images: python docs/paired_runs.py RUN OTHER ... [--manual-dir DIR].
 
-Each OTHER has a row: by how much it is above the first RUN, as the mean over the defective images of MAE and, at each
-run's operating threshold, F1; of the weighted F-measure; and by how many percent more of the normal images fire. Behind
-each is the interval that holds 95 % of the means of 10 000 samples of groups, drawn with replacement (the percentile
-bootstrap): images of a group, such as the exposures of a tile of MTDD, are no independent ones. An interval without 0
-is a difference that other tiles would be likely to show too; that another seed would, it does not say. A RUN needs
+Each OTHER has a row: by how much it is above the first RUN, as the mean of MAE over all images and over the defective
+ones; of F1, at each run's operating threshold, and of the weighted F-measure over the defective ones; and by how many
+percent more of the normal images fire. Behind each is its 95 % confidence interval over groups: images of one, such as
+the exposures of a tile of MTDD, are not independent. It is Student's, with the cluster-robust error of a mean (Cameron
+and Miller 2015, "A Practitioner's Guide to Cluster-Robust Inference") and one degree of freedom fewer than there are
+groups. Of many intervals, one in twenty misses the truth, and none says what another seed would give. A RUN needs
 config.json, run.json, eval/test.csv and eval/test.json, and the dataset has to be there, as for errors_by_tile.py.
 """
 
@@ -17,56 +18,64 @@ from pathlib import Path
 import numpy as np
 from errors_by_tile import groups_of_test, refuse_other_images, run_results, untested
 from results_tables import markdown
+from scipy import stats
 
 from dms_jax.errors import UserError
 from dms_jax.runs.config.saved import load_run
 
-# Columns of `eval/test.csv`, and what they are of.
-_MEASURES = {"mae": "MAE, defective", "f1": "F1, defective", "weighted_f": "weighted F, defective"}
-_FIRED = "normal images that fire"
-_ROUNDS = 10_000
-_WITHIN = (2.5, 97.5)
+# What is compared, and with how many digits; of the defective images alone, the column of `eval/test.csv`.
+_MAE, _FIRED = "MAE", "normal images that fire"
+_OF_DEFECTIVE = {"mae": "MAE, defective", "f1": "F1, defective", "weighted_f": "weighted F, defective"}
+_DIGITS = {_MAE: 4, "MAE, defective": 4, "F1, defective": 3, "weighted F, defective": 3, _FIRED: 1}
+_LEVEL = 0.95
 
 
 def read_measures(workdir: Path) -> dict[str, dict[str, float]]:
-    """What `eval/test.csv` says of each image: the measures of the defective ones, and whether normal ones fire.
+    """What `eval/test.csv` says of each image: its measures, and of a normal one whether it fires (0 or 100).
 
-    Images without a known mask have none; F1 and whether an image fires is left out where there is no threshold.
+    Images without a known mask have none; F1 and whether an image fires are left out where there is no threshold.
 
     Raises:
-      UserError: the run has not been tested.
+      UserError: the run has not been tested, or by a version that wrote less.
     """
-    threshold = run_results(workdir)["operating_threshold"]["value"]
+    threshold = (run_results(workdir).get("operating_threshold") or {}).get("value")
     path = workdir / "eval" / "test.csv"
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = list(csv.DictReader(file))
     except FileNotFoundError as error:
         raise untested(path) from error
+    if rows and (missing := {"name", "defective", "maximum", *_OF_DEFECTIVE} - rows[0].keys()):
+        raise UserError(f"{path} lacks the column {min(missing)}: test the run again, with dms-jax evaluate.")
     measures: dict[str, dict[str, float]] = {}
     for row in rows:
+        own = {_MAE: float(row["mae"])} if row["mae"] else {}
         if row["defective"] == "1":
-            measures[row["name"]] = {title: float(row[name]) for name, title in _MEASURES.items() if row[name]}
-        elif row["defective"] == "0":
-            fires = {} if threshold is None else {_FIRED: 100.0 * (float(row["maximum"]) > threshold)}
-            measures[row["name"]] = fires
+            own |= {title: float(row[name]) for name, title in _OF_DEFECTIVE.items() if row[name]}
+        elif row["defective"] == "0" and threshold is not None:
+            own[_FIRED] = 100.0 * (float(row["maximum"]) > threshold)
+        measures[row["name"]] = own
     return measures
 
 
-def mean_and_interval(differences: np.ndarray, groups: Sequence[str], seed: int = 0) -> tuple[float, float, float]:
-    """The mean over images, and the ends of its interval over samples of groups.
+def mean_and_interval(differences: np.ndarray, groups: Sequence[str]) -> tuple[float, float, float]:
+    """The mean over images, and the ends of its confidence interval over groups.
 
     Args:
       differences: float [n], one for each image.
-      groups: n names; images of a group are drawn together.
-      seed: of the samples.
+      groups: n names; images of one are not independent.
+
+    Returns:
+      The mean, and its lower and upper end; both infinite of a single group, which says nothing of others.
     """
     _, group_of = np.unique(np.asarray(groups, object).astype(str), return_inverse=True)
-    sums, counts = np.bincount(group_of, differences), np.bincount(group_of)
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(_ROUNDS, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.percentile(means, _WITHIN)
-    return float(differences.mean()), float(low), float(high)
+    mean, count = float(differences.mean()), int(group_of.max()) + 1
+    if count == 1:
+        return mean, -np.inf, np.inf
+    sums = np.bincount(group_of, differences - mean)
+    error = np.sqrt(count / (count - 1) * np.sum(sums**2)) / len(differences)
+    half = float(stats.t.ppf((1 + _LEVEL) / 2, count - 1) * error)
+    return mean, mean - half, mean + half
 
 
 def row_of(
@@ -74,7 +83,7 @@ def row_of(
 ) -> list[str]:
     """The cells of a run: its differences from the first; empty where one of both has no such measure."""
     cells = []
-    for measure, digits in zip((*_MEASURES.values(), _FIRED), (4, 3, 3, 1), strict=True):
+    for measure, digits in _DIGITS.items():
         names = [name for name in first if measure in first[name] and measure in other[name]]
         if not names:
             cells.append("")
@@ -108,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"paired_runs.py: {error}", file=sys.stderr)
         return 1
-    header = ["run", *_MEASURES.values(), f"{_FIRED}, %"]
+    header = ["run", *(f"{title}, %" if title == _FIRED else title for title in _DIGITS)]
     rows = [
         [run.name, *row_of(measures[0], own, group_of)] for run, own in zip(chosen.others, measures[1:], strict=True)
     ]

@@ -48,6 +48,8 @@ def left_out_table(groups: Mapping[str, Sequence[Run]]) -> str:
       ValueError: the first run left out a class, or another one not just one.
     """
     (first, everything), *others = groups.items()
+    if not others:
+        raise ValueError("there is nothing beside the first run: name others that left out a class")
     if _learnt(first, everything[0])["without"]:
         raise ValueError(f"{first} left out a class: name a run first that learnt from all of them")
     header = ["left out", "its test images", "maxF, seen", "unseen", "images that fire, seen", "unseen"]
@@ -77,7 +79,7 @@ def _defective_classes(run: Run) -> list[str]:
 
 def _learnt(name: str, run: Run) -> Mapping[str, Any]:
     learnt = run["results"].get("trained_on")
-    if not isinstance(learnt, Mapping):
+    if not (isinstance(learnt, Mapping) and learnt.keys() >= {"images", "masks", "without"}):
         raise ValueError(f"{name} does not say what it learnt from: leave it out")
     return learnt
 

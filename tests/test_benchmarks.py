@@ -222,6 +222,7 @@ def test_fields_of_a_variant_go_before_those_of_its_size() -> None:
     own = {"side_channels": 160, "stage_sizes": (1, 2, 1, 1), "feature_growth": "concat"}
     assert fields == {**sizes.SIZES["medium"], **own}
     assert fields["residual_channels"] == 64
+    assert sizes.fields_of(["remat=False", "saliency_prior=None"]) == {"remat": False, "saliency_prior": None}
 
 
 @pytest.mark.parametrize(
@@ -236,6 +237,9 @@ def test_fields_of_a_variant_go_before_those_of_its_size() -> None:
         (("--also", "bdms:full:64:64"), "--also: there are no images of '64:64' pixels"),
         (("--variant", "wide", "channels=9"), "--variant: the network has no field 'channels': choose among size, "),
         (("--variant", "wide", "size=huge"), "--variant: there is no size 'huge': choose among full, lite, "),
+        (("--variant", "wide", "backbone=resnet"), "--variant: the network has no field 'backbone'"),
+        (("--variant", "wide", "size=small", "ablation=zz"), "--variant wide cannot be built: "),
+        (("--variant", "wide", "size=small", "side_channels=abc"), "--variant wide cannot be built: "),
         (("--variant", "wide", "side_channels=9 9"), "--variant: side_channels=9 9 is not a value"),
         (("--rounds", "0"), "--rounds: '0' must be a whole number of 1 or more"),
         (("--image-size", "-3"), "--image-size: '-3' must be a whole number of 1 or more"),

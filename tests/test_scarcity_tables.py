@@ -73,6 +73,7 @@ def test_runs_that_are_not_what_the_table_is_of(tmp_path: Path, capsys: pytest.C
     for arguments, sentence in (
         (("no-dent", "all", "--left-out"), "no-dent left out a class: name a run first that learnt from all of them"),
         (("all", "all-seed0", "--left-out"), "all-seed0 left out 0 classes: name runs that left out one"),
+        (("all", "--left-out"), "there is nothing beside the first run"),
         (("all", "old"), "old does not say what it learnt from: leave it out"),
         (("all", "none"), "there is no none: the runs are"),
     ):

@@ -43,7 +43,8 @@ def training_order(
       A dataset of examples; index i is the i-th example since the beginning of training.
     """
     kinds, shares = _kinds_of(sources, defective_fraction, masked_fraction)
-    if len(shares) == 1:
+    # Of one kind alone, there is nothing to choose, unless that kind is all that is asked for.
+    if not defective_fraction or (len(shares) == 1 and 1 not in shares.values()):
         whole = grain.MapDataset.concatenate([grain.MapDataset.source(source) for source in sources])
         return _endless(whole.seed(seed).shuffle())
     parts, weights = [], []

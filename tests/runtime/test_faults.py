@@ -12,13 +12,17 @@ CRASH = "os.kill(os.getpid(), signal.SIGSEGV)"
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="ends processes by a signal")
 
 
-def crashed(*arguments: str) -> str:
-    """What a process that crashes says of it."""
-    # Not in the name of pytest, which asks for the same.
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python, which is not asked for the same by its environment."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONFAULTHANDLER"}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def crashed(*arguments: str) -> str:
+    """What a process that crashes says of it."""
+    done = run(*arguments)
     assert done.returncode == -signal.SIGSEGV, done.stderr
     return done.stderr
 
@@ -45,4 +49,5 @@ def test_a_standard_error_that_is_no_file_is_no_failure() -> None:
         "error = sys.stderr; sys.stderr = io.StringIO(); show(); sys.stderr = None; show(); "
         "assert not faulthandler.is_enabled(); sys.stderr = error; show(); assert faulthandler.is_enabled()"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+    done = run("-c", program)
+    assert done.returncode == 0, done.stderr

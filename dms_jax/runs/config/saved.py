@@ -43,6 +43,7 @@ _ADDED = {
     "data.cache": 0.0,
     "data.fold": 0,
     "data.folds": 0,
+    "data.mask_balance": 0.0,
     "data.mask_share": 1.0,
     "data.mask_values": "",
     "data.train_images": 0,

@@ -62,6 +62,17 @@ def test_they_are_the_same_from_the_cache(balance: float, monkeypatch: pytest.Mo
         assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.parametrize(("mask_balance", "masked", "unmasked"), [(0.0, 2, 10), (0.5, 6, 6), (1.0, 12, 0)])
+def test_defective_images_with_a_mask_have_their_share(mask_balance: float, masked: int, unmasked: int) -> None:
+    # Of six defective images, one has its mask.
+    scarce = source(0, 12).hide_masks([3, 5, 7, 9, 11])
+    found = batches((scarce,), balance=0.5, mask_balance=mask_balance, cache=0.0)
+    labels, known = (np.concatenate([batch[name] for batch in found]) for name in ("label", "has_mask"))
+    assert (len(labels), np.count_nonzero(labels == 0)) == (24, 12)
+    assert np.count_nonzero(known[labels == 1]) == masked
+    assert np.count_nonzero(~known[labels == 1]) == unmasked
+
+
 def built_with(network: str, options: dict[str, Any]) -> Any:
     config = defaults.default_config()
     config.model.network, config.model.options = network, options

@@ -15,6 +15,22 @@ from dms_jax.runs.config.fields import flatten
 from dms_jax.runs.config.flags import parse
 from dms_jax.runs.config.saved import CHANGEABLE, check_resumes, load, save
 
+# All that a configuration had by then.
+EARLIER_FIELDS = """
+augment.brightness augment.contrast augment.horizontal_flip augment.paste augment.rotation augment.scale augment.shift
+augment.vertical_flip average_decay batch_size checkpoint_every deterministic dtype evaluate_every keep_checkpoints
+log_every report seed steps tensorboard_images data.balance data.cache data.data_dir data.dataset data.fold data.folds
+data.image_size data.manual_dir data.mask_share data.mask_values data.overfit data.resize data.select_on data.skip_bad
+data.split data.threads data.tile_overlap data.tile_size data.train_images data.value_range data.without data.workers
+data.synthetic.images data.synthetic.seed data.synthetic.size evaluation.max_false_alarms evaluation.metrics
+init.backbone init.checkpoint init.skip loss.class_weight loss.edge_weight loss.iou_on loss.iou_weight
+loss.output_weights loss.pasted_weight loss.saliency_weight loss.ssim_weight model.ablation model.backbone
+model.class_pooling model.feature_growth model.frozen_statistics model.network model.options model.remat
+model.saliency_prior model.schedule model.shared_statistics model.size model.zero_init_residual
+optimizer.backbone_multiplier optimizer.clip_norm optimizer.double_bias_rate optimizer.learning_rate
+optimizer.momentum optimizer.name optimizer.power optimizer.warmup_steps optimizer.weight_decay
+"""
+
 
 class TestFile:
     @pytest.mark.parametrize(("name", "argument"), [("bdms", "recipe=scratch"), ("sdms", None), ("quickstart", None)])
@@ -47,6 +63,18 @@ class TestFile:
         assert (found.optimizer.name, found.optimizer.clip_norm) == ("sgd", 0.0)
         for describe in (build.augment_config, build.loss_config, build.optimizer_config):
             assert describe(found) == describe(config)
+        saved.check_resumes(config, found, tmp_path)
+
+    def test_a_run_of_november_2026_can_be_opened_and_resumed(self, tmp_path):
+        """Whatever fields have been added since."""
+        config = defaults.default_config()
+        fields = config.to_dict()
+        for name in flatten(config).keys() - set(EARLIER_FIELDS.split()):
+            section, _, field = name.rpartition(".")
+            del (fields[section] if section else fields)[field]
+        (tmp_path / "config.json").write_text(json.dumps(fields))
+        found = load(tmp_path)
+        check(found)
         saved.check_resumes(config, found, tmp_path)
 
     def test_none_where_there_is_no_run(self, tmp_path):
