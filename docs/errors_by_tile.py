@@ -8,23 +8,17 @@ eval/test.json, and its dataset has to be there, or what it is prepared from.
 """
 
 import argparse
-import csv
 import statistics
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from results_tables import markdown
+from tested_runs import add_places, groups_of_test, results_of, rows_of_images
 
 from dms_jax.errors import UserError
-from dms_jax.runs.config.saved import load_run
-from dms_jax.runs.dataset import reopen_dataset
-from dms_jax.runs.description import DESCRIPTION_NAME, RunDescription
-from dms_jax.runs.results import load_results
-from dms_jax.tables import harmless
 
 
 @dataclass(frozen=True)
@@ -58,31 +52,12 @@ class ImageResult:
         return self.is_named and self.label != self.predicted
 
 
-def run_results(workdir: Path) -> dict[str, Any]:
-    """What a run came to on its test images.
-
-    Raises:
-      UserError: it has not been tested, or the file is damaged.
-    """
-    results = load_results(workdir, "test")
-    if results is None:
-        raise untested(workdir / "eval" / "test.json")
-    return results
-
-
 def image_results(workdir: Path, threshold: int | None) -> list[ImageResult]:
     """The test images of a run, with its operating threshold.
 
     Raises:
       UserError: it has not been tested.
     """
-    path = workdir / "eval" / "test.csv"
-    try:
-        # A file's name need not be UTF-8.
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError as error:
-        raise untested(path) from error
     return [
         ImageResult(
             row["name"],
@@ -92,7 +67,7 @@ def image_results(workdir: Path, threshold: int | None) -> list[ImageResult]:
             float(row["mae"]) if row["mae"] else None,
             float(row["iou"]) if row["iou"] and row["defective"] == "1" else None,
         )
-        for row in rows
+        for row in rows_of_images(workdir)
     ]
 
 
@@ -131,55 +106,6 @@ def rows_of_groups(images: Iterable[ImageResult], group_of: Mapping[str, str]) -
     return rows
 
 
-def groups_of_test(workdir: Path, data_dir: str | None = None, manual_dir: str | None = None) -> dict[str, str]:
-    """The group of each test image, by its name as in `eval/test.csv`.
-
-    Args:
-      workdir: of a run.
-      data_dir: where prepared datasets are kept; None for where the run had it.
-      manual_dir: the dataset as published; None for where the run had it.
-
-    Raises:
-      UserError: there is no run, or its dataset cannot be had or has other images now.
-    """
-    config, description = load_run(workdir), RunDescription.load(workdir)
-    if description is None:
-        raise UserError(f"{workdir / DESCRIPTION_NAME} is missing: train the run anew.")
-    with config.unlocked():
-        config.data.manual_dir = manual_dir or config.data.manual_dir
-        config.data.data_dir = data_dir or config.data.data_dir
-    dataset, _ = reopen_dataset(config, description, elsewhere=bool(data_dir or manual_dir))
-    source = dataset.source("test")
-    return dict(zip(map(harmless, source.names()), source.groups(), strict=True))
-
-
-def untested(missing: Path) -> UserError:
-    """That a run lacks a file which its test writes."""
-    return UserError(f"{missing} is missing: test the run first, with dms-jax evaluate.")
-
-
-def refuse_other_images(tests: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
-    """Refuse what was tested on other images than the first, or on no test images.
-
-    Args:
-      tests: work directories, and their `eval/test.json`.
-
-    Raises:
-      UserError: a run was tested on another dataset or split.
-    """
-    tested = []
-    for workdir, results in tests:
-        if (split := results.get("split", "test")) != "test":
-            # As with `data.overfit`.
-            raise UserError(f"{workdir} was tested on images of {split}: name a run that was tested on test images.")
-        # That of a folder has its path in it.
-        config = "" if results.get("dataset") == "folder" else results.get("dataset_config")
-        tested.append((results.get("dataset"), config))
-        if tested[-1] != tested[0]:
-            others = " ".join(filter(None, tested[-1]))
-            raise UserError(f"{workdir} was tested on {others}, not on the images of {tests[0][0]}: name runs on one.")
-
-
 def _counted(names: Iterable[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in Counter(names).most_common())
 
@@ -188,21 +114,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the runs, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a work directory")
-    parser.add_argument("--manual-dir", metavar="DIR", help="where the dataset as published lies now")
-    parser.add_argument("--data-dir", metavar="DIR", help="where prepared datasets are kept now")
+    add_places(parser)
     chosen = parser.parse_args(arguments)
     try:
-        for run in chosen.runs:
-            load_run(run)
-        tests = [(run, run_results(run)) for run in chosen.runs]
         images = [
-            image for run, results in tests for image in image_results(run, results["operating_threshold"]["value"])
+            image
+            for run, results in zip(chosen.runs, results_of(chosen.runs), strict=True)
+            for image in image_results(run, results["operating_threshold"]["value"])
         ]
-        refuse_other_images(tests)
-        group_of = groups_of_test(chosen.runs[0], chosen.data_dir, chosen.manual_dir)
-        unknown = {image.name for image in images} - group_of.keys()
-        if unknown:
-            raise UserError(f"{min(unknown)} is no test image of {chosen.runs[0]}: name runs on one dataset.")
+        tested = (image.name for image in images)
+        group_of = groups_of_test(chosen.runs[0], tested, chosen.data_dir, chosen.manual_dir)
         named = sum(image.is_named for image in images)
         if not named:
             raise UserError("no image has both a label and a predicted class, so that no name is right or wrong.")

@@ -10,18 +10,16 @@ config.json, run.json, eval/test.csv and eval/test.json, and the dataset has to 
 """
 
 import argparse
-import csv
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from errors_by_tile import groups_of_test, refuse_other_images, run_results, untested
 from results_tables import markdown
 from scipy import stats
+from tested_runs import add_places, groups_of_test, results_of, rows_of_images
 
 from dms_jax.errors import UserError
-from dms_jax.runs.config.saved import load_run
 
 # What is compared, and with how many digits; of the defective images alone, the column of `eval/test.csv`.
 _MAE, _FIRED = "MAE", "normal images that fire"
@@ -30,7 +28,7 @@ _DIGITS = {_MAE: 4, "MAE, defective": 4, "F1, defective": 3, "weighted F, defect
 _LEVEL = 0.95
 
 
-def read_measures(workdir: Path) -> dict[str, dict[str, float]]:
+def read_measures(workdir: Path, threshold: int | None) -> dict[str, dict[str, float]]:
     """What `eval/test.csv` says of each image: its measures, and of a normal one whether it fires (0 or 100).
 
     Images without a known mask have none; F1 and whether an image fires are left out where there is no threshold.
@@ -38,14 +36,9 @@ def read_measures(workdir: Path) -> dict[str, dict[str, float]]:
     Raises:
       UserError: the run has not been tested, or by a version that wrote less.
     """
-    threshold = (run_results(workdir).get("operating_threshold") or {}).get("value")
-    path = workdir / "eval" / "test.csv"
-    try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError as error:
-        raise untested(path) from error
+    rows = rows_of_images(workdir)
     if rows and (missing := {"name", "defective", "maximum", *_OF_DEFECTIVE} - rows[0].keys()):
+        path = workdir / "eval" / "test.csv"
         raise UserError(f"{path} lacks the column {min(missing)}: test the run again, with dms-jax evaluate.")
     measures: dict[str, dict[str, float]] = {}
     for row in rows:
@@ -99,21 +92,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("first", type=Path, metavar="RUN", help="a work directory, from which the others differ")
     parser.add_argument("others", nargs="+", type=Path, metavar="OTHER")
-    parser.add_argument("--manual-dir", metavar="DIR", help="where the dataset as published lies now")
-    parser.add_argument("--data-dir", metavar="DIR", help="where prepared datasets are kept now")
+    add_places(parser)
     chosen = parser.parse_args(arguments)
     runs = [chosen.first, *chosen.others]
     try:
-        for run in runs:
-            load_run(run)
-        refuse_other_images([(run, run_results(run)) for run in runs])
-        measures = [read_measures(run) for run in runs]
+        thresholds = [(results.get("operating_threshold") or {}).get("value") for results in results_of(runs)]
+        measures = [read_measures(run, threshold) for run, threshold in zip(runs, thresholds, strict=True)]
         for run, own in zip(runs, measures, strict=True):
             if own.keys() != measures[0].keys():
                 raise UserError(f"{run} was tested on other images than {runs[0]}: name runs on the same.")
-        group_of = groups_of_test(runs[0], chosen.data_dir, chosen.manual_dir)
-        if unknown := measures[0].keys() - group_of.keys():
-            raise UserError(f"{min(unknown)} is no test image of {runs[0]}: name runs on one dataset.")
+        group_of = groups_of_test(runs[0], measures[0], chosen.data_dir, chosen.manual_dir)
     except UserError as error:
         print(f"paired_runs.py: {error}", file=sys.stderr)
         return 1

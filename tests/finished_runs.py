@@ -4,6 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dms_jax.data.examples import ExampleSource
+from dms_jax.data.framing import Framing
+from dms_jax.runs.config import saved
+from dms_jax.runs.config.defaults import default_config
+from dms_jax.runs.dataset import digests, open_dataset
+from dms_jax.runs.description import RunDescription
+
 
 def measures(value: float) -> dict[str, Any]:
     own = {"mae": value / 100, "max_f": value, "iou": value, "f1": value, "pixel_ap": value, "accuracy": value}
@@ -56,6 +63,18 @@ def save_run(folder: Path, seed: int, *, name: str = "", value: float = 0.8, fai
     file = folder / f"{workdir.name}.json"
     file.write_text(json.dumps(record))
     return file
+
+
+def save_drawn_run(workdir: Path, data_dir: Path) -> ExampleSource:
+    """What a run on drawn images leaves before its test; gives the test images."""
+    config = default_config()
+    config.data.dataset, config.data.data_dir = "synthetic", str(data_dir)
+    config.data.synthetic.images, config.data.synthetic.size = 30, 48
+    (workdir / "eval").mkdir(parents=True)
+    saved.save(config, workdir)
+    dataset = open_dataset(config)
+    RunDescription.of(dataset, Framing("squash", size=32), digests(dataset)).save(workdir)
+    return dataset.source("test")
 
 
 def rows(text: str) -> list[list[str]]:

@@ -10,11 +10,11 @@ import errors_by_tile
 import numpy as np
 import pytest
 from errors_by_tile import ImageResult, rows_of_groups
+from finished_runs import save_drawn_run
 from PIL import Image
 
 from dms_jax.data.framing import Framing
 from dms_jax.runs.config import saved
-from dms_jax.runs.config.defaults import default_config
 from dms_jax.runs.dataset import digests, open_dataset
 from dms_jax.runs.description import RunDescription
 
@@ -55,15 +55,8 @@ def test_an_image_without_a_label_has_no_wrong_name_and_one_without_a_mask_no_er
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A tested run on drawn images, of which the first is called by another name."""
-    config = default_config()
-    config.data.dataset, config.data.data_dir = "synthetic", str(tmp_path / "data")
-    config.data.synthetic.images, config.data.synthetic.size = 30, 48
     workdir = tmp_path / "run"
-    (workdir / "eval").mkdir(parents=True)
-    saved.save(config, workdir)
-    dataset = open_dataset(config)
-    RunDescription.of(dataset, Framing("squash", size=32), digests(dataset)).save(workdir)
-    names = dataset.source("test").names()
+    names = save_drawn_run(workdir, tmp_path / "data").names()
     rows = [dict(zip(COLUMNS, (name, "free", "free", 0, 99, 0.5, ""), strict=True)) for name in names]
     rows[0]["predicted"], rows[0]["maximum"] = "blob", 101
     with (workdir / "eval" / "test.csv").open("w", newline="") as file:

@@ -8,14 +8,9 @@ from pathlib import Path
 import numpy as np
 import paired_runs
 import pytest
+from finished_runs import save_drawn_run
 from paired_runs import mean_and_interval, read_measures
 from scipy import stats
-
-from dms_jax.data.framing import Framing
-from dms_jax.runs.config import saved
-from dms_jax.runs.config.defaults import default_config
-from dms_jax.runs.dataset import digests, open_dataset
-from dms_jax.runs.description import RunDescription
 
 COLUMNS = ("name", "label", "predicted", "defective", "maximum", "mae", "iou", "f1", "weighted_f")
 
@@ -69,16 +64,9 @@ def write(workdir: Path, rows: list[dict[str, object]], threshold: int | None = 
 @pytest.fixture
 def runs(tmp_path: Path) -> tuple[Path, Path]:
     """Two tested runs; the second is better on the defective images, and fires on all normal ones."""
-    config = default_config()
-    config.data.dataset, config.data.data_dir = "synthetic", str(tmp_path / "data")
-    config.data.synthetic.images, config.data.synthetic.size = 30, 48
     first, second = tmp_path / "first", tmp_path / "second"
-    first.mkdir()
-    saved.save(config, first)
-    dataset = open_dataset(config)
-    RunDescription.of(dataset, Framing("squash", size=32), digests(dataset)).save(first)
+    source = save_drawn_run(first, tmp_path / "data")
     shutil.copytree(first, second)
-    source = dataset.source("test")
     defective = source.defective()
     assert 0 < defective.sum() < len(source)
     for workdir, better in ((first, 0.0), (second, 0.25)):
@@ -111,7 +99,7 @@ def test_without_a_threshold_nothing_is_told_to_fire(
 
 def test_an_image_without_a_mask_has_no_measures(tmp_path: Path) -> None:
     write(tmp_path, [{"name": "a", "label": "crack", "defective": "", "maximum": 255}])
-    assert read_measures(tmp_path) == {"a": {}}
+    assert read_measures(tmp_path, 100) == {"a": {}}
 
 
 def test_runs_on_other_images_are_refused(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
