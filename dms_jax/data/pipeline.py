@@ -42,11 +42,12 @@ def training_order(
     Returns:
       A dataset of examples; index i is the i-th example since the beginning of training.
     """
+    if not defective_fraction:
+        return _shuffled(sources, seed)
     kinds, shares = _kinds_of(sources, defective_fraction, masked_fraction)
     # Of one kind alone, there is nothing to choose, unless that kind is all that is asked for.
-    if not defective_fraction or (len(shares) == 1 and 1 not in shares.values()):
-        whole = grain.MapDataset.concatenate([grain.MapDataset.source(source) for source in sources])
-        return _endless(whole.seed(seed).shuffle())
+    if len(shares) == 1 and 1 not in shares.values():
+        return _shuffled(sources, seed)
     parts, weights = [], []
     # Defective images first; grain takes no share of 0.
     for kind, share in sorted(shares.items(), reverse=True):
@@ -54,8 +55,7 @@ def training_order(
             continue
         indices = [np.flatnonzero(own == kind) for own in kinds]
         chosen = [source.subset(own) for source, own in zip(sources, indices, strict=True) if len(own)]
-        part = grain.MapDataset.concatenate([grain.MapDataset.source(source) for source in chosen])
-        parts.append(_endless(part.seed(seed + kind).shuffle()))
+        parts.append(_shuffled(chosen, seed + kind))
         weights.append(share)
     return grain.MapDataset.mix(parts, weights)
 
@@ -63,13 +63,11 @@ def training_order(
 def _kinds_of(
     sources: Sequence[ExampleSource | CropSource | CropNames], defective_fraction: float, masked_fraction: float
 ) -> tuple[list[np.ndarray], dict[int, float]]:
-    """The kind of each example, and the share of each kind that there is; of a single one, all are of kind 0.
+    """The kind of each example, and the share of each kind that there is.
 
     Kinds are 0, normal images; 1, defective ones; and 2, those of them with a mask, where some have none.
     """
-    kinds = [
-        defective_flags(source).astype(int) if defective_fraction else np.zeros(len(source), int) for source in sources
-    ]
+    kinds = [defective_flags(source).astype(int) for source in sources]
     shares = {0: 1 - defective_fraction, 1: defective_fraction}
     if masked_fraction:
         masked = [kind * np.asarray(source.has_masks(), int) for kind, source in zip(kinds, sources, strict=True)]
@@ -81,7 +79,10 @@ def _kinds_of(
     return kinds, {kind: shares[kind] for kind in present}
 
 
-def _endless(dataset: grain.MapDataset) -> grain.MapDataset:
+def _shuffled(sources: Sequence[ExampleSource | CropSource | CropNames], seed: int) -> grain.MapDataset:
+    """All of the sources, endless, every epoch a new shuffle."""
+    dataset = grain.MapDataset.concatenate([grain.MapDataset.source(source) for source in sources])
+    dataset = dataset.seed(seed).shuffle()
     # Not grain's own endless one, which has 2**63 - 1 examples: batches of one would be 2**63, too many for `len`.
     return dataset.repeat(max(_ENDLESS // max(len(dataset), 1), 1))
 
