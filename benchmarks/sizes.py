@@ -31,6 +31,7 @@ from timing import in_turns
 
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.models.dms import DMS, NETWORKS, SIZES
+from dms_jax.models.network import abstract_variables
 from dms_jax.runtime.compilation_cache import keep_compiled_programs
 from dms_jax.runtime.devices import data_mesh
 
@@ -157,8 +158,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _wrong_with(case: Case) -> str | None:
     """Why a network of these fields cannot be built, in a line; None where it can."""
     try:
-        model = TIMED[case.network](num_classes=6, **case.fields)
-        jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, 64, 64, 3)), train=False), jax.random.key(0))
+        abstract_variables(TIMED[case.network](num_classes=6, **case.fields))
     except (TypeError, ValueError, ArithmeticError) as error:
         return str(error).splitlines()[0]
     return None
