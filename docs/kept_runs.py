@@ -3,6 +3,7 @@
 `benchmarks/keep_results.py` makes the files; docs/results_tables.py and docs/results_charts.py show them.
 """
 
+import difflib
 import json
 import re
 import shlex
@@ -24,6 +25,9 @@ _SETTINGS = ("steps", "batch_size", "image_size", "learning_rate")
 # Fields in which the commands of one run's seeds may differ: beside the seed, how often something is written down,
 # which no figure depends on.
 OF_SEEDS = ("seed", "log_every", "checkpoint_every")
+
+# How many names a refusal of one offers.
+_MOST_NAMES = 5
 
 # What every kept run has, whatever was measured.
 _KEYS = ("command", "seed", "seconds", "card", "results", "validation")
@@ -71,7 +75,9 @@ def by_seeds(runs: Mapping[str, Run], names: Sequence[str] = ()) -> dict[str, li
         is_of_one_seed = name in runs and _SEED.search(name)
         group = [run for own, run in runs.items() if own == name or (_SEED.sub("", own) == name and not is_of_one_seed)]
         if not group:
-            raise ValueError(f"there is no {name}: the runs are {', '.join(runs)}")
+            # All names would be a page long.
+            nearest = ", ".join(difflib.get_close_matches(name, runs, n=_MOST_NAMES, cutoff=0.0))
+            raise ValueError(f"there is no {name}: of {len(runs)} runs, the most alike are {nearest or 'none'}")
         commands = {without_fields(run["command"], *OF_SEEDS) for run in group}
         # The order in which a command sets its fields is of no account.
         if len({frozenset(shlex.split(command)) for command in commands}) > 1:

@@ -106,7 +106,14 @@ def test_seeds_may_differ_in_how_often_they_wrote_something(kept: Path) -> None:
 def test_runs_that_are_no_seeds_of_one_are_refused(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         results_tables.main(["none", "--results", str(kept)])
-    assert "there is no none: the runs are mtdd-tiles-bdms-seed0," in capsys.readouterr().err
+    assert "there is no none: of 3 runs, the most alike are " in capsys.readouterr().err
+    many = {
+        f"{name}-seed{seed}": runs_of_one
+        for name, runs_of_one in (("masks5", {}), ("images50", {}))
+        for seed in range(9)
+    }
+    with pytest.raises(ValueError, match=r"of 18 runs, the most alike are (masks5-seed\d, ){4}masks5-seed\d$"):
+        kept_runs.by_seeds(many, ["masks5-balanced"])
     runs = kept_runs.runs_in(kept)
     changed = {**runs["other"], "command": runs["other"]["command"].replace("tiles", "paper")}
     with pytest.raises(ValueError, match="differ in more than their seed"):

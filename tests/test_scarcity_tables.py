@@ -75,7 +75,7 @@ def test_runs_that_are_not_what_the_table_is_of(tmp_path: Path, capsys: pytest.C
         (("all", "all-seed0", "--left-out"), "all-seed0 left out 0 classes: name runs that left out one"),
         (("all", "--left-out"), "there is nothing beside the first run"),
         (("all", "old"), "old does not say what it learnt from: leave it out"),
-        (("all", "none"), "there is no none: the runs are"),
+        (("all", "none"), "there is no none: of 3 runs, the most alike are"),
     ):
         with pytest.raises(SystemExit, match="2"):
             scarcity_tables.main([*arguments, "--results", str(tmp_path)])
