@@ -86,6 +86,7 @@ _OF_SURFACES: Sequence[_Column] = (
     *_SALIENCY,
     ("IoU", at("results/iou"), 4),
     ("mIoU, painted", at("results/painted/miou"), 4),
+    ("with background", at("results/painted/miou_with_background"), 4),
     _ACCURACY,
 )
 _FIGURES: Sequence[_Column] = (

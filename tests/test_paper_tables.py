@@ -71,7 +71,12 @@ def test_ablations_stand_beside_tables_2_and_3_on_the_papers_split_and_size_alon
 
 def test_surfaces_stand_beside_table_5(table_of: Any) -> None:
     changed = {
-        name: {"dataset": dataset, "network": network, "ablation": ablation, "painted": {"miou": 0.75}}
+        name: {
+            "dataset": dataset,
+            "network": network,
+            "ablation": ablation,
+            "painted": {"miou": 0.75, "miou_with_background": 0.8},
+        }
         for name, dataset, network, ablation in (
             ("a", "crackforest", "sdms", "d"),
             ("b", "crackforest", "bdms", ""),
@@ -81,6 +86,7 @@ def test_surfaces_stand_beside_table_5(table_of: Any) -> None:
     }
     header, table = table_of("--surfaces", changed, *changed)
     assert {row[header.index("mIoU, painted")] for row in table} == {"0.7500"}
+    assert {row[header.index("with background")] for row in table} == {"0.8000"}
     assert {row[0]: row[-3:] for row in table} == {
         "a": ["0.01934", "0.8148", ""],
         "b": ["", "", ""],
