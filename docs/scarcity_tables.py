@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kept_runs import RESULTS, Run, by_seeds, runs_in
+from kept_runs import RESULTS, Run, by_seeds, field_of, runs_in
 from results_tables import at, cell, markdown
 
 _FALSE_ALARMS = "results/image_level/map_maximum/false_alarm_rate"
@@ -21,17 +21,24 @@ _FALSE_ALARMS = "results/image_level/map_maximum/false_alarm_rate"
 def learnt_table(groups: Mapping[str, Sequence[Run]]) -> str:
     """A row for each run with all its seeds: what it learnt from, and test figures, those of each class among them.
 
+    Where a run sets data.mask_balance, each row tells which share of the defective images in its batches has a mask.
+
     Raises:
       ValueError: a run is of an earlier version, and does not say what it learnt from.
     """
     first = next(iter(groups.values()))[0]
     classes = _defective_classes(first)
-    header = ["images", "masks of defects", "seeds", "MAE, defective", "maxF, defective"]
+    balances = {name: float(field_of(runs[0]["command"], "data.mask_balance") or 0) for name, runs in groups.items()}
+    balanced = any(balances.values())
+    header = ["images", "masks of defects", *(["with a mask, in a batch"] if balanced else []), "seeds"]
+    header += ["MAE, defective", "maxF, defective"]
     header += [*(f"of {name}" for name in classes), "normal images that fire", "accuracy", "AUROC: map", "head"]
     rows = []
     for name, runs in groups.items():
         learnt = [_learnt(name, run) for run in runs]
         row = [cell([each["images"] for each in learnt], 0), cell([each["masks"] for each in learnt], 0)]
+        if balanced:
+            row += [f"{100 * balances[name]:g} %" if balances[name] else "as they come"]
         row += [", ".join(str(run["seed"]) for run in runs)]
         row += [_cell(runs, "results/defective/mae", 4), _cell(runs, "results/defective/max_f", 3)]
         row += [_cell(runs, f"results/per_class/{each}/max_f", 2) for each in classes]

@@ -51,6 +51,18 @@ def test_by_images_and_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert (few["masks of defects"], few["maxF, defective"], few["accuracy"]) == ("4", "0.500", "75.0 %")
 
 
+def test_by_how_often_masks_are_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keep(tmp_path, "few", 0, 0.5, masks=4)
+    keep(tmp_path, "half", 0, 0.6, masks=4)
+    file = tmp_path / "half-seed0.json"
+    kept = json.loads(file.read_text())
+    kept["command"] += " --config.data.mask_balance=0.5"
+    file.write_text(json.dumps(kept))
+    title = "with a mask, in a batch"
+    assert [row[title] for row in printed(capsys, tmp_path, "few", "half")] == ["as they come", "50 %"]
+    assert title not in printed(capsys, tmp_path, "few")[0]
+
+
 def test_by_the_class_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keep(tmp_path, "all", 0, 0.75)
     keep(tmp_path, "no-dent", 0, 0.5, "dent")
