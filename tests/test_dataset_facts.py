@@ -57,6 +57,7 @@ def test_neu_seg(facts: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_crackforest(facts: ModuleType) -> None:
     found = facts.crackforest_facts(real("crackforest"))
     assert found["files with each value"] == {1: 118, 2: 118, 3: 22, 4: 5}
+    assert found["F1 of a mask with itself a pixel aside, mean"] == pytest.approx(0.794, abs=5e-4)
     contrasts = found["the crack is darker than its surroundings by, in their standard deviations, least"]
     assert [stem for _, stem in contrasts] == ["042", "054", "023", "052"]
     assert [value for value, _ in contrasts] == pytest.approx([-0.06, 0.05, 0.53, 0.63], abs=0.02)
