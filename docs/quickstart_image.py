@@ -34,7 +34,7 @@ def quickstart_image(workdir: Path, rows: int) -> Image.Image:
         crops = crops_of(size, framing)
         images = np.stack([cut(example["image"], crop, framing) for crop in crops])
         images = np.concatenate([images, images[:1].repeat(-len(images) % mesh.size, axis=0)])
-        maps, _ = predict(images)
+        maps, *_ = predict(images)
         joined = [join(list(parts), crops, size) for parts in np.moveaxis(maps[: len(crops)], 1, 0)]
         grey = [np.repeat(one[..., None], 3, axis=2) for one in (example["mask"][..., 0], *joined)]
         gap = np.full((size[0], _GAP, 3), 255, np.uint8)

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from dms_jax.data.framing import Framing
 from dms_jax.inference.interpretation import Interpretation
 
+# As `dms_jax.inference.batching.Answers`, which needs JAX; processes that read and write have none.
+Answers = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]
+
 CLASSES = ("free", "crack", "stain")
 
 
@@ -28,19 +31,27 @@ class FakeNetwork:
         self._classes = classes
         self._lock = Lock()
 
-    def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def __call__(self, images: NDArray[np.uint8]) -> Answers:
         assert images.dtype == np.uint8
         assert images.shape[1] == images.shape[2]
         assert images.shape[3] == 3
         with self._lock:
             self.sizes.append(len(images))
-        red = images[:, None, :, :, 0].copy()
+        red, finite = images[:, None, :, :, 0].copy(), np.ones(len(images), bool)
         if not self._classes:
-            return red, np.zeros((len(images), 0, len(CLASSES)), np.float32)
+            return red, np.zeros((len(images), 0, len(CLASSES)), np.float32), finite
         probabilities = np.zeros((len(images), 1, self._classes), np.float32)
         probabilities[..., 1] = red.max(axis=(2, 3)) / np.float32(255)
         probabilities[..., 0] = 1 - probabilities[..., 1]
-        return red, probabilities
+        return red, probabilities, finite
+
+
+class WithoutNumbers(FakeNetwork):
+    """It divides by something that is 0 in black images, as a network of somebody's own may."""
+
+    def __call__(self, images: NDArray[np.uint8]) -> Answers:
+        red, probabilities, _ = super().__call__(images)
+        return red, probabilities, red.any(axis=(1, 2, 3))
 
 
 def reading(**changes: Any) -> Interpretation:

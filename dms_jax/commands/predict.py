@@ -78,8 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises:
       UsageError: a flag's value is out of range, or the run cannot do it.
-      UserError: there is no such run or image, or some of the images could not be read: the others are predicted. Or
-        the user has interrupted it: what is done is kept.
+      UserError: there is no such run or image, or some of the images could not be predicted: the others are. Or the
+        user has interrupted it: what is done is kept.
     """
     shard = _check(arguments)
     # Imported late: a mistyped flag is answered at once.
@@ -129,8 +129,8 @@ def run(arguments: argparse.Namespace) -> None:
     print(_text(summary, arguments.output, reading, overlays=not arguments.no_overlays))
     if summary.failed:
         raise UserError(
-            f"{len(summary.failed)} of {len(files)} images could not be read, and are in the table with the reason: "
-            f"{some_names([reason.rstrip('.') for reason in summary.failed], _NAMED)}."
+            f"{len(summary.failed)} of {len(files)} images could not be predicted, and are in the table with the "
+            f"reason: {some_names([reason.rstrip('.') for reason in summary.failed], _NAMED)}."
         )
 
 

@@ -16,10 +16,11 @@ from jax.experimental import multihost_utils
 
 from dms_jax.data.framing import Crop, join
 from dms_jax.data.pipeline import EvaluationBatch
+from dms_jax.errors import UserError
 from dms_jax.evaluation.observation import Observe, ObservedImage
 from dms_jax.evaluation.scoring import Evaluation, Metric, ScoredImage, blacken_ignored, collect, score_image
-from dms_jax.inference.batching import Predict
-from dms_jax.inference.interpretation import join_classes
+from dms_jax.inference.batching import Answers, Predict
+from dms_jax.inference.interpretation import NO_NUMBERS, join_classes
 
 T = TypeVar("T")
 
@@ -50,6 +51,9 @@ def evaluate(
 
     Returns:
       The evaluation of this process's images; see `merge_processes`.
+
+    Raises:
+      UserError: the network's answer to an image has no numbers (NaN).
     """
     score = partial(
         _score,
@@ -62,13 +66,14 @@ def evaluate(
 
     def scored() -> Iterator[ScoredImage]:
         with ThreadPoolExecutor() as pool:
-            for batch, maps, probabilities in _predictions(predict, batches):
+            for batch, (maps, probabilities, finite) in _predictions(predict, batches):
                 starts = np.cumsum([len(crops) for crops in batch.crops])[:-1]
                 count = sum(len(crops) for crops in batch.crops)
                 yield from pool.map(
                     score,
                     np.split(maps[:count], starts),
                     np.split(probabilities[:count], starts),
+                    np.split(finite[:count], starts),
                     batch.crops,
                     batch.masks,
                     batch.has_mask,
@@ -97,24 +102,23 @@ def gather_processes(own_part: T) -> list[T]:
     return [pickle.loads(row[:size].tobytes()) for row, size in zip(np.asarray(gathered), sizes, strict=True)]
 
 
-def _predictions(
-    predict: Predict, batches: Iterable[EvaluationBatch]
-) -> Iterator[tuple[EvaluationBatch, np.ndarray, np.ndarray]]:
+def _predictions(predict: Predict, batches: Iterable[EvaluationBatch]) -> Iterator[tuple[EvaluationBatch, Answers]]:
     """Yield batches with their predictions; the next batch is predicted while the caller scores one."""
     with ThreadPoolExecutor(max_workers=1) as device:
         ahead = None
         for batch in batches:
             following = batch, device.submit(predict, batch.images)
             if ahead is not None:
-                yield ahead[0], *ahead[1].result()
+                yield ahead[0], ahead[1].result()
             ahead = following
         if ahead is not None:
-            yield ahead[0], *ahead[1].result()
+            yield ahead[0], ahead[1].result()
 
 
 def _score(
     maps: np.ndarray,
     probabilities: np.ndarray,
+    finite: np.ndarray,
     crops: list[Crop],
     mask: np.ndarray,
     has_mask: bool,
@@ -129,6 +133,8 @@ def _score(
     extra_metrics: Mapping[str, Metric],
     observe: Observe | None,
 ) -> ScoredImage:
+    if not finite.all():
+        raise UserError(f"{name} cannot be scored: {NO_NUMBERS}.")
     # A single class cannot be missed: no accuracy.
     has_classes = probabilities.shape[1] > 0 and probabilities.shape[2] > 1
     classes = join_classes(probabilities, free_class) if has_classes else None

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from dms_jax.inference.predict_step import PredictStep
 from dms_jax.runtime.devices import is_gpu, local_rows, shard_batch
 
-# Images uint8 [M, S, S, 3] to maps uint8 [M, N, S, S] and class probabilities float32 [M, N, K] (or [M, 0, K]).
-Predict = Callable[[NDArray[np.uint8]], tuple[NDArray[np.uint8], NDArray[np.float32]]]
+Answers = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]
+# Images uint8 [M, S, S, 3] to maps uint8 [M, N, S, S], class probabilities float32 [M, N, K] (or [M, 0, K]), and
+# whether all of both are numbers, bool [M].
+Predict = Callable[[NDArray[np.uint8]], Answers]
 
 
 class BatchPredictor:
@@ -39,15 +41,15 @@ class BatchPredictor:
         # While a GPU computes, the result before may be fetched; a CPU has nothing to spare for a second call.
         self.calls_at_once = 2 if is_gpu(mesh) else 1
 
-    def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def __call__(self, images: NDArray[np.uint8]) -> Answers:
         """Predict images uint8 [M, S, S, 3].
 
         They are predicted `rows` at a time. What is left over is filled up on a GPU; a CPU, which takes as long for
         each row, predicts it a row at a time on each device. So no more than two sizes are compiled.
 
         Returns:
-          The maps of all N outputs, uint8 [M, N, S, S], and the class probabilities, float32 [M, N, num_classes]
-          ([M, 0, num_classes] without class heads).
+          The maps of all N outputs, uint8 [M, N, S, S], the class probabilities, float32 [M, N, num_classes]
+          ([M, 0, num_classes] without class heads), and whether all of both are numbers, bool [M].
         """
         results: list[tuple[np.ndarray, ...]] = []
         start = 0
@@ -63,7 +65,7 @@ class BatchPredictor:
                 output = self._predict_step(self._prepared, shard_batch(part, self._mesh))
             results.append(tuple(local_rows(array)[:left] for array in output))
             start += rows
-        if len(results) == 1:
-            return results[0][0], results[0][1]
-        maps, probabilities = (np.concatenate(parts) for parts in zip(*results, strict=True))
-        return maps, probabilities
+        maps, probabilities, finite = (
+            parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*results, strict=True)
+        )
+        return maps, probabilities, finite

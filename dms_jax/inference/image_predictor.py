@@ -14,8 +14,9 @@ from PIL import Image
 
 from dms_jax.data.framing import Framing, crops_of, cut
 from dms_jax.data.image_files import as_rgb, read_image, upright
+from dms_jax.errors import UserError
 from dms_jax.inference.batching import BatchPredictor
-from dms_jax.inference.interpretation import Interpretation, Prediction, interpret
+from dms_jax.inference.interpretation import NO_NUMBERS, Interpretation, Prediction, interpret
 from dms_jax.inference.streaming import stream
 from dms_jax.inference.underway import Answered, Loaded
 from dms_jax.runtime.cores import usable_cores
@@ -65,7 +66,7 @@ class ImagePredictor:
           A `Prediction`, or a list of as many as there are images.
 
         Raises:
-          UserError: a file cannot be read; the message names it.
+          UserError: a file cannot be read, or the network's answer to it has no numbers (NaN); the message names it.
           ValueError: an array has another type or shape.
         """
         if isinstance(images, (str, os.PathLike, Image.Image)):
@@ -96,7 +97,14 @@ def load_image_like(
 
 
 def finish_prediction(image: Answered[Any], *, reading: Interpretation) -> Prediction:
-    """Read the network's answers."""
+    """Read the network's answers.
+
+    Raises:
+      UserError: they are no numbers.
+    """
+    if not image.finite.all():
+        name = image.item if isinstance(image.item, (str, os.PathLike)) else "the image"
+        raise UserError(f"{name} cannot be predicted: {NO_NUMBERS}.")
     return interpret(image.maps, image.probabilities, image.crops, image.size, reading)
 
 

@@ -14,6 +14,12 @@ from scipy import ndimage
 from dms_jax.data.framing import Crop, Framing, join
 from dms_jax.inference.description import UNTESTED, ModelDescription, OperatingPoint, gate
 
+# Why an image has no prediction, and what to do: the end of a sentence.
+NO_NUMBERS = (
+    "the network's map or probabilities for it are no numbers (NaN), as where it divides by 0: mend the network, or "
+    "train it anew with a lower learning rate"
+)
+
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 

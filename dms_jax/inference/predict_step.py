@@ -25,19 +25,20 @@ class PredictStep:
     """Compiled prediction, in two parts: what depends on the variables alone is done once for many batches.
 
         prepared = predict_step.prepare(variables)
-        maps, probabilities = predict_step(prepared, images)
+        maps, probabilities, finite = predict_step(prepared, images)
 
     Where one image at a time is waited for, handing over hundreds of arrays takes longer than the network:
 
         predict = predict_step.freeze(prepared)
-        maps, probabilities = predict(images)
+        maps, probabilities, finite = predict(images)
 
     Attributes:
       prepare: takes the variables {"params", "batch_stats"} to those of `Network.for_prediction`.
       trace_prepare: traces that for abstract variables, whose result it returns, abstract.
       run: takes the prepared variables and images uint8 [B, S, S, 3], B a multiple of the number of devices, to the
-        saliency maps of all N outputs, uint8 [B, N, S, S] (the sigmoid times 255, rounded), and the class
-        probabilities, float32 [B, N, num_classes] (no second axis entries without class heads).
+        saliency maps of all N outputs, uint8 [B, N, S, S] (the sigmoid times 255, rounded), the class probabilities,
+        float32 [B, N, num_classes] (no second axis entries without class heads), and whether all of both are numbers,
+        bool [B]: pixels and classes of an image mean nothing where it is False.
       freeze: takes the prepared variables to a function of images that does as `run` does, with the variables inside of
         its program: compiled anew for each set of variables, and for each B.
     """
@@ -45,9 +46,9 @@ class PredictStep:
     prepare: Callable[[Any], Any]
     trace_prepare: Callable[[Any], Any]
     run: jax.stages.Wrapped | WithFallback
-    freeze: Callable[[Any], Callable[[jax.Array], tuple[jax.Array, jax.Array]]]
+    freeze: Callable[[Any], Callable[[jax.Array], tuple[jax.Array, jax.Array, jax.Array]]]
 
-    def __call__(self, prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """See `run`."""
         return self.run(prepared, images)
 
@@ -65,7 +66,7 @@ def make_predict_step(
     """
     predictor, convert = model.for_prediction()
 
-    def predict(prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def predict(prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         output = predictor.apply(prepared, normalize(images), train=False)
         first = -1 if final_only else 0
         maps = jnp.stack([jax.nn.sigmoid(s[..., 0]) for s in output.saliency[first:]], axis=1)
@@ -73,11 +74,12 @@ def make_predict_step(
             probabilities = jax.nn.softmax(jnp.stack(output.classes[first:], axis=1))
         else:
             probabilities = jnp.zeros((images.shape[0], 0, model.num_classes))
-        return jnp.round(255 * maps).astype(jnp.uint8), probabilities
+        finite = jnp.isfinite(maps).all((1, 2, 3)) & jnp.isfinite(probabilities).all((1, 2))
+        return jnp.round(255 * maps).astype(jnp.uint8), probabilities, finite
 
     sharded = jax.shard_map(predict, mesh=mesh, in_specs=(P(), P(DATA_AXIS)), out_specs=P(DATA_AXIS))
 
-    def freeze(prepared: Any) -> Callable[[jax.Array], tuple[jax.Array, jax.Array]]:
+    def freeze(prepared: Any) -> Callable[[jax.Array], tuple[jax.Array, jax.Array, jax.Array]]:
         # As NumPy's arrays they become constants of the program, as JAX's they might become arguments again.
         constants = jax.device_get(prepared)
         run = jit_prediction(lambda _, images: sharded(constants, images), mesh, deterministic=deterministic)

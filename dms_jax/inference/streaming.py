@@ -156,31 +156,33 @@ def _batches(images: Iterable[Loaded[Any]], rows: int) -> Iterator[_Batch]:
 def _answered(predict: BatchPredictor, batches: Iterable[_Batch]) -> Generator[Answered[Any], None, None]:
     with ThreadPoolExecutor(predict.calls_at_once) as device:
         # One more than are computed: it waits on the host.
-        for batch, maps, probabilities in _ahead(
+        for batch, maps, probabilities, finite in _ahead(
             device, partial(_predict, predict), batches, lambda: predict.calls_at_once + 1
         ):
             row = 0
             for image, start, stop in batch:
                 rows = slice(row, row + stop - start)
-                image.answers.append((maps[rows], probabilities[rows]))
+                image.answers.append((maps[rows], probabilities[rows], finite[rows]))
                 row = rows.stop
                 if stop == image.count:
                     yield _whole(image)
 
 
-def _predict(predict: BatchPredictor, batch: _Batch) -> tuple[_Batch, NDArray[np.uint8], NDArray[np.float32]]:
+def _predict(
+    predict: BatchPredictor, batch: _Batch
+) -> tuple[_Batch, NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]:
     parts = [image.inputs[start:stop] for image, start, stop in batch if image.inputs is not None]
     if not parts:
-        return batch, np.zeros((0, 0, 0), np.uint8), np.zeros((0, 0), np.float32)
-    maps, probabilities = predict(np.concatenate(parts) if len(parts) > 1 else parts[0])
+        return batch, np.zeros((0, 0, 0), np.uint8), np.zeros((0, 0), np.float32), np.zeros(0, bool)
+    maps, probabilities, finite = predict(np.concatenate(parts) if len(parts) > 1 else parts[0])
     # A network without class heads has no outputs there.
     last = probabilities[:, -1] if probabilities.shape[1] else np.zeros((len(maps), 0), np.float32)
-    return batch, maps[:, -1], last
+    return batch, maps[:, -1], last, finite
 
 
 def _whole(image: Loaded[Item]) -> Answered[Item]:
     answers, image.answers, image.inputs = image.answers, [], None
-    maps, probabilities = (
+    maps, probabilities, finite = (
         parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*answers, strict=True)
     )
-    return Answered(image.item, image.size, image.crops, maps, probabilities, image.error)
+    return Answered(image.item, image.size, image.crops, maps, probabilities, finite, image.error)

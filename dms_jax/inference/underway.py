@@ -21,7 +21,8 @@ class Loaded(Generic[Item]):
       crops: its places.
       inputs: its crops, uint8 [n, S, S, 3]; none where it could not be read.
       error: why it could not be read; a sentence.
-      answers: maps uint8 [m, S, S] and probabilities float32 [m, K] of the last output, of its crops so far.
+      answers: maps uint8 [m, S, S] and probabilities float32 [m, K] of the last output, and whether both are numbers,
+        bool [m], of its crops so far.
     """
 
     item: Item
@@ -29,7 +30,7 @@ class Loaded(Generic[Item]):
     crops: list[Crop] = field(default_factory=list)
     inputs: NDArray[np.uint8] | None = None
     error: str | None = None
-    answers: list[tuple[NDArray[np.uint8], NDArray[np.float32]]] = field(default_factory=list)
+    answers: list[tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -46,4 +47,5 @@ class Answered(Generic[Item]):
     crops: list[Crop]
     maps: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
+    finite: NDArray[np.bool_]
     error: str | None

@@ -65,6 +65,11 @@ class ModelSelection:
         self.writer.show(step, {f"{name}/{number}": image for number, image in enumerate(self.validation.overlays)})
         shown = ", ".join(f"{key} {'n/a' if value is None else f'{value:.4f}'}" for key, value in scalars.items())
         self.writer.text(f"{name} after step {step} ({time.monotonic() - started:.1f} s): {shown}")
+        if count := metrics["not_finite"]:
+            self.writer.text(
+                f"{name} after step {step}: for {count} of its crops the network's map or probabilities are no numbers "
+                "(NaN), and what is measured of them means nothing: mend the network, or lower the learning rate"
+            )
         score = validation_score(metrics)
         best = self.checkpoints.best_score
         # Of equals the later: it has learnt longer, from what nothing here can tell.

@@ -39,7 +39,7 @@ class EvalStep:
     Attributes:
       predict_step: see `dms_jax.inference.predict_step.make_predict_step`. The network is compiled once for both: the
         maps stay where they are, and are measured by a small program of its own.
-      measure: that program, of the maps, the probabilities and a batch without its images.
+      measure: that program, of the maps, the probabilities, which are numbers and a batch without its images.
       mesh: see `dms_jax.runtime.devices.data_mesh`.
     """
 
@@ -53,8 +53,8 @@ class EvalStep:
 
     def with_maps(self, prepared: Any, batch: Batch) -> tuple[EvaluationMetrics, jax.Array]:
         """The sums, and the maps that they are of: uint8 [B, N, S, S], coarse to final."""
-        maps, probabilities = self.predict_step(prepared, batch["image"])
-        sums = self.measure(maps, probabilities, _truth(batch))
+        maps, probabilities, finite = self.predict_step(prepared, batch["image"])
+        sums = self.measure(maps, probabilities, finite, _truth(batch))
         if self.mesh.size > 1 and not is_gpu(self.mesh):
             # Several devices of a CPU wait for each other with the threads that they share: with several batches on
             # their way, none may be left for a device that all others wait for.
@@ -82,10 +82,11 @@ def make_eval_step(predict_step: PredictStep, mesh: Mesh, *, ignores: bool = Fal
       ignores: pixels whose mask is `dms_jax.data.image_files.IGNORED` do not count.
     """
 
-    def measure(maps: jax.Array, probabilities: jax.Array, batch: Batch) -> EvaluationMetrics:
+    def measure(maps: jax.Array, probabilities: jax.Array, finite: jax.Array, batch: Batch) -> EvaluationMetrics:
         sums = EvaluationMetrics.single_from_model_output(
             maps=maps,
             probabilities=probabilities,
+            finite=finite,
             masks=batch["mask"][..., 0],
             ignored=(batch["mask"][..., 0] == IGNORED) if ignores else None,
             has_mask=batch["has_mask"],

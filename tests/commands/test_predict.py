@@ -158,7 +158,9 @@ def test_bad_files_are_named_and_the_others_are_done(call: Call) -> None:
     assert code == 1
     assert out[0].startswith(f"{COUNT - 4} images predicted in ")
     (sentence,) = err
-    assert sentence.startswith("dms-jax: 4 of 9 images could not be read, and are in the table with the reason: in/0.p")
+    assert sentence.startswith(
+        "dms-jax: 4 of 9 images could not be predicted, and are in the table with the reason: in/0.p"
+    )
     assert sentence.endswith(" and 1 more.")
     assert sum(bool(row["error"]) for row in table("out/predictions.csv")) == 4
     Path("in/0.png").write_bytes(good)

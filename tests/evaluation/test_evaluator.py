@@ -7,6 +7,7 @@ from PIL import Image
 from dms_jax.data.framing import Framing, crops_of, cut, join
 from dms_jax.data.image_files import IGNORED
 from dms_jax.data.pipeline import EvaluationBatch
+from dms_jax.errors import UserError
 from dms_jax.evaluation import evaluator
 from dms_jax.evaluation.evaluator import evaluate, merge_processes
 from dms_jax.evaluation.scoring import Evaluation
@@ -25,12 +26,12 @@ def network(images):
         rng = np.random.default_rng(int(image.astype(np.int64).sum()))
         maps.append(rng.integers(0, 256, (OUTPUTS, SIZE, SIZE), np.uint8))
         probabilities.append(rng.dirichlet(np.ones(CLASSES), OUTPUTS))
-    return np.stack(maps), np.stack(probabilities).astype(np.float32)
+    return np.stack(maps), np.stack(probabilities).astype(np.float32), np.ones(len(images), bool)
 
 
 def without_class_heads(images):
-    maps, _ = network(images)
-    return maps, np.zeros((len(images), 0, CLASSES), np.float32)
+    maps, *_ = network(images)
+    return maps, np.zeros((len(images), 0, CLASSES), np.float32), np.ones(len(images), bool)
 
 
 def make_images(count, seed=0):
@@ -67,7 +68,7 @@ def slow_metrics(images, masks, labels, output, ignores=False):
     """MAE, maxF and accuracy of one output as the field defines them, an image and a threshold at a time."""
     errors, precisions, recalls, hits = [], [], [], []
     for image, mask, label in zip(images, masks, labels, strict=True):
-        maps, probabilities = network(image[None])
+        maps, probabilities, _ = network(image[None])
         small = Image.fromarray(maps[0, output])
         found = np.asarray(small.resize(mask.shape[::-1], Image.BILINEAR)).astype(float)
         if ignores:
@@ -158,7 +159,7 @@ class TestEvaluate:
         rows = scored(network, make_batches(images, masks, labels, 3), free_class=2, threshold=90).rows
         assert [row.name for row in rows] == [f"{i}.png" for i in range(7)]
         for i, row in enumerate(rows):
-            maps, probabilities = network(images[i : i + 1])
+            maps, probabilities, _ = network(images[i : i + 1])
             small = Image.fromarray(maps[0, -1])
             found = np.asarray(small.resize(masks[i].shape[::-1], Image.BILINEAR))
             truth, alarm = masks[i] > 127, found > 90
@@ -195,8 +196,8 @@ class TestEvaluate:
         images, masks, labels = make_images(5)
 
         def one_class(batch):
-            maps, _ = network(batch)
-            return maps, np.ones((len(batch), OUTPUTS, 1), np.float32)
+            maps, *_ = network(batch)
+            return maps, np.ones((len(batch), OUTPUTS, 1), np.float32), np.ones(len(batch), bool)
 
         evaluation = scored(one_class, make_batches(images, masks, np.zeros_like(labels), 2))
         found = compute_metrics(evaluation, no_threshold("untold"), class_names=("crack",))
@@ -216,7 +217,7 @@ class TestEvaluate:
 
         def constant(batch):
             maps = np.broadcast_to(np.array([0, 51, 255], np.uint8)[None, :, None, None], (2, 3, SIZE, SIZE))
-            return maps, np.broadcast_to(np.eye(CLASSES)[:3], (2, 3, CLASSES))
+            return maps, np.broadcast_to(np.eye(CLASSES)[:3], (2, 3, CLASSES)), np.ones(2, bool)
 
         batch = EvaluationBatch(
             images,
@@ -242,6 +243,20 @@ class TestEvaluate:
 
         with pytest.raises(RuntimeError, match="out of memory"):
             evaluate(fails, make_batches(*make_images(6), 2))
+
+    @pytest.mark.parametrize("heads", [network, without_class_heads])
+    def test_an_image_without_numbers_is_named(self, heads):
+        images, masks, labels = make_images(6)
+        images[4] = 7
+
+        def divides(batch):
+            *answers, _ = heads(batch)
+            return *answers, batch.std((1, 2, 3)) > 0
+
+        # Padding may have none.
+        evaluate(divides, make_batches(images[:3], masks[:3], labels[:3], 2))
+        with pytest.raises(UserError, match=r"^4\.png cannot be scored: the network's map or .* \(NaN\)"):
+            evaluate(divides, make_batches(images, masks, labels, 4))
 
     def test_a_failure_to_read_is_raised(self):
         def batches():
@@ -291,7 +306,7 @@ class TestObservation:
         seen.sort(key=lambda each: each.row.name)
         assert tuple(each.row for each in seen) == evaluation.rows
         for number, each in enumerate(seen):
-            maps, probabilities = network(images[[number]])
+            maps, probabilities, _ = network(images[[number]])
             expected = [
                 join(maps[:, output], [crops_of(masks[number].shape, FRAMING)[0]], masks[number].shape)
                 for output in range(OUTPUTS)
@@ -319,7 +334,7 @@ class TestTiles:
         images = np.stack([cut(image, crop, framing) for crop in crops])
         batch = EvaluationBatch(images, [crops], [mask], np.array([1], np.int32), ["a"], np.ones(1, bool))
         (row,) = scored(network, [batch], free_class=0).rows
-        maps, probabilities = network(images)
+        maps, probabilities, _ = network(images)
         whole = join(maps[:, -1], crops, mask.shape)
         assert row.mae == pytest.approx(np.abs(whole.astype(float) - mask).mean() / 255)
         worst = np.argmin(probabilities[:, -1, 0])

@@ -26,10 +26,11 @@ class Predicted:
         self.sizes: list[int] = []
         self.at_work = 0
 
-        def predict(prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def predict(prepared: Any, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
             maps = images[:, None, :, :, 0] + prepared
             shares = jnp.mean(images, axis=(1, 2, 3), keepdims=True)[..., 0] / 255
-            return maps, jnp.broadcast_to(shares, (len(images), min(classes, 1), max(classes, 3)))
+            probabilities = jnp.broadcast_to(shares, (len(images), min(classes, 1), max(classes, 3)))
+            return maps, probabilities, images[:, 0, 0, 0] % 2 > 0
 
         parts = {"in_specs": (PartitionSpec(), PartitionSpec("data")), "out_specs": PartitionSpec("data")}
         compiled = jax.jit(jax.shard_map(predict, mesh=mesh, **parts))
@@ -59,8 +60,9 @@ def test_each_crop_has_its_answer(images: np.ndarray, gpu: bool, classes: int, m
     monkeypatch.setattr(batching, "is_gpu", lambda mesh: gpu)
     predicted = Predicted(classes)
     for count in (0, 1, 3, 4, 5, 11, 12, 13, 16, 24, 25, 40):
-        maps, probabilities = predicted.predict(images[:count])
+        maps, probabilities, finite = predicted.predict(images[:count])
         np.testing.assert_array_equal(maps, images[:count, None, :, :, 0] + 2)
+        np.testing.assert_array_equal(finite, images[:count, 0, 0, 0] % 2 > 0)
         assert probabilities.shape == (count, min(classes, 1), 3)
         if classes:
             np.testing.assert_allclose(probabilities[:, 0, 0], images[:count].mean(axis=(1, 2, 3)) / 255, rtol=1e-5)
@@ -89,5 +91,5 @@ def test_one_step_at_a_time(images: np.ndarray) -> None:
         pytest.skip("four devices are needed")
     predicted = Predicted(3)
     with ThreadPoolExecutor(8) as threads:
-        for number, (maps, _) in enumerate(threads.map(lambda n: predicted.predict(images[n : n + 5]), range(30))):
+        for number, (maps, *_) in enumerate(threads.map(lambda n: predicted.predict(images[n : n + 5]), range(30))):
             np.testing.assert_array_equal(maps, images[number : number + 5, None, :, :, 0] + 2)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_network import FakeNetwork, reading
+from fake_network import FakeNetwork, WithoutNumbers, reading
 from PIL import Image
 from scipy import ndimage
 
@@ -78,6 +78,21 @@ def test_one_image_or_several(predictor: ImagePredictor, grey: np.ndarray, tmp_p
 def test_what_is_no_image_is_refused(predictor: ImagePredictor, image: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         predictor(image)
+
+
+@pytest.mark.parametrize("classes", [3, 0])
+def test_an_image_that_the_network_has_no_numbers_for_is_named(
+    predictor: ImagePredictor, grey: np.ndarray, classes: int, tmp_path: Path
+) -> None:
+    predictor = ImagePredictor(WithoutNumbers(classes=classes), reading())  # type: ignore[arg-type]
+    black = np.zeros((SIZE, SIZE), np.uint8)
+    Image.fromarray(black).save(tmp_path / "black.png")
+    predictions = predictor.stream([grey, tmp_path / "black.png"])
+    np.testing.assert_array_equal(next(predictions).map, grey)
+    with pytest.raises(UserError, match=r"/black\.png cannot be predicted: the network's map or .* \(NaN\)"):
+        next(predictions)
+    with pytest.raises(UserError, match=r"^the image cannot be predicted: the network's map"):
+        predictor(black)
 
 
 def test_files_that_cannot_be_read_are_named(predictor: ImagePredictor, tmp_path: Path) -> None:
@@ -191,9 +206,9 @@ class TestTiles:
             """Every other tile is brighter."""
 
             def __call__(self, images: Any) -> Any:
-                maps, probabilities = super().__call__(images)
+                maps, *others = super().__call__(images)
                 maps[...] = np.where(images[:, None, :, :, 0].max(axis=(2, 3), keepdims=True) > 100, 200, 100)
-                return maps, probabilities
+                return maps, *others
 
         image = np.zeros((32, 150), np.uint8)
         image[16, 0] = 101
@@ -216,9 +231,9 @@ class TestTiles:
 def test_a_gate_takes_false_alarms_off_normal_images() -> None:
     class Sure(FakeNetwork):
         def __call__(self, images: Any) -> Any:
-            maps, probabilities = super().__call__(images)
+            maps, probabilities, finite = super().__call__(images)
             probabilities[...] = np.float32([0.98, 0.02, 0])
-            return maps, probabilities
+            return maps, probabilities, finite
 
     image = np.full((40, 40), 250, np.uint8)
     for gates, largest in ((True, 5), (False, 250)):

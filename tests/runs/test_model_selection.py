@@ -32,8 +32,13 @@ def selection_of(checkpoints: Checkpoints, workdir: Path, said: list[str], **fie
     )
 
 
+def metrics_of(not_finite: int) -> dict[str, Any]:
+    unknown = {"mae": None, "max_f": None}
+    return {**unknown, "defective": unknown, "not_finite": not_finite}
+
+
 def test_of_equal_scores_the_later_network_is_kept(tmp_path: Path) -> None:
-    metrics: dict[str, Any] = {"mae": None, "max_f": None, "defective": {"mae": None, "max_f": None}}
+    metrics = metrics_of(0)
     validation = SimpleNamespace(measure=lambda variables: metrics, overlays=())
     said: list[str] = []
     with Checkpoints(tmp_path) as checkpoints:
@@ -43,6 +48,15 @@ def test_of_equal_scores_the_later_network_is_kept(tmp_path: Path) -> None:
             selection.validate(step, STATE)
         assert checkpoints.best_step == 6
     assert "max_f n/a" in said[0]
+    assert len(said) == 4
+
+
+def test_images_without_numbers_are_told_while_it_trains(tmp_path: Path) -> None:
+    validation = SimpleNamespace(measure=lambda variables: {**metrics_of(3), "accuracy": 0.5}, overlays=())
+    said: list[str] = []
+    with Checkpoints(tmp_path) as checkpoints:
+        selection_of(checkpoints, tmp_path, said, validation=validation).validate(2, STATE)
+    assert said[1].startswith("validation after step 2: for 3 of its crops the network's map or probabilities are no ")
 
 
 def test_where_nothing_chooses_the_last_state_is_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

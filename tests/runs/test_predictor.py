@@ -176,11 +176,12 @@ def test_however_many_there_are_each_is_predicted_as_alone(count: int, predictor
     """Four devices, four crops on each at a time."""
     images = np.random.default_rng(3).integers(0, 256, (33, SIZE, SIZE, 3), np.uint8)
     assert predictor.batches.rows == 4 * jax.local_device_count()
-    maps, probabilities = predictor.batches(images[:count])
+    maps, probabilities, finite = predictor.batches(images[:count])
+    assert finite.tolist() == [True] * count
     assert (maps.shape, maps.dtype) == ((count, 1, SIZE, SIZE), np.uint8)
     assert (probabilities.shape, probabilities.dtype) == ((count, 1, 4), np.float32)
     for number in range(0, count, 8):
-        alone, _ = predictor.batches(images[number : number + 1])
+        alone, *_ = predictor.batches(images[number : number + 1])
         np.testing.assert_allclose(maps[number].astype(int), alone[0], atol=1)
     np.testing.assert_allclose(probabilities.sum(axis=2), 1, rtol=1e-5)
 

@@ -218,5 +218,5 @@ def test_an_image_of_400_million_pixels_is_refused(commands: Commands, tmp_path:
             *("predict", "--workdir", tmp_path / "run", "--output", tmp_path / f"predictions{number}"),
             *("--images", images / "train" / "free", *tiles),
         )
-        assert "1 of 7 images could not be read" in sentences[-1]
+        assert "1 of 7 images could not be predicted" in sentences[-1]
         assert "huge.png has more than the 178 million pixels" in sentences[-1]

@@ -148,19 +148,50 @@ class LabelHits(metrics.Metric):
 
 
 @flax.struct.dataclass
+class NotFinite(metrics.Metric):
+    """How many images a network has no numbers (NaN) for.
+
+    Attributes:
+      images: int32 [].
+    """
+
+    images: jax.Array
+
+    @classmethod
+    def from_model_output(cls, *, finite: jax.Array, valid: jax.Array, **_: jax.Array | None) -> "NotFinite":
+        """Count over a batch.
+
+        Args:
+          finite: bool [B], where maps and probabilities are numbers.
+          valid: bool [B], which rows count.
+        """
+        return cls(images=(valid & ~finite).sum(dtype=jnp.int32))
+
+    def merge(self, other: "NotFinite") -> "NotFinite":
+        """Return the count of both."""
+        return jax.tree.map(jnp.add, self, other)
+
+    def compute(self) -> int:
+        """Return it on the host."""
+        return int(self.images)
+
+
+@flax.struct.dataclass
 class EvaluationMetrics(metrics.Collection):
     """All that is measured on the device."""
 
     everything: SaliencySums
     defective: DefectiveSums
     accuracy: LabelHits
+    not_finite: NotFinite
 
 
 def device_metrics(sums: EvaluationMetrics) -> dict[str, Any]:
     """The final output's metrics, with the keys of `dms_jax.evaluation.summary_metrics`.
 
     Returns:
-      `mae`, `max_f`, `images`, `defective` with the same, and `accuracy`; None where a metric does not exist.
+      `mae`, `max_f`, `images`, `defective` with the same, and `accuracy`, None where a metric does not exist; and
+      `not_finite`, how many images there are no numbers for.
     """
     computed = sums.compute()
     final, defective = computed["everything"][-1].compute(), computed["defective"][-1].compute()
@@ -171,6 +202,7 @@ def device_metrics(sums: EvaluationMetrics) -> dict[str, Any]:
         "images": final.images,
         "defective": {"mae": defective.mae, "max_f": defective.max_f, "images": defective.images},
         "accuracy": computed["accuracy"][-1].compute() if computed["accuracy"] else None,
+        "not_finite": computed["not_finite"],
     }
 
 

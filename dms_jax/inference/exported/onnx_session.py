@@ -62,10 +62,12 @@ class OnnxPredictor:
         saliency, probabilities = (np.concatenate(parts) for parts in zip(*predicted, strict=True))
         return saliency, probabilities
 
-    def maps(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same, with maps of 8 bits as `dms_jax.inference.predict_step.PredictStep` gives them."""
+    def maps(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same as `dms_jax.inference.predict_step.PredictStep` gives it: maps of 8 bits, and what is finite."""
         saliency, probabilities = self(images)
-        return np.rint(255 * saliency).astype(np.uint8), probabilities
+        finite = np.isfinite(saliency).all((1, 2, 3)) & np.isfinite(probabilities).all((1, 2))
+        # What a NaN becomes in a cast differs between processors, and is warned of.
+        return np.rint(255 * np.nan_to_num(saliency)).astype(np.uint8), probabilities, finite
 
     def _run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         try:

@@ -16,7 +16,7 @@ from dms_jax.errors import UserError, first_words
 from dms_jax.inference.folder.listing import ImageFile
 from dms_jax.inference.folder.overlay import draw_overlay
 from dms_jax.inference.folder.records import encode_record
-from dms_jax.inference.interpretation import Interpretation, Prediction, interpret
+from dms_jax.inference.interpretation import NO_NUMBERS, Interpretation, Prediction, interpret
 from dms_jax.inference.underway import Answered, Loaded
 from dms_jax.whole_files import write_whole
 
@@ -32,7 +32,7 @@ class Finished:
       line: its record, see `dms_jax.inference.folder.records`.
       class_name: the most probable class, or None.
       fires: it has a defective pixel.
-      error: why it could not be read, or None.
+      error: why it could not be predicted, or None.
     """
 
     line: bytes
@@ -75,12 +75,8 @@ class FileStep:
         file = image.item
         if image.error is not None:
             return _failed(file, image.error)
-        if not np.isfinite(image.probabilities).all():
-            return _failed(
-                file,
-                f"{file.path} cannot be predicted: the network's probabilities for it are no numbers (NaN), as where "
-                "it divides by 0.",
-            )
+        if not image.finite.all():
+            return _failed(file, f"{file.path} cannot be predicted: {NO_NUMBERS}.")
         prediction = interpret(image.maps, image.probabilities, image.crops, image.size, self.reading)
         if self.overlays:
             try:

@@ -36,7 +36,7 @@ class FolderSummary:
       earlier: how many had been, by an earlier call.
       classes: how many of those predicted now are of each class; empty without class heads, or with a single class.
       firing: how many of those have a defective pixel; None without a threshold.
-      failed: for each that could not be read, why.
+      failed: for each that could not be predicted, why.
       seconds: from the first file to the last.
     """
 

@@ -44,10 +44,12 @@ def sums_of(batches, devices, class_heads=True, ignores=False):
     for batch in batches:
         probabilities = batch["probabilities"] if class_heads else batch["probabilities"][:, :0]
 
-        def predict(variables, images, probabilities=probabilities):
-            return images, shard_batch(probabilities, mesh)
+        finite = batch.get("finite", np.ones(BATCH, bool))
 
-        truth = {name: value for name, value in batch.items() if name != "probabilities"}
+        def predict(variables, images, probabilities=probabilities, finite=finite):
+            return images, shard_batch(probabilities, mesh), shard_batch(finite, mesh)
+
+        truth = {name: value for name, value in batch.items() if name not in ("probabilities", "finite")}
         sums.append(make_eval_step(predict, mesh, ignores=ignores)(None, shard_batch(truth, mesh)))
     return reduce(EvaluationMetrics.merge, sums)
 
@@ -132,7 +134,13 @@ def test_batches_of_padding_add_nothing():
 def test_metrics_that_do_not_exist():
     padding = device_metrics(sums_of([make_batch(5, valid=0)], 1, class_heads=False))
     nothing = {"mae": None, "max_f": None, "images": 0}
-    assert padding == {**nothing, "defective": nothing, "accuracy": None}
+    assert padding == {**nothing, "defective": nothing, "accuracy": None, "not_finite": 0}
+
+
+def test_images_without_numbers_are_counted():
+    finite = np.arange(BATCH) % 3 > 0
+    batches = [{**make_batch(6), "finite": finite}, {**make_batch(7, valid=2), "finite": finite}]
+    assert device_metrics(sums_of(batches, 2))["not_finite"] == np.sum(~finite) + 1
 
 
 def test_nothing_but_sums_is_exchanged():
@@ -149,6 +157,7 @@ def test_nothing_but_sums_is_exchanged():
             has_mask=batch["has_mask"],
             contents=batch["content"],
             labels=batch["label"],
+            finite=batch["valid"],
             valid=batch["valid"],
         )
         return jax.lax.psum(sums, "data")

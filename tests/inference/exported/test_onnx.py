@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import jax
 import numpy as np
 import onnx
 import onnxruntime
@@ -176,6 +177,19 @@ def test_no_image_is_predicted_as_none() -> None:
     saliency, probabilities = predictor_of(model, realistic_variables(model, RANDOM), "final")(images_of(0, 32, 40))
     assert saliency.shape == (0, 1, 32, 40)
     assert probabilities.shape == (0, 1, 3)
+
+
+@pytest.mark.parametrize("ablation", ["", "b"])
+def test_maps_without_numbers_are_told(ablation: str) -> None:
+    """And NumPy warns of none of them, which it would where a NaN is cast."""
+    model = SDMS(**FIELDS, ablation=ablation)
+    variables = realistic_variables(model, RANDOM)
+    for value in (0.0, np.nan):
+        head = jax.tree.map(lambda x, value=value: x + np.float32(value), variables["params"]["step0"]["saliency"])
+        step = {**variables["params"]["step0"], "saliency": head}
+        broken = {**variables, "params": {**variables["params"], "step0": step}}
+        maps, _, finite = predictor_of(model, broken, "final").maps(RANDOM)
+        assert (maps.dtype, finite.tolist()) == (np.uint8, [not np.isnan(value)] * len(RANDOM))
 
 
 def test_what_is_not_ours_is_refused() -> None:

@@ -26,7 +26,8 @@ def answered(image: Loaded[ImageFile]) -> Answered[ImageFile]:
     """As by a network whose map is the image."""
     maps = np.zeros((0, 32, 32), np.uint8) if image.inputs is None else image.inputs[..., 0]
     probabilities = np.tile(np.float32([0.125, 0.5, 0.375]), (len(maps), 1))
-    return Answered(image.item, image.size, image.crops, maps, probabilities, image.error)
+    finite = np.ones(len(maps), bool)
+    return Answered(image.item, image.size, image.crops, maps, probabilities, finite, image.error)
 
 
 def test_a_file_from_reading_to_its_record(image: ImageFile, tmp_path: Path) -> None:

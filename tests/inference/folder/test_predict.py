@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_network import FakeNetwork, are_imported, reading
+from fake_network import FakeNetwork, WithoutNumbers, are_imported, reading
 from PIL import Image
 
 from dms_jax.data.framing import Framing
@@ -88,25 +88,18 @@ class OfOneClass(FakeNetwork):
     """It names all images alike."""
 
     def __call__(self, images: Any) -> Any:
-        red, _ = super().__call__(images)
-        return red, np.ones((len(images), 1, 1), np.float32)
+        red, _, finite = super().__call__(images)
+        return red, np.ones((len(images), 1, 1), np.float32), finite
 
 
-class WithoutNumbers(FakeNetwork):
-    """It divides by something that is 0 in black images, as a network of somebody's own may."""
-
-    def __call__(self, images: Any) -> Any:
-        red, probabilities = super().__call__(images)
-        return red, np.where(red.max(axis=(2, 3))[..., None] > 0, probabilities, np.nan)
-
-
-def test_an_image_that_the_network_has_no_numbers_for_is_told(images: Path) -> None:
+@pytest.mark.parametrize("classes", [3, 0])
+def test_an_image_that_the_network_has_no_numbers_for_is_told(images: Path, classes: int) -> None:
     Image.new("L", (9, 9)).save(images / "black.png")
-    summary = predict("out", network=WithoutNumbers())
+    summary = predict("out", network=WithoutNumbers(classes=classes))
     (reason,) = summary.failed
     assert reason == (
-        "in/black.png cannot be predicted: the network's probabilities for it are no numbers (NaN), as where it "
-        "divides by 0."
+        "in/black.png cannot be predicted: the network's map or probabilities for it are no numbers (NaN), as where it "
+        "divides by 0: mend the network, or train it anew with a lower learning rate."
     )
     assert summary.predicted == COUNT
     assert [row["file"] for row in table("out/predictions.csv") if row["error"]] == ["in/black.png"]

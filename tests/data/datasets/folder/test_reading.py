@@ -14,6 +14,7 @@ from dms_jax.data.prepare import prepare
 from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UsageError, UserError
 from dms_jax.evaluation.evaluator import evaluate
+from dms_jax.inference.batching import Answers
 
 MARK = np.s_[4:8, 5:15]
 
@@ -116,10 +117,10 @@ def test_ignored_values_reach_the_metrics(root: Path) -> None:
     assert all(int(example["mask"][0, 0, 0]) == IGNORED for example in source)
     framing = Framing("squash", size=20)
 
-    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(images: np.ndarray) -> Answers:
         maps = np.where(images[:, None, :, :, 0] > 200, 255, 0).astype(np.uint8)
         maps[:, :, 0, 0] = 255
-        return maps, np.zeros((len(images), 0, 2), np.float32)
+        return maps, np.zeros((len(images), 0, 2), np.float32), np.ones(len(images), bool)
 
     evaluation = evaluate(
         predict, evaluation_batches(source, framing, batch_size=2), free_class=0, threshold=127, with_sod=False
