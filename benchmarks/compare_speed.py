@@ -16,13 +16,17 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from peer import Times, best, run_script
 
+_NETWORKS = ("unet", "fcn8s")
 _SCRIPT = Path(__file__).resolve().parent / "torch_compare.py"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure what the flags say, and print a table in Markdown; 1 where a ratio is below `--at-least`."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
     names, batches = arguments.networks.split(","), [int(batch) for batch in arguments.batches.split(",")]
+    if unknown := set(names) - set(_NETWORKS):
+        parser.error(f"--networks: there is no '{min(unknown)}': choose among {', '.join(_NETWORKS)}")
     width = 0.25 if arguments.size == "small" else 1.0
     # Other processes first, while the GPU's memory is free: JAX takes most of it in this one.
     peers: dict[str, Times] = {name: {} for name in names}
@@ -67,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Time training steps of the comparison's networks beside PyTorch's.")
-    parser.add_argument("--networks", default="unet,fcn8s", help="comma-separated (%(default)s)")
+    parser.add_argument("--networks", default=",".join(_NETWORKS), help="comma-separated (%(default)s)")
     parser.add_argument("--size", choices=("full", "small"), default="full")
     parser.add_argument("--batches", default="16", help="comma-separated (%(default)s)")
     parser.add_argument("--image-size", type=int, default=300, help="in pixels (%(default)s)")

@@ -272,9 +272,12 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=0.2)
     arguments = parser.parse_args()
+    names = arguments.only.split(",")
+    if unknown := set(names) - LEADS.keys():
+        parser.error(f"--only: there is no lead '{min(unknown)}': choose among {', '.join(LEADS)}")
     dtype = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
     print("| lead | way | forward, ms | and backward, ms | differs by |\n| --- | --- | --- | --- | --- |")
-    for name in arguments.only.split(","):
+    for name in names:
         measure(name, arguments.batch, dtype, arguments.seconds)
     return 0
 

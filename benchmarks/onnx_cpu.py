@@ -95,12 +95,15 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=9, help="of the full network; four times as many of another")
     parser.add_argument("--int8", action="store_true", help="the quantised file too")
     arguments = parser.parse_args()
+    sizes = arguments.only.split(",")
+    if unknown := set(sizes) - NETWORKS.keys():
+        parser.error(f"--only: there is no network '{min(unknown)}': choose among {', '.join(NETWORKS)}")
     # Before JAX counts the cores.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
     os.environ["JAX_PLATFORMS"] = "cpu"
     columns = ["ONNX Runtime, ms", "of ours"] + ["INT8, ms", "of ours"] * arguments.int8
     print(f"| network | batch | ours, ms | {' | '.join(columns)} |\n|{' --- |' * (3 + len(columns))}")
-    for size in arguments.only.split(","):
+    for size in sizes:
         measure(size, arguments.cores, arguments.repetitions, arguments.int8)
     return 0
 

@@ -27,7 +27,10 @@ _MODULE = re.compile(r"(backbone/stem|backbone/stage\d|side_[lmh]f/\w+|step\d/(?
 
 def main() -> int:
     """Trace what the flags say, and print three tables."""
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.size not in (sizes := TIMED[arguments.network].sizes):
+        parser.error(f"{arguments.network} has no size {arguments.size}: choose among {', '.join(sizes)}")
     on_cpu = jax.default_backend() == "cpu"
     dtype = jax.numpy.float32 if on_cpu else jax.numpy.bfloat16
     # Kernels in a graph do not say which instruction they belong to.

@@ -26,10 +26,12 @@ from dms_jax.training.optimizer import OPTIMIZERS, OptimizerConfig, create_optim
 from dms_jax.training.stacking import is_matrix_kernel
 
 _STEPS = 3500
+# Known before JAX is started, which takes most of a GPU's memory: of `optimizers`, in their order.
+NAMES = (*OPTIMIZERS, "muon, bfloat16", "muon, apart")
 
 
 def optimizers() -> dict[str, optax.GradientTransformation]:
-    """Those of `OPTIMIZERS`, and Muon without stacks."""
+    """Those of `OPTIMIZERS`, and Muon without stacks; on a GPU with rounded factors too."""
 
     def matrix(path, x):
         if not is_matrix_kernel(path, x):
@@ -73,11 +75,10 @@ def main() -> int:
     """Time them, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=tuple(SIZES), default="full", help="of the network (%(default)s)")
-    timed = optimizers()
     parser.add_argument(
         "--only",
         action="append",
-        choices=tuple(timed),
+        choices=NAMES,
         metavar="NAME",
         help="of this optimiser; may be repeated (default: all)",
     )
@@ -87,6 +88,9 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.chained < 1:
         parser.error(f"--chained {arguments.chained} is too small: it must be at least 1.")
+    timed = optimizers()
+    if absent := set(arguments.only or ()) - timed.keys():
+        parser.error(f"--only '{min(absent)}' is for a GPU: XLA's CPU has no such products.")
     network = BDMS(num_classes=6, **SIZES[arguments.size])
     shapes = abstract_variables(network)["params"]
     # Values of no network: what an update takes does not depend on them.
