@@ -35,7 +35,9 @@ _MOST_POINTS = 100
 
 # Fields that say where something lies on the machine, even if they do so relative to a folder.
 _PLACES = ("data.manual_dir", "data.data_dir", "workdir")
-_ABSOLUTE = re.compile(r"(?:^|(?<=[\s='\"(,\[]))(?:file:/|~\w*)?/[^\s'\",;:)\]]+")
+# Where a path, or a name of a class, begins and ends in a text.
+_BEGINS, _ENDS = r"(?:^|(?<=[\s='\"(,\[]))", r"(?=\.?(?:[\s'\",;:)\]]|$))"
+_ABSOLUTE = rf"{_BEGINS}(?:file:/|~\w*)?/[^\s'\",;:)\]]+"
 # All of a word that begins so is a path, blanks and all.
 _IS_PATH = re.compile(r"(?:file:/|~\w*)?/")
 
@@ -73,6 +75,7 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
     config = _read(workdir / CONFIG_NAME, ("seed", "steps", "batch_size"))
     results_file = workdir / "eval" / "test.json"
     results = _read(results_file, ("dataset", "dataset_config", "network", "size", "ablation"))
+    classes = list(results.get("per_class") or ())
     # A run with `data.overfit` is tested on what it learnt from.
     if (split := results.get("split", "test")) != "test":
         raise ValueError(f"{results_file} is of images of {split}: evaluate the run on test, with dms-jax evaluate")
@@ -87,7 +90,9 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
     losses = [{"step": line["step"], "loss": line["train/loss"]} for line in lines if "train/loss" in line]
     return portable(
         {
-            "command": command_of(shlex.split(told["command"]) if told["command"] else _TRAIN + record["arguments"]),
+            "command": command_of(
+                shlex.split(told["command"]) if told["command"] else _TRAIN + record["arguments"], classes
+            ),
             "commit": told["commit"] or record.get("commit"),
             "seed": config["seed"],
             "steps": config["steps"],
@@ -104,7 +109,8 @@ def kept(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
             "results": results,
             "validation": validations(workdir),
             "training": thinned(losses),
-        }
+        },
+        classes,
     )
 
 
@@ -113,8 +119,8 @@ def name_of(run: Path) -> str:
     return run.name.removesuffix(".json")
 
 
-def command_of(words: Sequence[str]) -> str:
-    """A command that holds on any machine: DIR for its folders, and configurations without theirs."""
+def command_of(words: Sequence[str], classes: Sequence[str] = ()) -> str:
+    """A command that holds on any machine: DIR for its folders, and configurations without theirs; see `portable`."""
     words_of_all = []
     for before, word in zip(["", *words], words, strict=False):
         flag, equals, value = word.partition("=")
@@ -126,7 +132,7 @@ def command_of(words: Sequence[str]) -> str:
             word = "DIR"
         elif value and (_is_place(flag) or (flag.startswith("-") and _IS_PATH.match(value))):
             word = f"{flag}=DIR"
-        words_of_all.append(shlex.quote(portable(word)))
+        words_of_all.append(shlex.quote(portable(word, classes)))
     return " ".join(words_of_all)
 
 
@@ -147,13 +153,22 @@ def thinned(points: Sequence[Any], most: int = _MOST_POINTS) -> list[Any]:
     return list(points[::-1][:: max(every, 1)][::-1])
 
 
-def portable(value: Any) -> Any:
-    """The same without absolute paths, in all strings of it."""
+def portable(value: Any, classes: Sequence[str] = ()) -> Any:
+    """The same without absolute paths, in all strings of it.
+
+    Args:
+      value: of JSON.
+      classes: names that may hold what looks like a path, such as `crack /open`; they stay.
+    """
     if isinstance(value, str):
-        return _ABSOLUTE.sub("DIR", value)
+        # Longer ones first: one may begin with another.
+        named = [re.escape(name) for name in sorted(classes, key=len, reverse=True) if not _IS_PATH.match(name)]
+        name = rf"{_BEGINS}(?:{'|'.join(named)}){_ENDS}"
+        pattern = rf"(?P<name>{name})|{_ABSOLUTE}" if named else _ABSOLUTE
+        return re.sub(pattern, lambda found: found.groupdict().get("name") or "DIR", value)
     if isinstance(value, list):
-        return [portable(item) for item in value]
-    return {key: portable(item) for key, item in value.items()} if isinstance(value, dict) else value
+        return [portable(item, classes) for item in value]
+    return {key: portable(item, classes) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _read(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:

@@ -35,6 +35,29 @@ def test_a_run_is_kept_with_what_it_was_made_with(tmp_path: Path, capsys: pytest
     assert "/home" not in file.read_text()
 
 
+def test_names_of_classes_are_no_paths(tmp_path: Path) -> None:
+    run = save_run(tmp_path, 0)
+    file = run.with_suffix("") / "eval" / "test.json"
+    results = json.loads(file.read_text())
+    names = ["crack", "crack /open", "of /dev", "/home/me"]
+    results |= {
+        "per_class": {name: {} for name in names},
+        "trained_on": {"without": names},
+        "note": "without crack /open. Maps of crack /open/maps, /scratch/crack /open and (of /dev), of /dev/shm",
+    }
+    file.write_text(json.dumps(results))
+    record = json.loads(run.read_text())
+    record["arguments"] += ["--config.data.without=crack /open,of /dev", "--config.data.manual_dir", "crack /open"]
+    run.write_text(json.dumps(record))
+    assert keep_results.main([str(run), "--output", str(tmp_path / "kept")]) == 0
+    kept = json.loads((tmp_path / "kept" / run.name).read_text())
+    assert list(kept["results"]["per_class"]) == names
+    # What begins as a path does is one.
+    assert kept["results"]["trained_on"] == {"without": ["crack", "crack /open", "of /dev", "DIR"]}
+    assert kept["results"]["note"] == "without crack /open. Maps of crack DIR, DIR DIR and (of /dev), of DIR"
+    assert kept["command"].endswith("'--config.data.without=crack /open,of /dev' --config.data.manual_dir DIR")
+
+
 def test_a_work_directory_by_itself_needs_to_be_told_its_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
