@@ -1,9 +1,7 @@
 """Label Studio's exports JSON and JSON-MIN, and brush labels as PNG files.
 
 Read as labelstud.io/guide/export and its pages of tags describe them, and as Label Studio 1.23 and label-studio-sdk
-2.1.2 write them. Coordinates are per cent of the image. A rectangle is turned clockwise around the corner (x, y). The
-(x, y) of an ellipse is its centre: the page of EllipseLabels says upper left corner, but the editor
-(`EllipseRegion.jsx`) hands it to Konva's Ellipse, whose position is its centre.
+2.1.2 write them.
 """
 
 import re
@@ -17,11 +15,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from dms_jax.data.datasets.folder.annotations.brush_rle import decode_brush
-from dms_jax.data.datasets.folder.annotations.drawing import fill_box, fill_ellipse, fill_polygon, rotated_box
 from dms_jax.data.datasets.folder.annotations.entries import Entry, Findings, Region, as_listing
 from dms_jax.data.datasets.folder.annotations.files import Files
-from dms_jax.data.datasets.folder.annotations.values import a, label_of, number_of, points_of, size_of
+from dms_jax.data.datasets.folder.annotations.label_studio_regions import region_of, value_of
+from dms_jax.data.datasets.folder.annotations.values import label_of, size_of
 from dms_jax.data.datasets.folder.listing import Listing
 from dms_jax.data.image_files import IMAGE_SUFFIXES
 from dms_jax.data.mask_files import read_mask
@@ -31,8 +28,6 @@ from dms_jax.errors import UserError
 _PNG_NAME = re.compile(r"task-(\d+)-annotation-(\d+)-by-[^-]*-([^-]*)-(.+)-\d+\.png", re.IGNORECASE)
 # Label Studio's copy of a file is named after eight digits of a hash and the file.
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(.+)")
-_SHAPES = ("brush", "polygon", "rectangle", "ellipse", "keypoint")
-_NOT_SHAPES = ("choices", "labels", "number", "rating", "textarea", "relation", "taxonomy", "datetime", "pairwise")
 
 
 def is_label_studio(content: Any) -> bool:
@@ -171,10 +166,10 @@ def _entry(
 ) -> Entry:
     image = _find(task, path, files)
     results = annotations[-1].results if annotations else ()
-    labelled = {str(result["id"]) for result in results if "id" in result and "labels" in _value(result)}
+    labelled = {str(result["id"]) for result in results if "id" in result and "labels" in value_of(result)}
     regions, sizes = [], set()
     for result in results:
-        region = _region(result, labelled)
+        region = region_of(result, labelled)
         if region is not None:
             regions.append(region)
             sizes.add(size_of(result.get("original_width"), result.get("original_height")))
@@ -221,76 +216,9 @@ def _plain_name(address: str) -> str:
     return local[0] if local else unquote(parts.path if parts.scheme or parts.query else address)
 
 
-def _value(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    value = result.get("value")
-    return value if isinstance(value, dict) else {}
-
-
 def _choices(result: Mapping[str, Any]) -> Iterable[str]:
-    choices = _value(result).get("choices") if result.get("type") == "choices" else None
+    choices = value_of(result).get("choices") if result.get("type") == "choices" else None
     return map(label_of, choices) if isinstance(choices, list) else ()
-
-
-def _region(result: Mapping[str, Any], labelled: set[str]) -> Region | None:
-    """The region of a result; None where it is none, or one whose class another result of the same id names."""
-    value = _value(result)
-    kind = str(result.get("type") or "").removesuffix("labels")
-    if not kind:
-        kind = _kind_of(value)
-    if kind in ("brush", "polygon", "rectangle", "ellipse", "keypoint"):
-        shape = kind
-    elif "labels" in value and kind in ("", "labels"):
-        shape = _kind_of(value)
-    elif result.get("type") in _NOT_SHAPES:
-        return None
-    else:
-        raise ValueError(f"has a result of the unknown type {result.get('type')!r} ({', '.join(_SHAPES)} are known)")
-    names = value.get(f"{shape}labels", value.get("labels"))
-    if not names:
-        if str(result.get("id")) in labelled:
-            return None
-        raise ValueError(f"has {a(shape)} without a label")
-    if result.get("image_rotation"):
-        raise ValueError(f"has {a(shape)} in an image that was turned by {result['image_rotation']} degrees")
-    try:
-        label = label_of(
-            "-".join(names) if isinstance(names, list) and all(isinstance(n, str) for n in names) else None
-        )
-        return _drawn(shape, label, value, result)
-    except ValueError as error:
-        raise ValueError(f"has {a(shape)} that {error}") from error
-
-
-def _kind_of(value: Mapping[str, Any]) -> str:
-    keys = {"rle": "brush", "points": "polygon", "radiusX": "ellipse", "height": "rectangle", "x": "keypoint"}
-    return next((kind for key, kind in keys.items() if key in value), "labels")
-
-
-def _drawn(shape: str, label: str, value: Mapping[str, Any], result: Mapping[str, Any]) -> Region:
-    if shape == "keypoint":
-        return Region(label, partial(fill_box, (0, 0, 0, 0)), "point")
-    if shape == "brush":
-        if value.get("format", "rle") != "rle" or not isinstance(value.get("rle"), list):
-            raise ValueError("has no list rle")
-        return Region(label, partial(decode_brush, value["rle"]))
-    size = size_of(result.get("original_width"), result.get("original_height"))
-    if size is None:
-        raise ValueError("has no original_width and original_height")
-    x_scale, y_scale = size[0] / 100, size[1] / 100
-    if shape == "polygon":
-        points = [(x * x_scale, y * y_scale) for x, y in points_of(value.get("points"), 3)]
-        return Region(label, partial(fill_polygon, points))
-    x, y = number_of(value.get("x")) * x_scale, number_of(value.get("y")) * y_scale
-    degrees = number_of(value.get("rotation") or 0)
-    if shape == "ellipse":
-        radii = number_of(value.get("radiusX")) * x_scale, number_of(value.get("radiusY")) * y_scale
-        if min(radii) <= 0:
-            raise ValueError("has a radius of 0")
-        return Region(label, partial(fill_ellipse, (x, y), radii, degrees))
-    box = (x, y, x + number_of(value.get("width")) * x_scale, y + number_of(value.get("height")) * y_scale)
-    if degrees:
-        return Region(label, partial(fill_polygon, rotated_box(box, degrees, (x, y))), "box")
-    return Region(label, partial(fill_box, box), "box")
 
 
 def _draw_png(path: Path, height: int, width: int) -> np.ndarray:
