@@ -9,9 +9,10 @@ from dms_jax.evaluation.report.cards import CardMaker
 from dms_jax.evaluation.report.gallery import Gallery
 from dms_jax.evaluation.report.kinds import shown_errors
 from dms_jax.evaluation.report.page import Report
-from dms_jax.evaluation.scoring import collect, score_image
+from dms_jax.evaluation.scoring import score_image
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import given_threshold
+from dms_jax.evaluation.totals import collect
 
 OUTPUTS = 3
 THRESHOLD = 100

@@ -19,9 +19,10 @@ from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError, first_words
 from dms_jax.evaluation.maps.files import list_images, match_names, other_layout, read_map, refuse, without_suffix
 from dms_jax.evaluation.measures.saliency import resize_map
-from dms_jax.evaluation.scoring import ScoredImage, blacken_ignored, collect, score_image
+from dms_jax.evaluation.scoring import ScoredImage, blacken_ignored, score_image
 from dms_jax.evaluation.summary_metrics import Metrics, compute_metrics
 from dms_jax.evaluation.thresholds import no_threshold
+from dms_jax.evaluation.totals import collect
 from dms_jax.tables import read_csv
 from dms_jax.whole_files import write_whole
 

@@ -18,7 +18,8 @@ from dms_jax.data.framing import Crop, join
 from dms_jax.data.pipeline import EvaluationBatch
 from dms_jax.errors import UserError
 from dms_jax.evaluation.observation import Observe, ObservedImage
-from dms_jax.evaluation.scoring import Evaluation, Metric, ScoredImage, blacken_ignored, collect, score_image
+from dms_jax.evaluation.scoring import Metric, ScoredImage, blacken_ignored, score_image
+from dms_jax.evaluation.totals import Evaluation, collect
 from dms_jax.inference.batching import Answers, Predict
 from dms_jax.inference.interpretation import NO_NUMBERS, join_classes
 

@@ -15,8 +15,9 @@ import numpy as np
 from dms_jax.evaluation.measures.detection import confusion, detection_metrics
 from dms_jax.evaluation.measures.saliency import SaliencyAverages, f_measure
 from dms_jax.evaluation.measures.sod import CONVENTION
-from dms_jax.evaluation.scoring import Evaluation, ImageRow, OutputTotals, SetTotals
+from dms_jax.evaluation.scoring import ImageRow
 from dms_jax.evaluation.thresholds import OperatingThreshold
+from dms_jax.evaluation.totals import Evaluation, OutputTotals, SetTotals
 
 Metrics = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dms_jax.evaluation.measures.pixels import PixelCounts
-from dms_jax.evaluation.scoring import Evaluation
+from dms_jax.evaluation.totals import Evaluation
 from dms_jax.inference.description import UNTESTED, OperatingPoint, normal_maxima
 
 

@@ -14,9 +14,9 @@ from dms_jax.data.prepared import PreparedDataset
 from dms_jax.errors import UserError
 from dms_jax.evaluation.evaluator import evaluate, merge_processes
 from dms_jax.evaluation.observation import Observe
-from dms_jax.evaluation.scoring import Evaluation
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import OperatingThreshold, choose_threshold, no_threshold
+from dms_jax.evaluation.totals import Evaluation
 from dms_jax.inference.batching import BatchPredictor, Predict
 from dms_jax.inference.flips import average_over_flips
 from dms_jax.inference.predict_step import make_predict_step

@@ -10,9 +10,9 @@ from dms_jax.data.pipeline import EvaluationBatch
 from dms_jax.errors import UserError
 from dms_jax.evaluation import evaluator
 from dms_jax.evaluation.evaluator import evaluate, merge_processes
-from dms_jax.evaluation.scoring import Evaluation
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import no_threshold
+from dms_jax.evaluation.totals import Evaluation
 
 SIZE, OUTPUTS, CLASSES = 12, 3, 4
 NAMES = tuple("abcd")

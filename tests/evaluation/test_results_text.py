@@ -1,9 +1,10 @@
 import numpy as np
 
 from dms_jax.evaluation.results_text import comparison_table, details_text, outputs_table
-from dms_jax.evaluation.scoring import collect, score_image
+from dms_jax.evaluation.scoring import score_image
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import given_threshold, no_threshold
+from dms_jax.evaluation.totals import collect
 
 BLACK = np.zeros((1, 2), np.uint8)
 DEFECT = np.array([[0, 255]], np.uint8)

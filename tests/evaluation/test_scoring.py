@@ -10,7 +10,8 @@ from image_pairs import PAIRS
 from dms_jax.evaluation.measures.pixels import PixelCounts
 from dms_jax.evaluation.measures.saliency import SaliencyAverages, score_black_map, score_map
 from dms_jax.evaluation.measures.sod import SodAverages, measure
-from dms_jax.evaluation.scoring import Evaluation, collect, score_image
+from dms_jax.evaluation.scoring import score_image
+from dms_jax.evaluation.totals import Evaluation, collect
 from dms_jax.inference.description import gate_classes
 
 # A pair, its class or None, and the classes that two outputs take it for.

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from dms_jax.evaluation.results_text import details_text
-from dms_jax.evaluation.scoring import collect, score_image
+from dms_jax.evaluation.scoring import score_image
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import given_threshold, no_threshold
+from dms_jax.evaluation.totals import collect
 
 SALIENCY = {"mae", "max_f", "max_f_threshold", "images"}
 SET = SALIENCY | {"threshold", "iou", "f1", "pixel_ap"}

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from dms_jax.evaluation.scoring import collect, score_image
+from dms_jax.evaluation.scoring import score_image
 from dms_jax.evaluation.thresholds import choose_threshold, given_threshold, no_threshold
+from dms_jax.evaluation.totals import collect
 
 BLACK = np.zeros((1, 4), np.uint8)
 MASK = np.array([[0, 0, 255, 255]], np.uint8)

@@ -7,8 +7,8 @@ import pytest
 from example_report import example_report
 
 from dms_jax.evaluation.report.cards import CardMaker
-from dms_jax.evaluation.scoring import Evaluation
 from dms_jax.evaluation.thresholds import given_threshold, no_threshold
+from dms_jax.evaluation.totals import Evaluation
 from dms_jax.inference.exported import extras
 from dms_jax.runs import reporting
 from dms_jax.runs.reporting import REPORT_NAME, next_steps, report_at_the_end

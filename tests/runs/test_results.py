@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from dms_jax.errors import UserError
-from dms_jax.evaluation.scoring import collect, score_image
+from dms_jax.evaluation.scoring import score_image
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import given_threshold
+from dms_jax.evaluation.totals import collect
 from dms_jax.runs.results import load_results, results_text, save_results
 from dms_jax.runs.testing import RunEvaluation
 

@@ -24,9 +24,10 @@ from dms_jax.evaluation.maps.files import (
 )
 from dms_jax.evaluation.maps.labels import Labels
 from dms_jax.evaluation.measures.saliency import resize_map
-from dms_jax.evaluation.scoring import Evaluation, ScoredImage, blacken_ignored, collect, score_image
+from dms_jax.evaluation.scoring import ScoredImage, blacken_ignored, score_image
 from dms_jax.evaluation.summary_metrics import Metrics, compute_metrics
 from dms_jax.evaluation.thresholds import OperatingThreshold, no_threshold
+from dms_jax.evaluation.totals import Evaluation, collect
 
 # Images read at a time: what has been read and not yet scored must not grow with their number.
 _CHUNK = 64

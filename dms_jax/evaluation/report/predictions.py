@@ -31,9 +31,10 @@ from dms_jax.evaluation.report.prediction_folder import (
     read_predictions,
 )
 from dms_jax.evaluation.report.text import shown_number
-from dms_jax.evaluation.scoring import ScoredImage, blacken_ignored, collect, score_image
+from dms_jax.evaluation.scoring import ScoredImage, blacken_ignored, score_image
 from dms_jax.evaluation.summary_metrics import compute_metrics
 from dms_jax.evaluation.thresholds import given_threshold, no_threshold
+from dms_jax.evaluation.totals import collect
 
 # Images read at a time: what has been read and not yet shown must not grow with their number.
 _CHUNK = 64
