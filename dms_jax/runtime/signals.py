@@ -18,7 +18,8 @@ from dms_jax.errors import tell
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )  # Windows has no SIGHUP
-_MOMENT = 0.05
+# Between a signal that was in vain and the first repetition, and between later ones at most; in seconds.
+_MOMENT, _LONGEST_MOMENT = 0.05, 1.0
 _TRAINING_AGAIN = "run the same command to resume from the last checkpoint"
 
 
@@ -49,9 +50,11 @@ class Interruptions:
     ) -> None:
         self.received: list[int] = []
         self._program, self._again, self._leave = program, again, leave
-        self._defers = False
-        # Of a signal that was in vain.
-        self._repeat: threading.Timer | None = None
+        self._defers = self._exits = False
+        # Of a signal that was in vain: it is repeated until Python's handler is called.
+        self._in_vain: threading.Event | None = None
+        self._repeater: threading.Thread | None = None
+        # Signals of the repeater that the acknowledging thread has not seen yet.
         self._repetitions = 0
         self._previous_hook: Callable[[Any], object] = sys.unraisablehook
         self._acknowledged = 0
@@ -84,9 +87,12 @@ class Interruptions:
     def __exit__(self, *_: object) -> None:
         if self._pipe is None:
             return
-        if self._repeat is not None:
-            self._repeat.cancel()
-            self._repeat.join()
+        # A repetition that is under way ends nothing any more.
+        self._exits = True
+        if self._in_vain is not None:
+            self._in_vain.set()
+        if self._repeater is not None:
+            self._repeater.join()
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         sys.unraisablehook = self._previous_hook
@@ -97,6 +103,7 @@ class Interruptions:
         self._thread.join()
         os.close(reading)
         self._pipe = None
+        self._in_vain, self._exits = None, False
 
     def reinstall(self) -> None:
         """Handle the signals again, after something else may have taken them; `jax.distributed` takes SIGTERM."""
@@ -124,10 +131,12 @@ class Interruptions:
             self._changed.wait_for(lambda: self._acknowledged >= len(self.received))
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self._repeat is None:
+        if self._in_vain is None:
             self.received.append(number)
-        self._repeat = None
-        if not self._defers:
+        else:
+            self._in_vain.set()
+            self._in_vain = None
+        if not (self._defers or self._exits):
             raise KeyboardInterrupt
 
     def _repeat_what_was_ignored(self, unraisable: Any) -> None:
@@ -138,18 +147,37 @@ class Interruptions:
         if not isinstance(unraisable.exc_value, KeyboardInterrupt) or not self.received:
             self._previous_hook(unraisable)
             return
-        self._repetitions += 1
-        self._repeat = threading.Timer(_MOMENT, _interrupt_main, (self.received[0],))
-        self._repeat.start()
+        self._in_vain = threading.Event()
+        self._repeater = threading.Thread(
+            target=self._repeat, args=(self._in_vain,), name="repeated interruption", daemon=True
+        )
+        self._repeater.start()
+
+    def _repeat(self, handled: threading.Event) -> None:
+        """Send the first signal again until Python calls its handler.
+
+        Once is not enough: one that comes just before the main thread begins to wait does not end the waiting. The next
+        is sent when the last was seen, because the system delivers two that are both on their way as one.
+        """
+        moment = _MOMENT
+        while not handled.wait(moment):
+            with self._changed:
+                self._repetitions += 1
+            _interrupt_main(self.received[0])
+            with self._changed:
+                self._changed.wait_for(lambda: not self._repetitions)
+            moment = min(2 * moment, _LONGEST_MOMENT)
 
     def _acknowledge(self, reading: int) -> None:
         """Say of each signal that it has come, until the pipe is closed."""
         while numbers := os.read(reading, 64):
             # The system's handler writes those of all signals there that Python handles.
             for number in (number for number in numbers if number in _SIGNALS):
-                if self._repetitions:
-                    self._repetitions -= 1
-                    continue
+                with self._changed:
+                    if self._repetitions:
+                        self._repetitions -= 1
+                        self._changed.notify_all()
+                        continue
                 name = signal.Signals(number).name
                 if self._acknowledged:
                     self._say(f"{name} received again: ended at once; {self._again}.")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dms_jax.runtime import signals
 from dms_jax.runtime.signals import Interruptions, collect_interruptions, starting_deaf
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -134,6 +135,55 @@ def test_a_signal_in_a_callback_of_the_garbage_collector_is_not_lost(capsys: pyt
     assert interruptions.received == [signal.SIGTERM]
     assert capsys.readouterr().err == "program: SIGTERM received: ending.\n"
     assert sys.unraisablehook is hook
+
+
+def test_a_repetition_just_before_a_wait_is_repeated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python notes it, and calls its handler when the wait is over: too late."""
+    interruptions, sent = Interruptions("program"), []
+
+    def interrupt(number: int) -> None:
+        sent.append(number)
+        if len(sent) > 2:
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+            return
+        # What the system's handler does, without Python's.
+        assert interruptions._pipe is not None
+        os.write(interruptions._pipe[1], bytes([number]))
+
+    def callback(phase: str, _: object) -> None:
+        gc.callbacks.remove(callback)
+        signal.raise_signal(signal.SIGTERM)
+
+    def collect() -> None:
+        gc.callbacks.append(callback)
+        gc.collect(0)
+        time.sleep(60)
+
+    monkeypatch.setattr(signals, "_interrupt_main", interrupt)
+    begun = time.monotonic()
+    with interruptions, pytest.raises(KeyboardInterrupt):
+        collect()
+    assert time.monotonic() - begun < 30
+    assert sent == [signal.SIGTERM] * 3
+    assert interruptions.received == [signal.SIGTERM]
+    assert capsys.readouterr().err == "program: SIGTERM received: ending.\n"
+
+
+def test_what_ends_before_a_repetition_hears_of_none(capsys: pytest.CaptureFixture[str]) -> None:
+    interruptions = Interruptions("program")
+
+    def callback(phase: str, _: object) -> None:
+        gc.callbacks.remove(callback)
+        signal.raise_signal(signal.SIGTERM)
+
+    with interruptions:
+        gc.callbacks.append(callback)
+        gc.collect(0)
+    assert interruptions.received == [signal.SIGTERM]
+    assert capsys.readouterr().err == "program: SIGTERM received: ending.\n"
+    assert not [thread for thread in threading.enumerate() if thread.name == "repeated interruption"]
 
 
 def test_another_thread_leaves_signals_alone() -> None:
