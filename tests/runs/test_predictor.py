@@ -204,5 +204,5 @@ def test_a_network_without_class_heads(tmp_path: Path) -> None:
     prediction = predictor(np.random.default_rng(1).integers(0, 256, (50, 60), np.uint8))
     assert (prediction.class_name, prediction.probabilities) == (None, {})
     assert prediction.score == pytest.approx(prediction.map.max() / 255)
-    maps, probabilities = batch_predictor(run.model, run.variables)(np.zeros((2, SIZE, SIZE, 3), np.uint8))
-    assert (maps.shape, probabilities.shape) == ((2, 1, SIZE, SIZE), (2, 0, 4))
+    maps, probabilities, finite = batch_predictor(run.model, run.variables)(np.zeros((2, SIZE, SIZE, 3), np.uint8))
+    assert (maps.shape, probabilities.shape, finite.tolist()) == ((2, 1, SIZE, SIZE), (2, 0, 4), [True, True])
