@@ -1,5 +1,6 @@
 """What a network's predictions mean: its classes, what it sees of an image, and where a pixel is called defective."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -118,8 +119,7 @@ class ModelDescription:
         if self.free_class is not None and self.free_class not in self.class_names:
             raise ValueError(f"free_class={self.free_class!r} is none of {', '.join(self.class_names)}")
         for point in filter(None, (self.plain, self.gated)):
-            if point.threshold is not None and not 0 <= point.threshold < NUM_VALUES:
-                raise ValueError(f"threshold={point.threshold} must be in 0..{NUM_VALUES - 1}")
+            _check(point)
         if self.value_range is not None:
             low, high = self.value_range
             if not low < high:
@@ -156,6 +156,31 @@ def operating_point(fields: Mapping[str, Any]) -> OperatingPoint:
     # JSON has made text of the values.
     maxima = {int(key): n for key, n in fields["normal_maxima"].items()}
     return OperatingPoint(**{**limit, **fields, "normal_maxima": maxima})
+
+
+def _check(point: OperatingPoint) -> None:
+    """Raises ValueError: a field has a value that it cannot have."""
+    if point.threshold is not None and not _is_among(point.threshold, NUM_VALUES):
+        raise ValueError(f"threshold={point.threshold!r} must be in 0..{NUM_VALUES - 1}")
+    for value, count in point.normal_maxima.items():
+        if not _is_among(value, NUM_VALUES):
+            raise ValueError(f"normal_maxima: the value {value!r} must be in 0..{NUM_VALUES - 1}")
+        if not _is_among(count):
+            raise ValueError(f"normal_maxima: {count!r} cannot be how many images have the value {value}")
+    for name in ("note", "chosen_on"):
+        if not isinstance(text := getattr(point, name), str):
+            raise ValueError(f"{name}={text!r} must be text")
+    if point.limit is not None and not (_is_number(point.limit) and 0 <= point.limit <= 1):
+        raise ValueError(f"limit={point.limit!r} must be in 0..1")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def _is_among(value: object, end: float = math.inf) -> bool:
+    """It is an integer of 0..end-1."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(0 <= value < end)
 
 
 def gate(saliency_map: NDArray[np.uint8], defect_probability: float) -> NDArray[np.uint8]:

@@ -38,6 +38,29 @@ def test_a_description_with_other_fields_is_refused() -> None:
         ModelDescription.from_json({**MODEL.to_json(), "framing": {"mode": "mirror"}})
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("threshold", 256, "threshold=256 must be in 0..255"),
+        ("threshold", 1.5, "threshold=1.5 must be"),
+        ("threshold", True, "threshold=True must be"),
+        ("threshold", "12", "threshold='12' must be"),
+        ("normal_maxima", {"256": 1}, "the value 256 must be in 0..255"),
+        ("normal_maxima", {"20": []}, r"\[\] cannot be how many images have the value 20"),
+        ("normal_maxima", {"20": -1}, "-1 cannot be how many"),
+        ("note", 3, "note=3 must be text"),
+        ("chosen_on", None, "chosen_on=None must be text"),
+        ("limit", "0.1", "limit='0.1' must be in 0..1"),
+        ("limit", float("nan"), "limit=nan must be"),
+    ],
+)
+@pytest.mark.parametrize("point", ["plain", "gated"])
+def test_a_point_with_a_value_that_it_cannot_have_is_refused(point: str, field: str, value: object, told: str) -> None:
+    fields = MODEL.to_json()
+    with pytest.raises(ValueError, match=told):
+        ModelDescription.from_json({**fields, point: {**fields[point], field: value}})
+
+
 def test_false_alarms_are_limited_to_exactly_the_share_that_was_asked_for() -> None:
     random = np.random.default_rng(0)
     for count in (1, 2, 7, 50, 100):

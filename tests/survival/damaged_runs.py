@@ -86,7 +86,7 @@ def _predictions(folder: Path) -> list[Sample]:
     for number in range(3):
         name = f"line/{number}"
         pixels = np.full((12, 16), 255 if number else 0, np.uint8)
-        for path in (folder / "maps" / f"{name}.png", folder / "images" / f"{name}.png"):
+        for path in (folder / part / f"{name}.png" for part in ("maps", "masks", "images")):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(path)
         record = {
@@ -99,7 +99,7 @@ def _predictions(folder: Path) -> list[Sample]:
     records = folder / "predictions.jsonl"
     records.write_text("\n".join(lines) + "\n")
     report = partial(_quietly, lambda: render(report_predictions(folder)))
-    scored = partial(_quietly, lambda: render(report_predictions(folder, folder / "maps")))
+    scored = partial(_quietly, lambda: render(report_predictions(folder, folder / "masks")))
     return [
         Sample(folder / "predictions.json", report, "predictions.json", True),
         Sample(records, report, str(folder), True),
