@@ -21,9 +21,12 @@ MOMENTS = ("before the first step", "while the step is compiled", "between steps
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[Runs]:
+    # `nohup` has it ignored, and what it starts too: no run would ever be stopped by it.
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     runs = Runs(tmp_path)
     yield runs
     runs.end()
+    signal.signal(signal.SIGHUP, hangup)
 
 
 class Stopped:
