@@ -162,10 +162,10 @@ class Interruptions:
         moment = _MOMENT
         while not handled.wait(moment):
             with self._changed:
+                if self._repetitions:
+                    continue
                 self._repetitions += 1
             _interrupt_main(self.received[0])
-            with self._changed:
-                self._changed.wait_for(lambda: not self._repetitions)
             moment = min(2 * moment, _LONGEST_MOMENT)
 
     def _acknowledge(self, reading: int) -> None:
@@ -176,7 +176,6 @@ class Interruptions:
                 with self._changed:
                     if self._repetitions:
                         self._repetitions -= 1
-                        self._changed.notify_all()
                         continue
                 name = signal.Signals(number).name
                 if self._acknowledged:

@@ -171,6 +171,27 @@ def test_a_repetition_just_before_a_wait_is_repeated(
     assert capsys.readouterr().err == "program: SIGTERM received: ending.\n"
 
 
+def test_where_signals_wake_something_else_a_repetition_holds_nothing_up() -> None:
+    """As an event loop of `asyncio` does: what has to say something of signals never sees them."""
+    interruptions = Interruptions("program")
+
+    def callback(phase: str, _: object) -> None:
+        gc.callbacks.remove(callback)
+        signal.raise_signal(signal.SIGTERM)
+
+    def collect() -> None:
+        signal.set_wakeup_fd(-1)
+        gc.callbacks.append(callback)
+        gc.collect(0)
+        time.sleep(60)
+
+    begun = time.monotonic()
+    with interruptions, pytest.raises(KeyboardInterrupt):
+        collect()
+    assert time.monotonic() - begun < 30
+    assert interruptions.received == [signal.SIGTERM]
+
+
 def test_what_ends_before_a_repetition_hears_of_none(capsys: pytest.CaptureFixture[str]) -> None:
     interruptions = Interruptions("program")
 
