@@ -3,6 +3,7 @@
 import _thread
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
@@ -51,8 +52,9 @@ class Interruptions:
         self.received: list[int] = []
         self._program, self._again, self._leave = program, again, leave
         self._defers = self._exits = False
-        # Of a signal that was in vain: it is repeated until Python's handler is called.
-        self._in_vain: threading.Event | None = None
+        # Of a signal that was in vain: it is repeated until Python's handler is called. No `Event`: in the middle of
+        # its `set`, the handler would wait for a lock that its own thread has.
+        self._in_vain: queue.SimpleQueue[None] | None = None
         self._repeater: threading.Thread | None = None
         # Signals of the repeater that the acknowledging thread has not seen yet.
         self._repetitions = 0
@@ -89,8 +91,8 @@ class Interruptions:
             return
         # A repetition that is under way ends nothing any more.
         self._exits = True
-        if self._in_vain is not None:
-            self._in_vain.set()
+        if (in_vain := self._in_vain) is not None:
+            in_vain.put(None)
         if self._repeater is not None:
             self._repeater.join()
         for number, handler in self._previous.items():
@@ -131,11 +133,11 @@ class Interruptions:
             self._changed.wait_for(lambda: self._acknowledged >= len(self.received))
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self._in_vain is None:
-            self.received.append(number)
-        else:
-            self._in_vain.set()
+        if (in_vain := self._in_vain) is not None:
+            in_vain.put(None)
             self._in_vain = None
+        else:
+            self.received.append(number)
         if not (self._defers or self._exits):
             raise KeyboardInterrupt
 
@@ -147,20 +149,20 @@ class Interruptions:
         if not isinstance(unraisable.exc_value, KeyboardInterrupt) or not self.received:
             self._previous_hook(unraisable)
             return
-        self._in_vain = threading.Event()
+        self._in_vain = queue.SimpleQueue()
         self._repeater = threading.Thread(
             target=self._repeat, args=(self._in_vain,), name="repeated interruption", daemon=True
         )
         self._repeater.start()
 
-    def _repeat(self, handled: threading.Event) -> None:
+    def _repeat(self, handled: queue.SimpleQueue[None]) -> None:
         """Send the first signal again until Python calls its handler.
 
         Once is not enough: one that comes just before the main thread begins to wait does not end the waiting. The next
         is sent when the last was seen, because the system delivers two that are both on their way as one.
         """
         moment = _MOMENT
-        while not handled.wait(moment):
+        while not _has_come(handled, moment):
             with self._changed:
                 if self._repetitions:
                     continue
@@ -205,6 +207,14 @@ def _interrupt_main(number: int) -> None:
     else:
         # Windows has none; Python's own is noticed when the waiting is over.
         _thread.interrupt_main(signal.Signals(number))
+
+
+def _has_come(messages: queue.SimpleQueue[None], seconds: float) -> bool:
+    try:
+        messages.get(timeout=seconds)
+    except queue.Empty:
+        return False
+    return True
 
 
 def interrupted_code(received: list[int]) -> int:

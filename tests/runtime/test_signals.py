@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -205,6 +206,50 @@ def test_what_ends_before_a_repetition_hears_of_none(capsys: pytest.CaptureFixtu
     assert interruptions.received == [signal.SIGTERM]
     assert capsys.readouterr().err == "program: SIGTERM received: ending.\n"
     assert not [thread for thread in threading.enumerate() if thread.name == "repeated interruption"]
+
+
+_REPEATED_AT_THE_END = """
+import gc, signal, sys
+from dms_jax.runtime.signals import Interruptions
+
+def callback(phase, _):
+    gc.callbacks.remove(callback)
+    signal.raise_signal(signal.SIGTERM)
+
+def end_with_repetition(line):
+    interruptions, lines = Interruptions("program", leave=print), []
+
+    def trace(frame, event, _):
+        if interruptions._exits and signal.getsignal(signal.SIGTERM) == interruptions._receive:
+            lines.append(frame.f_lineno)
+            if len(lines) == line:
+                with interruptions._changed:
+                    interruptions._repetitions += 1
+                signal.raise_signal(signal.SIGTERM)
+        return trace
+
+    with interruptions:
+        gc.callbacks.append(callback)
+        gc.collect(0)
+        sys.settrace(trace)
+    sys.settrace(None)
+    assert interruptions.received == [signal.SIGTERM]
+    return len(lines)
+
+line = 1
+while end_with_repetition(line) >= line:
+    line += 1
+print("repeated at", line)
+"""
+
+
+def test_a_repetition_at_any_moment_of_the_end_holds_nothing_up() -> None:
+    """The thread that handles it may have any lock then."""
+    command = [sys.executable, "-c", _REPEATED_AT_THE_END]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"repeated at \d+\n", done.stdout)
+    assert int(done.stdout.split()[-1]) > 5
 
 
 def test_another_thread_leaves_signals_alone() -> None:
