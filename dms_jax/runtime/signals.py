@@ -134,6 +134,9 @@ class Interruptions:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if (in_vain := self._in_vain) is not None:
+            if _is_within(frame, self._repeat_what_was_ignored):
+                # In vain again.
+                return
             in_vain.put(None)
             self._in_vain = None
         else:
@@ -215,6 +218,12 @@ def _has_come(messages: queue.SimpleQueue[None], seconds: float) -> bool:
     except queue.Empty:
         return False
     return True
+
+
+def _is_within(frame: FrameType | None, function: Callable[..., object]) -> bool:
+    while frame is not None and frame.f_code is not function.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def interrupted_code(received: list[int]) -> int:

@@ -208,6 +208,31 @@ def test_what_ends_before_a_repetition_hears_of_none(capsys: pytest.CaptureFixtu
     assert not [thread for thread in threading.enumerate() if thread.name == "repeated interruption"]
 
 
+def test_a_repetition_while_the_first_is_still_being_ignored_is_in_vain_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a busy machine, on which a thread takes long to start."""
+    start = threading.Thread.start
+
+    def start_slowly(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "repeated interruption":
+            time.sleep(0.3)
+
+    def callback(phase: str, _: object) -> None:
+        gc.callbacks.remove(callback)
+        signal.raise_signal(signal.SIGTERM)
+
+    def collect() -> None:
+        gc.callbacks.append(callback)
+        gc.collect(0)
+        time.sleep(10)
+
+    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    interruptions = Interruptions("program")
+    with interruptions, pytest.raises(KeyboardInterrupt):
+        collect()
+    assert interruptions.received == [signal.SIGTERM]
+
+
 _REPEATED_AT_THE_END = """
 import gc, signal, sys
 from dms_jax.runtime.signals import Interruptions
