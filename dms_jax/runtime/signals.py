@@ -55,6 +55,8 @@ class Interruptions:
         # Of a signal that was in vain: it is repeated until Python's handler is called. No `Event`: in the middle of
         # its `set`, the handler would wait for a lock that its own thread has.
         self._in_vain: queue.SimpleQueue[None] | None = None
+        # Of a repetition that was on its way while the one before it was handled.
+        self._late = False
         self._repeater: threading.Thread | None = None
         # Signals of the repeater that the acknowledging thread has not seen yet.
         self._repetitions = 0
@@ -138,7 +140,11 @@ class Interruptions:
                 # In vain again.
                 return
             in_vain.put(None)
-            self._in_vain = None
+            self._in_vain, self._late = None, True
+        elif self._late:
+            # Were it a second signal of the user's: that one ends the process without this.
+            self._late = False
+            return
         else:
             self.received.append(number)
         if not (self._defers or self._exits):

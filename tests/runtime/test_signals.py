@@ -233,6 +233,45 @@ def test_a_repetition_while_the_first_is_still_being_ignored_is_in_vain_too(monk
     assert interruptions.received == [signal.SIGTERM]
 
 
+def test_a_repetition_that_was_on_its_way_when_the_last_was_handled_is_no_second_signal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes: list[int] = []
+    interruptions = Interruptions("program", leave=codes.append)
+    interrupt, is_over = signals._interrupt_main, threading.Event()
+
+    def interrupt_twice(number: int) -> None:
+        interrupt(number)
+        while interruptions._in_vain is not None:
+            time.sleep(0.001)
+        with interruptions._changed:
+            interruptions._repetitions += 1
+        interrupt(number)
+        is_over.set()
+
+    def callback(phase: str, _: object) -> None:
+        gc.callbacks.remove(callback)
+        signal.raise_signal(signal.SIGTERM)
+
+    def collect() -> None:
+        gc.callbacks.append(callback)
+        gc.collect(0)
+        time.sleep(60)
+
+    monkeypatch.setattr(signals, "_interrupt_main", interrupt_twice)
+    with interruptions:
+        with pytest.raises(KeyboardInterrupt):
+            collect()
+        try:
+            # What is cleaned up after the first.
+            assert is_over.wait(30)
+            interruptions.wait_until_acknowledged()
+        except KeyboardInterrupt:
+            pytest.fail("it was interrupted again")
+    assert (interruptions.received, codes) == ([signal.SIGTERM], [])
+    assert capsys.readouterr().err == "program: SIGTERM received: ending.\n"
+
+
 _REPEATED_AT_THE_END = """
 import gc, signal, sys
 from dms_jax.runtime.signals import Interruptions
