@@ -134,7 +134,7 @@ class ModelDescription:
         """Read what `to_json` made.
 
         Raises:
-          TypeError: there is a field too many or too few.
+          KeyError, TypeError: there is a field too many or too few.
           ValueError: a field has a value that it cannot have.
         """
         return cls(
@@ -150,11 +150,20 @@ class ModelDescription:
 
 
 def operating_point(fields: Mapping[str, Any]) -> OperatingPoint:
-    """Read what `dataclasses.asdict` made of an `OperatingPoint`."""
+    """Read what `dataclasses.asdict` made of an `OperatingPoint`.
+
+    Raises:
+      KeyError, TypeError: there is a field too many or too few.
+      ValueError: it has no fields, or its counts are none.
+    """
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"{fields!r} must have the fields of a threshold")
+    if not isinstance(counts := fields["normal_maxima"], Mapping):
+        raise ValueError(f"normal_maxima={counts!r} must have counts by their values")
     found = _LIMIT.search(str(fields.get("note", "")))
     limit = {"limit": float(found[1])} if found else {}
     # JSON has made text of the values.
-    maxima = {int(key): n for key, n in fields["normal_maxima"].items()}
+    maxima = {int(key): n for key, n in counts.items()}
     return OperatingPoint(**{**limit, **fields, "normal_maxima": maxima})
 
 

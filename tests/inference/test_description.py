@@ -45,6 +45,8 @@ def test_a_description_with_other_fields_is_refused() -> None:
         ("threshold", 1.5, "threshold=1.5 must be"),
         ("threshold", True, "threshold=True must be"),
         ("threshold", "12", "threshold='12' must be"),
+        ("normal_maxima", None, "normal_maxima=None must have counts"),
+        ("normal_maxima", [1, 2], r"normal_maxima=\[1, 2\] must have counts"),
         ("normal_maxima", {"256": 1}, "the value 256 must be in 0..255"),
         ("normal_maxima", {"20": []}, r"\[\] cannot be how many images have the value 20"),
         ("normal_maxima", {"20": -1}, "-1 cannot be how many"),
@@ -59,6 +61,13 @@ def test_a_point_with_a_value_that_it_cannot_have_is_refused(point: str, field: 
     fields = MODEL.to_json()
     with pytest.raises(ValueError, match=told):
         ModelDescription.from_json({**fields, point: {**fields[point], field: value}})
+
+
+@pytest.mark.parametrize("point", ["plain", "gated"])
+@pytest.mark.parametrize("value", [96, [], "96"])
+def test_a_point_without_fields_is_refused(point: str, value: object) -> None:
+    with pytest.raises(ValueError, match="must have the fields of a threshold"):
+        ModelDescription.from_json({**MODEL.to_json(), point: value})
 
 
 def test_false_alarms_are_limited_to_exactly_the_share_that_was_asked_for() -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,16 @@ def test_what_is_no_file_of_ours_is_refused(tmp_path: Path) -> None:
     save_onnx_model(made, path)
     with pytest.raises(UserError, match="does not say what it predicts"):
         OnnxPredictor(path)
+
+
+@pytest.mark.parametrize("damaged", [{"plain": []}, {"gated": {**asdict(DESCRIPTION.plain), "normal_maxima": None}}])
+def test_what_does_not_say_its_threshold_is_refused(damaged: dict[str, Any]) -> None:
+    model = SDMS(**FIELDS)
+    made = make_onnx_model(model, realistic_variables(model, RANDOM), DESCRIPTION)
+    (text,) = (text for text in made.metadata_props if text.key == "dms_jax")
+    text.value = json.dumps({**json.loads(text.value), **damaged})
+    with pytest.raises(UserError, match=r"^the model does not say what it predicts: name"):
+        OnnxPredictor(made.SerializeToString())
 
 
 @pytest.mark.parametrize("size", [20, 33, 80])
