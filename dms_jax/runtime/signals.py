@@ -91,8 +91,8 @@ class Interruptions:
     def __exit__(self, *_: object) -> None:
         if self._pipe is None:
             return
-        # A repetition that is under way ends nothing any more.
-        self._exits = True
+        # A repetition that is under way ends nothing any more, and a signal of the user's what comes after this.
+        earlier, self._exits = len(self.received), True
         if (in_vain := self._in_vain) is not None:
             in_vain.put(None)
         if self._repeater is not None:
@@ -108,6 +108,8 @@ class Interruptions:
         os.close(reading)
         self._pipe = None
         self._in_vain, self._exits = None, False
+        if len(self.received) > earlier:
+            raise KeyboardInterrupt
 
     def reinstall(self) -> None:
         """Handle the signals again, after something else may have taken them; `jax.distributed` takes SIGTERM."""

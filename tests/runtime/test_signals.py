@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -270,6 +271,22 @@ def test_a_repetition_that_was_on_its_way_when_the_last_was_handled_is_no_second
             pytest.fail("it was interrupted again")
     assert (interruptions.received, codes) == ([signal.SIGTERM], [])
     assert capsys.readouterr().err == "program: SIGTERM received: ending.\n"
+
+
+def test_a_signal_while_handlers_are_put_back_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes on after a run, in a script of somebody's own, has to end too."""
+    interruptions, put_back = Interruptions("program"), signal.signal
+    before = [signal.getsignal(number) for number in SIGNALS]
+
+    def put_back_interrupted(number: int, handler: Any) -> Any:
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGTERM)
+        return put_back(number, handler)
+
+    with pytest.raises(KeyboardInterrupt), interruptions:
+        monkeypatch.setattr(signal, "signal", put_back_interrupted)
+    assert interruptions.received == [signal.SIGTERM]
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 _REPEATED_AT_THE_END = """
