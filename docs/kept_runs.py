@@ -99,7 +99,18 @@ def by_seeds(runs: Mapping[str, Run], names: Sequence[str] = ()) -> dict[str, li
 def without_fields(command: str, *fields: str) -> str:
     """A command without what sets fields of its configuration, such as `seed`."""
     flags = tuple(f"--config.{field}=" for field in fields)
-    return shlex.join(word for word in shlex.split(command) if not word.startswith(flags))
+    return shlex.join(word for word in _words(command) if not word.startswith(flags))
+
+
+def _words(command: str) -> list[str]:
+    """Those of a command; a field and its value are one, be they given as `--config.seed=1` or `--config.seed 1`."""
+    words: list[str] = []
+    for word in shlex.split(command):
+        if words and words[-1].startswith("--config.") and "=" not in words[-1] and not word.startswith("--"):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
 
 
 def recipe_of(command: str) -> str:
@@ -116,7 +127,7 @@ def recipe_of(command: str) -> str:
 
 def field_of(command: str, field: str) -> Any:
     """What a command gives a field, such as `data.image_size`, or today's recipe does; None where neither is known."""
-    given = [word.partition("=")[2] for word in shlex.split(command) if word.startswith(f"--config.{field}=")]
+    given = [word.partition("=")[2] for word in _words(command) if word.startswith(f"--config.{field}=")]
     if given:
         return given[-1]
     recipe = recipe_of(command)

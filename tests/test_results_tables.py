@@ -103,6 +103,18 @@ def test_seeds_may_differ_in_how_often_they_wrote_something(kept: Path) -> None:
         kept_runs.by_seeds(runs)
 
 
+def test_a_field_and_its_value_may_be_two_words(kept: Path) -> None:
+    run = kept_runs.runs_in(kept)["other"]
+    runs = {
+        f"a-seed{seed}": {**run, "seed": seed, "command": f"python train.py --config bdms --config.seed {seed} --debug"}
+        for seed in (0, 1)
+    }
+    assert kept_runs.by_seeds(runs) == {"a": list(runs.values())}
+    command = "python train.py --config bdms --config.data.mask_balance 0.5 --config.deterministic --config.seed -1"
+    assert kept_runs.field_of(command, "data.mask_balance") == "0.5"
+    assert kept_runs.field_of(command, "seed") == "-1"
+
+
 def test_runs_that_are_no_seeds_of_one_are_refused(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         results_tables.main(["none", "--results", str(kept)])
