@@ -118,12 +118,17 @@ class ModelDescription:
             raise ValueError(f"class_names={self.class_names} must be names")
         if self.free_class is not None and self.free_class not in self.class_names:
             raise ValueError(f"free_class={self.free_class!r} is none of {', '.join(self.class_names)}")
+        for name in ("size", "tile"):
+            if not _is_among(pixels := getattr(self.framing, name)):
+                raise ValueError(f"framing: {name}={pixels!r} must be a whole number of pixels")
+        if not _is_number(self.framing.overlap):
+            raise ValueError(f"framing: overlap={self.framing.overlap!r} must be a number")
         for point in filter(None, (self.plain, self.gated)):
             _check(point)
         if self.value_range is not None:
             low, high = self.value_range
-            if not low < high:
-                raise ValueError(f"value_range={self.value_range} must rise")
+            if not (_is_number(low) and _is_number(high) and -math.inf < low < high < math.inf):
+                raise ValueError(f"value_range={self.value_range} must be two numbers that rise")
 
     def to_json(self) -> dict[str, Any]:
         """As a dict for JSON, which `from_json` reads."""

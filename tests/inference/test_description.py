@@ -70,6 +70,24 @@ def test_a_point_without_fields_is_refused(point: str, value: object) -> None:
         ModelDescription.from_json({**MODEL.to_json(), point: value})
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"framing": {"size": 1.5}}, "framing: size=1.5 must be a whole number of pixels"),
+        ({"framing": {"size": True}}, "size=True must be"),
+        ({"framing": {"size": 64, "tile": float("nan")}}, "tile=nan must be"),
+        ({"framing": {"size": 64, "overlap": False}}, "overlap=False must be a number"),
+        ({"value_range": ["0", "9"]}, r"value_range=\('0', '9'\) must be two numbers that rise"),
+        ({"value_range": [False, True]}, "must be two numbers"),
+        ({"value_range": [0, float("inf")]}, "must be two numbers"),
+        ({"value_range": [9, 0]}, "must be two numbers"),
+    ],
+)
+def test_what_no_image_can_be_read_by_is_refused(fields: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        ModelDescription.from_json({**MODEL.to_json(), **fields})
+
+
 def test_false_alarms_are_limited_to_exactly_the_share_that_was_asked_for() -> None:
     random = np.random.default_rng(0)
     for count in (1, 2, 7, 50, 100):
