@@ -155,6 +155,10 @@ def _with_defects(source: ExampleSource) -> NDArray[np.intp]:
     return np.flatnonzero(source.defective() & source.has_masks())
 
 
+def _has_unmarked_defect(source: ExampleSource) -> NDArray[np.bool_]:
+    return ~source.has_masks() & (source.labels() != source.free_class)
+
+
 def _of_test(splits: Splits) -> Iterator[str]:
     if not splits.test.has_masks().any():
         yield (
@@ -173,6 +177,14 @@ def _of_framing(config: ConfigDict, splits: Splits, num_classes: int) -> Iterato
     sentence = vanishing_sentence(found, framing)
     if sentence is not None:
         yield sentence
+    if framing.mode == "tiles":
+        idle = sum(np.count_nonzero(_has_unmarked_defect(source)) for source in splits.train)
+        if idle:
+            yield (
+                f"With config.data.resize=tiles, {idle} of the {sum(map(len, splits.train))} training images teach "
+                "nothing: without a mask, nobody knows which of their tiles show the defect. Give them masks, or train "
+                "on whole images (squash or letterbox), where they teach their class."
+            )
     if splits.selection is None:
         return
     names = splits.selection.names()

@@ -311,6 +311,19 @@ def test_a_fold_without_a_defect_chooses_no_threshold(monkeypatch: pytest.Monkey
     assert sorted(found) == [False, True, True, True]
 
 
+@pytest.mark.parametrize(
+    ("resize", "known", "label", "is_said"),
+    [("tiles", False, 1, True), ("squash", False, 1, False), ("tiles", True, 1, False), ("tiles", False, 0, False)],
+)
+def test_tiles_of_a_defect_without_a_mask_teach_nothing(
+    resize: str, known: bool, label: int, is_said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, sound = source_of(9, 8, known=known, label=label), source_of(9, 0)
+    sentences = said(train, sound, monkeypatch, test=sound, data__resize=resize)
+    start = "With config.data.resize=tiles, 2 of the 2 training images teach nothing: "
+    assert any(sentence.startswith(start) for sentence in sentences) == is_said
+
+
 def test_images_of_test_without_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = source_of(9, 0)
     (sentence,) = said(sound, sound, monkeypatch, test=source_of(9, 0, known=False))
