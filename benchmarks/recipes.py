@@ -248,6 +248,20 @@ def _seeds(text: str) -> list[int]:
         raise SystemExit(f"recipes.py: --seeds={text} is not whole numbers: write them as 0,1,2.") from error
 
 
+def _read_records(output: Path) -> dict[str, dict[str, Any]]:
+    """What `run_variant` has written into a folder, by name."""
+    records = {}
+    for file in sorted(file for file in output.glob("*.json") if file.is_file()):
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise SystemExit(f"recipes.py: {file} cannot be read ({error}): remove it.") from error
+        # Other benchmarks' --json may lie beside them.
+        if isinstance(found, dict) and "arguments" in found:
+            records[file.stem] = found
+    return records
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the flags, train, and print the table; 1 if a variant failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -268,13 +282,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     common = _fields(arguments.set)
     fields = _named_variants(arguments.variants, arguments.variant, common, seeds)
     gpus = [gpu for gpu in arguments.gpus.split(",") if gpu]
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    if not arguments.output.is_dir() and (arguments.table or arguments.output.exists()):
+        raise SystemExit(f"recipes.py: --output={arguments.output} is no folder: name another.")
     if arguments.table:
-        files = sorted(file for file in arguments.output.glob("*.json") if file.is_file())
-        found = {file.stem: json.loads(file.read_text()) for file in files}
-        # Other benchmarks' --json may lie beside them.
-        records = {name: each for name, each in found.items() if isinstance(each, dict) and "arguments" in each}
+        records = _read_records(arguments.output)
     else:
+        arguments.output.mkdir(parents=True, exist_ok=True)
         records = run_all(
             variants_of(arguments.config, fields or {"base": {}}, common, seeds),
             *(arguments.output, gpus, arguments.commit or commit_of(ROOT)),

@@ -1,6 +1,7 @@
 """Variants of a configuration that are trained for a table, and what is noted of the code and the card."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -156,6 +157,23 @@ def test_a_file_of_something_else_than_variants_is_refused(text: str, sentence: 
     file.write_text(text)
     with pytest.raises(SystemExit, match=rf"--variants=.*variants\.json {sentence}"):
         recipes.main(["--output", str(tmp_path / "search"), "--variants", str(file)])
+
+
+def test_a_table_of_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    file, absent, garbled = tmp_path / "file", tmp_path / "absent", tmp_path / "garbled"
+    file.touch()
+    garbled.mkdir()
+    (garbled / "base.json").write_text("{")
+    for folder, sentence in (
+        (file, f"--output={file} is no folder"),
+        (absent, f"--output={absent} is no folder"),
+        (garbled, f"{garbled / 'base.json'} cannot be read"),
+    ):
+        with pytest.raises(SystemExit, match=re.escape(sentence)):
+            recipes.main(["--table", "--output", str(folder)])
+    assert not absent.exists()
+    with pytest.raises(SystemExit, match="is no folder"):
+        recipes.main(["--output", str(file)])
 
 
 def test_a_failure_is_not_told_with_what_an_earlier_start_said(
