@@ -4,6 +4,7 @@ python docs/paste_image.py --images DIR/MT_Free/Imgs --output docs/images/paste.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import jax
@@ -11,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from dms_jax.data.image_files import read_image
+from dms_jax.errors import UserError
 from dms_jax.training.augment import example_keys
 from dms_jax.training.paste import paste_defects
 
@@ -27,7 +30,7 @@ def paste_image(files: list[Path], *, size: int, shown: int, columns: int, seed:
       columns: beside each other.
       seed: decides what is pasted.
     """
-    images = np.stack([np.asarray(Image.open(file).convert("RGB").resize((size, size))) for file in files])
+    images = np.stack([np.asarray(read_image(file).resize((size, size))) for file in files])
     batch = {
         "image": jnp.asarray(images),
         "mask": jnp.zeros((*images.shape[:3], 1), jnp.uint8),
@@ -48,8 +51,8 @@ def paste_image(files: list[Path], *, size: int, shown: int, columns: int, seed:
     return Image.fromarray(np.concatenate(parts)[:, :-_GAP])
 
 
-def main() -> None:
-    """Read the flags and write the picture."""
+def main() -> int:
+    """Read the flags and write the picture; 1 if an image cannot be read, or the picture not be written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="normal images")
     # MTDD's masks are PNG files in the same folder.
@@ -60,14 +63,22 @@ def main() -> None:
     parser.add_argument("--shown", type=int, default=110, help="side of an image in the picture (%(default)s)")
     parser.add_argument("--seed", type=int, default=4, help="decides what is pasted (%(default)s)")
     arguments = parser.parse_args()
+    for name in ("columns", "rows", "shown"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} {getattr(arguments, name)} is too small: it must be at least 1.")
     files = sorted(arguments.images.glob(arguments.pattern))
     if not files:
         parser.error(f"{arguments.images} holds no {arguments.pattern}: name others, as by --pattern '*.png'")
     count = arguments.columns * arguments.rows
     files = files[:: max(len(files) // count, 1)][:count]
-    picture = paste_image(files, size=300, shown=arguments.shown, columns=arguments.columns, seed=arguments.seed)
-    picture.convert("L").save(arguments.output, optimize=True)
+    try:
+        picture = paste_image(files, size=300, shown=arguments.shown, columns=arguments.columns, seed=arguments.seed)
+        picture.convert("L").save(arguments.output, "PNG", optimize=True)
+    except (UserError, OSError) as error:
+        print(f"paste_image.py: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,6 +4,7 @@ python docs/quickstart_image.py --workdir runs/quickstart --output docs/images/q
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from dms_jax.data.examples import one_of_each_class
 from dms_jax.data.framing import crops_of, cut, join
+from dms_jax.errors import UserError
 from dms_jax.inference.batching import BatchPredictor
 from dms_jax.inference.predict_step import make_predict_step
 from dms_jax.runs.config.build import framing_config
@@ -45,15 +47,22 @@ def quickstart_image(workdir: Path, rows: int) -> Image.Image:
     return Image.fromarray(np.concatenate(padded[:-1]))
 
 
-def main() -> None:
-    """Read the flags and write the image."""
+def main() -> int:
+    """Read the flags and write the image; 1 if there is no such run, or the image cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workdir", type=Path, required=True, metavar="DIR", help="of a run")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="PNG")
     parser.add_argument("--rows", type=int, default=4, help="test images (%(default)s)")
     arguments = parser.parse_args()
-    quickstart_image(arguments.workdir, arguments.rows).save(arguments.output)
+    if arguments.rows < 1:
+        parser.error(f"--rows {arguments.rows} is too small: it must be at least 1.")
+    try:
+        quickstart_image(arguments.workdir, arguments.rows).save(arguments.output, "PNG")
+    except (UserError, OSError) as error:
+        print(f"quickstart_image.py: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
