@@ -16,9 +16,9 @@ def reopen_folder(directory: Path) -> PreparedDataset | None:
     Returns:
       The dataset; None where the directory is not there, or not whole.
     """
-    config, root = directory.parent.name, directory.parents[2]
-    if not (directory / "dataset_info.json").is_file() or directory.parents[1].name != Folder.name:
+    if directory.parent.parent.name != Folder.name or not (directory / "dataset_info.json").is_file():
         return None
+    config, root = directory.parent.name, directory.parents[2]
     try:
         builder = Folder(data_dir=str(root), config=config)
         splits = builder.info.splits

@@ -116,6 +116,8 @@ class ModelDescription:
     def __post_init__(self) -> None:
         if not self.class_names or not all(isinstance(name, str) for name in self.class_names):
             raise ValueError(f"class_names={self.class_names} must be names")
+        if len(set(self.class_names)) < len(self.class_names):
+            raise ValueError(f"class_names={self.class_names} must differ")
         if self.free_class is not None and self.free_class not in self.class_names:
             raise ValueError(f"free_class={self.free_class!r} is none of {', '.join(self.class_names)}")
         for name in ("size", "tile"):
@@ -129,6 +131,8 @@ class ModelDescription:
             low, high = self.value_range
             if not (_is_number(low) and _is_number(high) and -math.inf < low < high < math.inf):
                 raise ValueError(f"value_range={self.value_range} must be two numbers that rise")
+        if not isinstance(self.version, str):
+            raise ValueError(f"version={self.version!r} must be text")
 
     def to_json(self) -> dict[str, Any]:
         """As a dict for JSON, which `from_json` reads."""

@@ -109,6 +109,10 @@ class RunDescription:
             description = cls(**fields)
             # Which refuses what no model can be.
             assert description.model.class_names == description.class_names
+            if not isinstance(description.dataset, str) or not isinstance(description.images, dict):
+                raise TypeError("dataset must be a path, and images a hash of each split")
+            if description.max_false_alarms is not None and not 0 <= description.max_false_alarms <= 1:
+                raise ValueError(f"max_false_alarms={description.max_false_alarms} must be in 0..1")
             return description
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is damaged: bring back a copy, or train anew.") from error

@@ -88,6 +88,18 @@ def test_what_no_image_can_be_read_by_is_refused(fields: dict[str, object], told
         ModelDescription.from_json({**MODEL.to_json(), **fields})
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("class_names", ["good", "crack", "crack"], "must differ"),
+        ("version", None, "version=None must be text"),
+    ],
+)
+def test_a_model_with_a_value_that_it_cannot_have_is_refused(field: str, value: object, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        ModelDescription.from_json({**MODEL.to_json(), "free_class": None, field: value})
+
+
 def test_false_alarms_are_limited_to_exactly_the_share_that_was_asked_for() -> None:
     random = np.random.default_rng(0)
     for count in (1, 2, 7, 50, 100):

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,9 @@ def test_runs_of_earlier_versions_say_nothing_of_their_images(tmp_path: Path) ->
     (tmp_path / "run.json").write_text(text.replace(',\n  "images": {}', ""))
     assert "images" not in (tmp_path / "run.json").read_text()
     assert RunDescription.load(tmp_path) == RunDescription(**fields)
+
+
+@pytest.mark.parametrize("gone", ["/", "/nowhere"])
+def test_a_dataset_that_nothing_is_left_of_is_prepared_again(begun: Path, gone: str) -> None:
+    description, dataset = description_of(begun)
+    assert reopen_dataset(config_of(begun), replace(description, dataset=gone))[0] == dataset

@@ -171,6 +171,26 @@ def test_what_cannot_be_loaded_is_a_sentence(workdir: Path, tmp_path: Path) -> N
             Predictor.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_false_alarms", "x"),
+        ("max_false_alarms", 7),
+        ("dataset", 5),
+        ("images", "x"),
+        ("version", None),
+        ("value_range", ["a", "b"]),
+    ],
+)
+def test_a_run_with_a_value_that_it_cannot_have_is_refused(
+    workdir: Path, tmp_path: Path, field: str, value: object
+) -> None:
+    run = json.loads((workdir / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**run, field: value}))
+    with pytest.raises(UserError, match=r"run\.json is damaged"):
+        RunDescription.load(tmp_path)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 15, 16, 17, 33])
 def test_however_many_there_are_each_is_predicted_as_alone(count: int, predictor: Predictor) -> None:
     """Four devices, four crops on each at a time."""
