@@ -67,7 +67,7 @@ def load_image(path: str | Path) -> Image.Image:
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist.") from error
     except IsADirectoryError as error:
-        raise UserError(f"{path} is a folder, not an image.") from error
+        raise UserError(f"{path} is a folder, not an image: name a file.") from error
     except PermissionError as error:
         raise UserError(f"{path} may not be read: change its permissions.") from error
     except Image.DecompressionBombError as error:

@@ -116,7 +116,7 @@ class TestReadImage:
     def test_missing_file_and_folder(self, tmp_path):
         with pytest.raises(UserError, match=r"nothing\.png does not exist"):
             read_image(tmp_path / "nothing.png")
-        with pytest.raises(UserError, match="is a folder"):
+        with pytest.raises(UserError, match="is a folder, not an image: name a file"):
             read_image(tmp_path)
 
     def test_large_images_are_read_without_a_warning(self, tmp_path, monkeypatch):
