@@ -19,6 +19,10 @@ from dms_jax.data.reopening import reopen_folder
 from dms_jax.errors import UserError
 from dms_jax.runs.description import RunDescription
 
+_NOT_COMPARED = (
+    "{} is read anew: its images have the names and labels of those that this run began with; whether their pixels and "
+    "masks are the same is not known."
+)
 _FIX = "bring back what the run began with, or train anew with another --workdir"
 
 
@@ -79,7 +83,7 @@ def reopen_dataset(
                 f"the images of {' and '.join(differing)} in {where} are not those that the run began with, which were "
                 f"in {began_in}: {_FIX}."
             )
-        notes = []
+        notes = [_NOT_COMPARED.format(config.data.manual_dir)] if is_folder else []
     return dataset, tuple(notes)
 
 
