@@ -130,6 +130,12 @@ def evaluate_onnx(
             "it was exported from."
         )
     dataset, splits, notes = open_splits(run, split, data_dir=data_dir, manual_dir=manual_dir)
+    if (exported.plain, exported.gated) != (own.plain, own.gated):
+        notes = (
+            *notes,
+            f"{file} has other thresholds than the run in {workdir}: it is of another run, or was exported before this "
+            "one trained on or was tested as it is now. Its step is not known; the one below is the run's.",
+        )
     tested = evaluate_network(predictor.maps, run.config, dataset, splits, step=run.step, steps=run.steps)
     return replace(tested, results={"file": str(file), **tested.results}, notes=notes)
 

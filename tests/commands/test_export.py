@@ -72,7 +72,9 @@ def test_an_onnx_file_is_scored_as_the_run_is(workdir: Path, tmp_path: Path, cap
 
     flags = ["evaluate", "--workdir", str(workdir)]
     assert main([*flags, "--onnx", str(output), "--json", str(tmp_path / "exported.json")]) == 0
-    of_file = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    of_file = printed.out.splitlines()
+    assert "other thresholds" not in printed.err
     assert of_file[0] == f"{output}, in the place of the run's network:"
     assert not (workdir / "eval").exists()
     assert main([*flags, "--json", str(tmp_path / "run.json")]) == 0
@@ -84,6 +86,9 @@ def test_an_onnx_file_is_scored_as_the_run_is(workdir: Path, tmp_path: Path, cap
     for metric in ("mae", "max_f", "accuracy", "pixel_ap"):
         assert exported[metric] == pytest.approx(run[metric], abs=1e-4), metric
     assert len(exported["outputs"]) == 6
+    # Now the run is tested, as the file does not know: it could as well be another run's.
+    assert main([*flags, "--onnx", str(output)]) == 0
+    assert f"{output} has other thresholds than the run in {workdir}: " in capsys.readouterr().err
 
 
 def saved_json(path: Path) -> Any:
