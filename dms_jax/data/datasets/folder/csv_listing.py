@@ -4,7 +4,8 @@ import csv
 import io
 import os
 import posixpath
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from dms_jax.data.datasets.folder.listing import ListedImage, Listing
@@ -64,7 +65,18 @@ def list_csv(path: Path) -> Listing:
         files=tuple(files),
         masked=frozenset(masked),
         splits=frozenset(splits),
+        notes=tuple(_of_shared_masks(images.values())),
     )
+
+
+def _of_shared_masks(images: Iterable[ListedImage]) -> Iterator[str]:
+    """Exposures of one surface may share a mask, and sound images a black one; or a cell was copied down a column."""
+    counts = Counter(image.mask_path for image in images if image.mask_path)
+    shared = [(path, count) for path, count in counts.most_common() if count > 1]
+    if shared:
+        path, count = shared[0]
+        several = "1 mask is that" if len(shared) == 1 else f"{len(shared)} masks are those"
+        yield f"{several} of several images, such as {path.name} of {count}."
 
 
 def _rows(path: Path) -> list[tuple[int, Mapping[str, str]]]:

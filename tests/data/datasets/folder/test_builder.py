@@ -175,6 +175,7 @@ class TestExamples:
         assert [bool(found[name]["mask"].any()) for name in names] == [True, False, True, False, False, True, False]
         assert [found[name]["split"] for name in names] == [*["train"] * 4, "test", "validation", "train"]
         assert data.notes == (
+            "1 mask is that of several images, such as mask.png of 3.",
             "2 of the 3 images of class dent have no mask: they teach the class alone.",
             "1 of the 7 images have no label: they teach the mask alone.",
         )

@@ -88,6 +88,12 @@ class TestRows:
         listing = listing_of("image,mask,label\na.png,m/a.png,dent\nx.png,,ok")
         assert sorted(listing.files) == sorted(folder / name for name in ("list.csv", "a.png", "m/a.png", "x.png"))
 
+    def test_a_mask_of_several_images_is_told(self, listing_of):
+        text = "image,mask\na.png,m/a.png\nb.png,m/b.png\nsub/ä 1.png,m/a.png"
+        assert listing_of(text).notes == ("1 mask is that of several images, such as a.png of 2.",)
+        assert listing_of(text.rpartition("\n")[0]).notes == ()
+        assert listing_of(text + "\nc.png,m/b.png").notes[0].startswith("2 masks are those of several images")
+
 
 class TestProblems:
     @pytest.mark.parametrize(
