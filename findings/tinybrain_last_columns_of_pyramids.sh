@@ -9,9 +9,9 @@
 # is 0. So it is for all types of numbers, arrays of either order, and with sparse=True; with 2 x 2 x 2 pixels it is
 # right. Of a surface of 301 columns, a groove in the columns 298 and 299 is gone, one in the last lies two columns
 # off, and there is one in the last that the surface does not have. Level by level, the second one has two columns of
-# 0. (An odd number of rows goes wrong in another way, not shown here.) Nothing warns. By the source in the package,
-# the function for one level takes "ox - 1" for the last column, where ox has not gone past it, and that for 2 x 2 x 2
-# has "osx - 1". It came with pull request 12 of seung-lab/tinybrain, to save memory; no issue was found.
+# 0. Nothing warns. By the source in the package, the function for one level takes "ox - 1" for the last column, where
+# ox has not gone past it, and that for 2 x 2 x 2 has "osx - 1". It came with pull request 12 of seung-lab/tinybrain, to
+# save memory; no issue was found.
 #
 # Needs Python 3.11 or later.
 set -euo pipefail
